@@ -1,0 +1,23 @@
+/** What a process hands to everything below its main.ts: time, waiting and logging, so that tests hand in others. */
+
+export interface Clock {
+  /** Milliseconds since the Unix epoch; may jump when the machine's clock is set. */
+  now(): number;
+  /** Milliseconds from an arbitrary origin; never goes back. For durations and deadlines. */
+  monotonic(): number;
+}
+
+export interface Timers {
+  /** Resolves after `ms` milliseconds; rejects with the signal's reason when aborted. `name` shows in diagnostics. */
+  sleep(name: string, ms: number, signal?: AbortSignal): Promise<void>;
+  /** Calls back once after `ms` milliseconds unless the returned function is called first. */
+  after(name: string, ms: number, callback: () => void): () => void;
+}
+
+/** The part of pino that is used here. */
+export interface Logger {
+  debug(context: object, message: string): void;
+  info(context: object, message: string): void;
+  warn(context: object, message: string): void;
+  error(context: object, message: string): void;
+}

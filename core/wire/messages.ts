@@ -1,0 +1,240 @@
+import type { FeatureSchema } from '../features/spec.js';
+import type { Architecture } from '../learning/engine.js';
+
+/**
+ * What agents and server say to each other. CBOR inside an Envelope, except status and alarms, which are JSON.
+ * Binary things (parameters, ONNX files, the twin's exchange rows) are blobs, named by the SHA-256 of their bytes,
+ * so that whoever has one never fetches it again.
+ */
+
+export const PROTOCOL_VERSION = 1;
+
+/** Hex SHA-256 of the blob's bytes, and its size: all that is needed to ask for it and to know it arrived whole. */
+export interface BlobRef {
+  readonly hash: string;
+  readonly bytes: number;
+}
+
+export type ParameterCodec = 'f32' | 'int8';
+
+/** Frozen for as long as parameters are averaged with each other: a change of any field starts a new lineage. */
+export interface Lineage {
+  readonly schema: FeatureSchema;
+  readonly schemaHash: string;
+  /** [inputs] each; scaled = clamp((x − mean) / scale, ±clip). */
+  readonly scaler: { readonly mean: number[]; readonly scale: number[]; readonly clip: number };
+  readonly architecture: Architecture;
+  /** Labelled twin rows that agents mix into their own, or null where none are sent. */
+  readonly exchange: BlobRef | null;
+}
+
+/** agent → server: who I am and what I have. Sent on every connection and whenever a field changes. */
+export interface Hello {
+  readonly kind: 'hello';
+  readonly softwareVersion: string;
+  readonly tags: readonly string[];
+  /** Rows that may be trained on now, and of them those with a label from a person. */
+  readonly eligibleRows: number;
+  readonly labelledRows: number;
+  readonly codecs: readonly ParameterCodec[];
+  readonly engine: string;
+  /** Blobs of lineage and model held now, null before the first. */
+  readonly lineageHash: string | null;
+  readonly modelVersion: string | null;
+  readonly publicKeyId: string | null;
+}
+
+/** agent → server, the answer to a calibrate task: moments of every feature over the agent's eligible rows. */
+export interface Calibration {
+  readonly kind: 'calibration';
+  readonly schemaHash: string;
+  readonly moments: { readonly count: number; readonly mean: number[]; readonly m2: number[] };
+}
+
+export interface CalibrateTask {
+  readonly kind: 'calibrate';
+  readonly schema: FeatureSchema;
+  readonly schemaHash: string;
+  /** The agent answers once it has this many eligible rows. */
+  readonly minimumRows: number;
+}
+
+export interface FitTask {
+  readonly kind: 'fit';
+  readonly round: number;
+  readonly attempt: number;
+  readonly method: string;
+  readonly lineage: BlobRef;
+  /** Starting parameters, f32; pushed on the down topic right after the task. */
+  readonly parameters: BlobRef;
+  readonly epochs: number;
+  readonly batchSize: number;
+  readonly learningRate: number;
+  /** FedProx's mu, 0 for none. */
+  readonly proximalMu: number;
+  /** Share of twin exchange rows in each epoch relative to the agent's own rows, 0 for none. */
+  readonly exchangeShare: number;
+  readonly codec: ParameterCodec;
+  /** Layers to send back, lowest first; every layer where null. */
+  readonly layerMask: readonly boolean[] | null;
+  readonly seed: number;
+  /** Milliseconds from receipt after which the update is of no use. */
+  readonly deadlineMs: number;
+}
+
+/** Counts of scores on held-back normal rows: bin i holds scores in [i/bins, (i+1)/bins). */
+export interface ScoreHistogram {
+  readonly counts: number[];
+  readonly rows: number;
+}
+
+/** agent → server: score these parameters on your held-back rows; nothing is trained. */
+export interface EvaluateTask {
+  readonly kind: 'evaluate';
+  readonly round: number;
+  readonly attempt: number;
+  readonly lineage: BlobRef;
+  readonly parameters: BlobRef;
+  readonly deadlineMs: number;
+}
+
+/** agent → server, sent again until its receipt arrives. */
+export interface Update {
+  readonly kind: 'update';
+  readonly round: number;
+  readonly attempt: number;
+  /** Hash of the parameters that were sent down. */
+  readonly baseHash: string;
+  readonly codec: ParameterCodec;
+  readonly layerMask: readonly boolean[] | null;
+  /** Encoded difference to the base parameters, see parameter-codec.ts; empty for an evaluation. */
+  readonly delta: Uint8Array;
+  readonly rows: number;
+  readonly loss: number;
+  readonly trainingMs: number;
+  /** Scores of the base parameters on the agent's held-back normal rows. */
+  readonly scores: ScoreHistogram;
+}
+
+export type UpdateVerdict =
+  | 'accepted'
+  | 'duplicate'
+  | 'stale-round'
+  | 'unknown-agent'
+  | 'wrong-base'
+  | 'wrong-shape'
+  | 'not-finite'
+  | 'too-large'
+  | 'implausible-rows'
+  | 'malformed';
+
+/** Both ways: the other end's thing is journalled here, and may be forgotten there. */
+export type Receipt =
+  | {
+      readonly kind: 'update-receipt';
+      readonly round: number;
+      readonly attempt: number;
+      readonly verdict: UpdateVerdict;
+      readonly detail: string;
+    }
+  | { readonly kind: 'alarm-receipt'; readonly eventIds: readonly string[] };
+
+/** agent → server: chunks that did not arrive, or a whole blob. */
+export interface BlobRequest {
+  readonly kind: 'blob-request';
+  readonly blob: BlobRef;
+  /** Chunk indices; all where null. */
+  readonly missing: readonly number[] | null;
+}
+
+/** server → agent: which chunks of an upload to send again. */
+export interface ChunkRequest {
+  readonly kind: 'chunk-request';
+  readonly transfer: string;
+  readonly missing: readonly number[];
+}
+
+/** server → agents, retained: the detector to run. */
+export interface Manifest {
+  readonly kind: 'manifest';
+  readonly modelVersion: string;
+  readonly round: number;
+  readonly model: BlobRef;
+  readonly lineage: BlobRef;
+  readonly threshold: number;
+  readonly releasedAtMs: number;
+}
+
+export type WireMessage =
+  | Hello
+  | Calibration
+  | CalibrateTask
+  | FitTask
+  | EvaluateTask
+  | Update
+  | Receipt
+  | BlobRequest
+  | ChunkRequest
+  | Manifest;
+
+/** Around every CBOR message. */
+export interface Envelope<M extends WireMessage = WireMessage> {
+  readonly protocol: number;
+  readonly federation: string;
+  /** Agent id, or 'server'. */
+  readonly sender: string;
+  /** Rises with every message of a sender; together with the sender it names the message. */
+  readonly sequence: number;
+  readonly sentAtMs: number;
+  readonly message: M;
+  /** Ed25519 over topic and payload; null until enrolment exists. */
+  readonly signature: Uint8Array | null;
+}
+
+/** JSON on agents/<id>/status, retained; the last will has online: false and the same connectionId. */
+export interface AgentStatus {
+  readonly online: boolean;
+  readonly connectionId: string;
+  readonly atMs: number;
+  readonly softwareVersion: string;
+  readonly modelVersion: string | null;
+  readonly health: AgentHealth | null;
+}
+
+export interface AgentHealth {
+  readonly rowsAcquired: number;
+  readonly rowsMissing: number;
+  readonly badSamples: number;
+  readonly droppedTelemetry: number;
+  readonly outboxEvents: number;
+  readonly rssBytes: number;
+  readonly sensorToAlarmMsP50: number | null;
+  readonly sensorToAlarmMsP99: number | null;
+  /** Device name → what is wrong, for devices that do not answer now. */
+  readonly deviceFaults: Readonly<Record<string, string>>;
+}
+
+/** JSON on agents/<id>/alarms, one per transition, kept by the agent until its receipt. */
+export interface AlarmEvent {
+  /** Unique: `<agent>:<alarm number>:<transition number>`. */
+  readonly eventId: string;
+  readonly alarmId: string;
+  readonly agent: string;
+  readonly transition: 'raised' | 'cleared' | 'acknowledged' | 'shelved' | 'unshelved';
+  /** Source time of the row that caused it. */
+  readonly atMs: number;
+  readonly score: number;
+  readonly threshold: number;
+  readonly modelVersion: string;
+  /** Tags that moved the score most, most first; shares sum to at most 1. */
+  readonly contributions: readonly { readonly tag: string; readonly share: number; readonly value: number }[];
+  /** From row received to alarm decided, milliseconds. */
+  readonly latencyMs: number;
+}
+
+/** JSON on agents/<id>/telemetry, for the page only. */
+export interface Telemetry {
+  readonly atMs: number;
+  readonly score: number | null;
+  readonly values: Readonly<Record<string, { readonly value: number | null; readonly quality: string }>>;
+}
