@@ -1,123 +1,117 @@
-import type { RoundView } from '@twinwatch/core/wire/http.js';
+import type { RoundView } from '@twinwatch/core/wire/http';
 
 /**
- * Everything a field trial found, as plain data: what report.json holds word for word and what report.html draws.
- * Times are milliseconds since the epoch on the feed's clock unless a name says otherwise.
+ * Everything a field trial found out: what the report is drawn from, and what report.json holds (docs/field-trial-report.md).
+ * Times are ms since epoch on the feed's own clock unless named otherwise.
  */
 export interface FieldTrialData {
-  readonly schemaVersion: 1;
+  readonly run: FieldTrialRun;
+  /** Of the detector under trial; null where the feed has no labels. */
+  readonly scores: DetectorScores | null;
+  /** Empty where the feed has no labels. */
+  readonly baselines: readonly BaselineScores[];
+  /** One per labelled episode, in order of time; empty where the feed has no labels. */
+  readonly attacks: readonly AttackRow[];
+  /** As the duty agent raised and cleared them, in order of time. */
+  readonly alarms: readonly AlarmRow[];
+  readonly series: ScoreSeries;
+  readonly rounds: readonly TrialRound[];
+  /** From row received to alarm decided, wall-clock milliseconds; null where nothing was measured. */
+  readonly latency: { readonly p50Ms: number; readonly p99Ms: number; readonly count: number } | null;
+  readonly agentRss: readonly { readonly agent: string; readonly rssBytes: number }[];
+}
+
+export interface FieldTrialRun {
+  readonly softwareVersion: string;
+  /** Wall clock. */
   readonly startedAtMs: number;
-  readonly inputs: {
-    readonly history: RecordedFile;
-    readonly feed: RecordedFile & { readonly labelledRows: number; readonly unlabelledRows: number };
-    readonly network: { readonly file: string; readonly sha256: string };
-    readonly plant: string;
-  };
-  readonly setup: {
-    readonly agents: number;
-    readonly seed: number;
-    readonly method: string;
-    readonly roundsPlanned: number;
-    /** True where the duty agent went on training on the feed, behind its quarantine. */
-    readonly online: boolean;
-    readonly intervalMs: number;
-  };
-  /** The detector that stood watch, fixed before the feed's first row. */
+  readonly files: readonly {
+    readonly role: 'history' | 'feed' | 'network' | 'labels';
+    readonly name: string;
+    /** Null for a file that is not a table. */
+    readonly rows: number | null;
+    readonly sha256: string;
+  }[];
+  readonly seeds: Readonly<Record<string, number>>;
+  readonly agents: number;
+  readonly method: string;
+  readonly intervalMs: number;
   readonly model: {
-    readonly modelVersion: string;
+    readonly version: string;
     readonly round: number;
-    readonly bytes: number;
     readonly inputs: number;
     readonly hidden: readonly number[];
     readonly members: number;
-    readonly threshold: number;
-    readonly onDelayRows: number;
-    readonly offDelayRows: number;
-    readonly hysteresis: number;
-    /** On the twin's validation episodes. */
-    readonly validationRocAuc: number;
-    readonly releasedAtWallMs: number;
+    readonly bytes: number;
+    /** In words: what the threshold and the alarm delays were chosen from. */
+    readonly chosenFrom: string;
   };
-  readonly acquisition: {
-    readonly fedRows: number;
-    readonly polledRows: number;
-    /** Rows of the feed that the duty agent does not have, and rows it has that were never fed. */
-    readonly missingRows: number;
-    readonly unknownRows: number;
-    /** Values that differ from the fed one by more than the register can hold, and the largest such difference seen. */
-    readonly differingValues: number;
-    readonly equal: boolean;
-    readonly rowsPerSecond: number;
-  };
-  /** Null where the feed has no labels. */
-  readonly scores: Scores | null;
-  readonly baselines: readonly { readonly name: string; readonly description: string; readonly scores: Scores }[];
-  readonly attacks: readonly AttackOutcome[];
-  readonly alarms: readonly AlarmOutcome[];
-  readonly falseAlarmsPerDay: number | null;
-  readonly alarmsPerDay: number;
-  readonly rounds: readonly RoundView[];
-  readonly bytesPerRound: { readonly up: number; readonly down: number };
-  /** From the last register of a row received to the alarm decision, milliseconds of wall clock. */
-  readonly sensorToAlarmMs: { readonly p50: number | null; readonly p99: number | null };
-  readonly agentRssBytes: number | null;
-  readonly secondsByPhase: readonly { readonly phase: string; readonly seconds: number }[];
-  readonly series: {
-    readonly timeMs: readonly number[];
-    /** Detector's score in [0, 1]; null where it abstained. */
-    readonly score: readonly (number | null)[];
-    /** Alarm state after the on and off delays: what is scored as "under attack". */
-    readonly alarm: readonly boolean[];
-    /** 1 attack, 0 normal, null not labelled. */
-    readonly label: readonly (0 | 1 | null)[];
-  };
+  /** Rows the plant served, and rows the duty agent assembled from its polls: equal, or something was lost. */
+  readonly fed: number;
+  readonly polled: number;
+  readonly gaps: number;
+  readonly duplicates: number;
+  /** True where the agent went on training on the feed (`--online`). */
+  readonly online: boolean;
+  /** Wall clock, in order; together the whole run. */
+  readonly durations: readonly { readonly step: string; readonly ms: number }[];
 }
 
-export interface RecordedFile {
-  readonly file: string;
-  readonly sha256: string;
-  readonly rows: number;
-  readonly fromMs: number;
-  readonly toMs: number;
-}
-
-/** Figures over labelled rows only. S = (S_TTD + S_CM) / 2 as the BATADAL competition defines them. */
-export interface Scores {
+/** BATADAL's score and its parts, and the usual ones; S is ½·STTD + ½·SCM, SCM is (TPR + TNR) / 2. */
+export interface DetectorScores {
   readonly S: number;
-  readonly S_TTD: number;
-  readonly S_CM: number;
+  readonly STTD: number;
+  readonly SCM: number;
   readonly TPR: number;
   readonly TNR: number;
-  readonly precision: number;
-  readonly f1: number;
+  readonly F1: number;
   readonly balancedAccuracy: number;
-  readonly accuracy: number;
   readonly rocAuc: number;
   readonly prAuc: number;
-  readonly attacksDetected: number;
-  readonly attacks: number;
   readonly falseAlarmsPerDay: number;
 }
 
-export interface AttackOutcome {
-  /** 1 for the feed's first attack. */
-  readonly number: number;
-  readonly fromMs: number;
-  /** Last labelled row, inclusive. */
-  readonly toMs: number;
-  readonly rows: number;
-  readonly detectedAtMs: number | null;
-  readonly delayMs: number | null;
-  /** Share of the attack's rows in alarm, 0..1. */
-  readonly coverage: number;
-  readonly topTags: readonly string[];
+export interface BaselineScores {
+  /** 'constant', 'random', 'actuator rule'. */
+  readonly name: string;
+  /** One sentence: what it does. */
+  readonly description: string;
+  readonly scores: DetectorScores;
 }
 
-export interface AlarmOutcome {
-  readonly alarmId: string;
+export interface AttackRow {
+  readonly name: string;
+  readonly startMs: number;
+  /** Start of the last row under attack. */
+  readonly endMs: number;
+  readonly detected: boolean;
+  readonly detectedAtMs: number | null;
+  /** The whole length of the attack where it was missed. */
+  readonly timeToDetectionHours: number;
+  readonly durationHours: number;
+}
+
+export interface AlarmRow {
   readonly raisedAtMs: number;
+  /** Null where it was still active at the end of the feed. */
   readonly clearedAtMs: number | null;
-  /** Number of the attack it overlaps, null for a false alarm or an unlabelled stretch. */
-  readonly attack: number | null;
-  readonly topTags: readonly string[];
+  readonly score: number;
+  /** Most first. */
+  readonly contributions: readonly { readonly tag: string; readonly share: number }[];
+}
+
+/** Arrays of one length, one element per row of the feed. */
+export interface ScoreSeries {
+  readonly timeMs: readonly number[];
+  /** Null where the detector abstained or was warming up. */
+  readonly score: readonly (number | null)[];
+  readonly threshold: number;
+  readonly alarm: readonly boolean[];
+  /** Null where the feed has no labels; an element is null where that row is not labelled. */
+  readonly labels: readonly (boolean | null)[] | null;
+}
+
+export interface TrialRound extends Pick<RoundView, 'round' | 'validation' | 'bytesUp' | 'bytesDown' | 'milliseconds'> {
+  readonly accepted: number;
+  readonly rejected: number;
 }
