@@ -1,3 +1,4 @@
+import type { Tag } from '../scada/tag.js';
 import type { AgentStatus, AlarmEvent, Telemetry } from './messages.js';
 
 /** What the twin-server tells the page and other tools: GET /api/state, and the same pieces one by one on GET /api/events (server-sent events). */
@@ -38,6 +39,11 @@ export interface ModelView {
   readonly releasedAtMs: number;
 }
 
+/** Where the ONNX file of a released model is downloaded from, as an attachment. */
+export function onnxPath(modelVersion: string): string {
+  return `/api/models/${encodeURIComponent(modelVersion)}.onnx`;
+}
+
 export type ServerPhase = 'simulating-twin' | 'waiting-for-agents' | 'calibrating' | 'rounds' | 'finished';
 
 export interface ServerState {
@@ -48,6 +54,8 @@ export interface ServerState {
   /** 0..1 of the current phase where it is known. */
   readonly progress: number | null;
   readonly roundsPlanned: number;
+  /** Of the detector's schema: units and kinds for the page. Absent until they are known. */
+  readonly tags?: readonly Tag[];
   readonly agents: readonly AgentView[];
   readonly rounds: readonly RoundView[];
   readonly model: ModelView | null;
