@@ -7,6 +7,7 @@
 export const ERROR_CODES = {
   CONFIG_INVALID: 'A configuration file has one or more wrong fields; all are listed with line and path',
   CONFIG_UNREADABLE: 'A configuration file cannot be read or is not YAML',
+  SCADA_NOT_ENCODABLE: 'A number cannot be written as the register type that is asked for',
 } as const;
 
 export type ErrorCode = keyof typeof ERROR_CODES;

@@ -1,0 +1,121 @@
+import { z } from 'zod';
+import { duration, durationBetween } from './duration.js';
+
+/** An edge agent's configuration file. Paths are relative to the file. */
+
+const ID = /^[A-Za-z0-9_-]{1,64}$/;
+const id = z.string().regex(ID, { error: 'must be 1–64 letters, digits, _ or -' });
+
+const BUS_URL =
+  /^(tcp|rtu\+tcp):\/\/[^/\s:]+:\d{1,5}$|^rtu:\/\/\/?[^\s?]+(\?[A-Za-z]+=[A-Za-z0-9.]+(&[A-Za-z]+=[A-Za-z0-9.]+)*)?$/;
+
+/** To the broker: shared by every process that is a client of it. */
+export const brokerConnectionSchema = z.strictObject({
+  url: z
+    .string()
+    .regex(/^(mqtts?|tcp|ssl|wss?):\/\/\S+$/, { error: "must be a URL such as 'mqtt://broker.example:1883'" }),
+  username: z.string().optional(),
+  password: z.string().optional(),
+  /** File with the certificate authority's PEM, for a broker whose certificate is not signed by a public one. */
+  ca: z.string().optional(),
+});
+
+const device = z.strictObject({
+  name: id,
+  /** Unit id (slave address). 0 is broadcast on a serial line; TCP devices often take 1, 255 or 0. */
+  unit: z.int().min(0).max(255).default(1),
+  /** Device template file, relative to this file. */
+  template: z.string().min(1),
+});
+
+const bus = z.strictObject({
+  url: z.string().regex(BUS_URL, {
+    error:
+      "must be 'tcp://host:502', 'rtu+tcp://host:port', or 'rtu:///dev/serial/by-id/…?baudRate=9600&parity=even' (parity, dataBits, stopBits optional)",
+  }),
+  /** Longest wait for the answer to one request. */
+  timeoutMs: z.int().min(10).max(60_000).default(1_000),
+  /** Silence kept between two requests, for slow RS-485 devices. */
+  delayMs: z.int().min(0).max(10_000).default(0),
+  devices: z.array(device).min(1),
+});
+
+/** Bounds of what is kept on disk: whichever is met first, the oldest rows go. */
+const retention = z.strictObject({
+  maximumRows: z.int().min(1_000).default(500_000),
+  maximumMegabytes: z.int().min(8).default(512),
+});
+
+export const agentSchema = z
+  .strictObject({
+    federation: id,
+    agent: id,
+    broker: brokerConnectionSchema,
+    /** Where rows, models and the outbox are kept. */
+    dataDir: z.string().min(1),
+    /** Source time between two rows. */
+    interval: durationBetween('100ms', '1d'),
+    poll: z
+      .strictObject({
+        /** Wall-clock time between two polls of a device; 0ms polls as fast as the device answers. */
+        every: duration.prefault('1s'),
+        /** A row that has waited this long for a device's answer goes on without it. */
+        lateAfter: durationBetween('100ms', '1h').prefault('5s'),
+      })
+      .prefault({}),
+    /** None for an agent that only learns from imported history. */
+    buses: z.array(bus).default([]),
+    training: z
+      .strictObject({
+        /** false for an agent that only detects. */
+        enabled: z.boolean().default(true),
+        /** Source time for which a live row is not trained on; imported rows are not quarantined. */
+        quarantine: duration.prefault('12h'),
+        engine: z.enum(['auto', 'builtin', 'tensorflow']).default('auto'),
+        /** Most rows one local fit takes, the newest first: bounds memory and time. */
+        maximumRows: z.int().min(100).default(50_000),
+        /** A tag that labels rows: any value but 0 means not normal. */
+        labelTag: z.string().optional(),
+      })
+      .prefault({}),
+    /** Live values for the server's page. Nothing leaves the site where this is absent. */
+    telemetry: z.strictObject({ everyMs: z.int().min(100).default(1_000) }).optional(),
+    retention: retention.prefault({}),
+    statusEvery: durationBetween('1s', '10m').prefault('5s'),
+  })
+  .superRefine((config, context) => {
+    const names = new Map<string, string>();
+    const urls = new Set<string>();
+    for (const [b, { url, devices }] of config.buses.entries()) {
+      if (urls.has(url))
+        context.addIssue({
+          code: 'custom',
+          path: ['buses', b, 'url'],
+          message: `${url} is there twice; list its devices under one bus`,
+        });
+      urls.add(url);
+      const units = new Map<number, string>();
+      for (const [d, { name, unit }] of devices.entries()) {
+        const path = ['buses', b, 'devices', d];
+        const elsewhere = names.get(name);
+        if (elsewhere !== undefined)
+          context.addIssue({
+            code: 'custom',
+            path: [...path, 'name'],
+            message: `device '${name}' is there twice, also on ${elsewhere}`,
+          });
+        names.set(name, url);
+        const other = units.get(unit);
+        if (other !== undefined)
+          context.addIssue({
+            code: 'custom',
+            path: [...path, 'unit'],
+            message: `unit ${unit} is already '${other}' on this bus`,
+          });
+        units.set(unit, name);
+      }
+    }
+  });
+
+export type AgentConfig = z.infer<typeof agentSchema>;
+export type BusConfig = AgentConfig['buses'][number];

@@ -1,0 +1,137 @@
+import { z } from 'zod';
+import { type RegisterLayout, registerWidth } from '../scada/registers.js';
+import type { Tag } from '../scada/tag.js';
+
+/**
+ * What a Modbus device serves and where: read by the agent to poll it, and by the plant simulator to be it. Field names are
+ * those of Telegraf's modbus plugin. Addresses are zero-based, as on the wire.
+ */
+
+const ADDRESS_MAX = 65_535;
+const CLOCK_WORDS = 4;
+const TABLES = ['coil', 'discrete', 'input', 'holding'] as const;
+const address = z.int().min(0).max(ADDRESS_MAX);
+
+/** Modbus tables: coil and discrete hold bits, input and holding hold 16-bit registers. */
+export type RegisterTable = (typeof TABLES)[number];
+
+const templateTag = z.strictObject({
+  name: z
+    .string()
+    .regex(/^[A-Za-z_][A-Za-z0-9_.-]{0,63}$/, {
+      error: 'must start with a letter and hold only letters, digits, _ . -',
+    }),
+  unit: z.string().max(16).default(''),
+  /** 'status' where type is BIT, 'analog' otherwise. */
+  kind: z.enum(['analog', 'status']).optional(),
+  /** Smallest change that means anything, in the tag's unit. 1 for a BIT, |scale| for an integer, 0.01 for a float. */
+  resolution: z.number().positive().optional(),
+  register: z.enum(TABLES),
+  address,
+  type: z.enum(['BIT', 'INT16', 'UINT16', 'INT32', 'UINT32', 'INT64', 'UINT64', 'FLOAT32', 'FLOAT64']),
+  byte_order: z.enum(['ABCD', 'CDAB', 'BADC', 'DCBA']).default('ABCD'),
+  scale: z
+    .number()
+    .refine((scale) => scale !== 0, { error: 'must not be 0' })
+    .default(1),
+  offset: z.number().default(0),
+  /** Which bit of the register, for a BIT in a holding or input register; 0 is the least significant. */
+  bit: z.int().min(0).max(15).optional(),
+  /** Values outside are bad: NaN in the row, reason OUT_OF_RANGE. In the tag's unit. */
+  minimum: z.number().optional(),
+  maximum: z.number().optional(),
+});
+
+export type TemplateTag = z.infer<typeof templateTag>;
+
+interface Span {
+  readonly table: RegisterTable;
+  readonly start: number;
+  readonly end: number;
+  readonly bit: number | null;
+  readonly owner: string;
+}
+
+function spanOf(tag: TemplateTag): Span {
+  const bits = tag.register === 'coil' || tag.register === 'discrete';
+  const bit = tag.type === 'BIT' && !bits ? (tag.bit ?? 0) : null;
+  return { table: tag.register, start: tag.address, end: tag.address + registerWidth(tag.type), bit, owner: tag.name };
+}
+
+function overlaps(a: Span, b: Span): boolean {
+  if (a.table !== b.table || a.start >= b.end || b.start >= a.end) return false;
+  return a.bit === null || b.bit === null || a.bit === b.bit;
+}
+
+/** What one field cannot say alone: types against tables, spans against the end of the table and against each other. */
+function* contradictions(template: {
+  tags: TemplateTag[];
+  clock?: { register: RegisterTable; address: number } | undefined;
+}): Generator<{ path: (string | number)[]; message: string }> {
+  const spans: Span[] = [];
+  if (template.clock) {
+    const { register, address: start } = template.clock;
+    spans.push({ table: register, start, end: start + CLOCK_WORDS, bit: null, owner: 'the clock' });
+    if (start + CLOCK_WORDS > ADDRESS_MAX + 1)
+      yield { path: ['clock', 'address'], message: 'the clock runs past 65535' };
+  }
+  const names = new Set<string>();
+  for (const [i, tag] of template.tags.entries()) {
+    const at = (field: string, message: string) => ({ path: ['tags', i, field], message });
+    const bitTable = tag.register === 'coil' || tag.register === 'discrete';
+    if (names.has(tag.name)) yield at('name', `tag '${tag.name}' is there twice; tag names are unique in a site`);
+    names.add(tag.name);
+    if (bitTable && tag.type !== 'BIT')
+      yield at('type', `a ${tag.register} holds bits; write type: BIT, or another register`);
+    if (tag.bit !== undefined && (tag.type !== 'BIT' || bitTable))
+      yield at('bit', 'only a BIT in a holding or input register has a bit number; leave it out');
+    if (tag.type === 'BIT' && (tag.scale !== 1 || tag.offset !== 0))
+      yield at('scale', 'a BIT is 0 or 1; leave out scale and offset');
+    if (tag.minimum !== undefined && tag.maximum !== undefined && tag.minimum >= tag.maximum)
+      yield at('minimum', 'must be below maximum');
+    const span = spanOf(tag);
+    if (span.end > ADDRESS_MAX + 1) yield at('address', `a ${tag.type} at ${tag.address} runs past 65535`);
+    const taken = spans.find((other) => overlaps(span, other));
+    if (taken !== undefined)
+      yield at('address', `${tag.register} ${tag.address} overlaps ${taken.owner} at ${taken.start}–${taken.end - 1}`);
+    spans.push(span);
+  }
+}
+
+/**
+ * A device template file. `clock` names four registers that a device which scans in steps may serve, all big endian:
+ * a scan counter as UINT32 at address+0..1, and the scan's time in seconds since 1970 (UTC) as UINT32 at address+2..3.
+ * An agent reads the clock, then every tag, then the clock again: the same counter twice proves that the values belong to it.
+ */
+export const deviceTemplateSchema = z
+  .strictObject({
+    clock: z.strictObject({ register: z.enum(['input', 'holding']), address }).optional(),
+    /** Most registers one read may ask for, for devices that allow fewer than the 125 of the standard. */
+    maximumRegisters: z.int().min(4).max(125).default(125),
+    tags: z.array(templateTag).min(1),
+  })
+  .superRefine((template, context) => {
+    for (const { path, message } of contradictions(template)) context.addIssue({ code: 'custom', path, message });
+  });
+
+export type DeviceTemplate = z.infer<typeof deviceTemplateSchema>;
+
+/** The template's tags in the order of the file, as features and rows know them. */
+export function templateTags(template: DeviceTemplate): Tag[] {
+  return template.tags.map((tag) => ({
+    name: tag.name,
+    unit: tag.unit,
+    kind: tag.kind ?? (tag.type === 'BIT' ? 'status' : 'analog'),
+    resolution: tag.resolution ?? defaultResolution(tag),
+  }));
+}
+
+function defaultResolution(tag: TemplateTag): number {
+  if (tag.type === 'BIT') return 1;
+  return tag.type === 'FLOAT32' || tag.type === 'FLOAT64' ? 0.01 : Math.abs(tag.scale);
+}
+
+/** How the tag's registers decode; a coil or discrete input is read as a register of 0 or 1. */
+export function layoutOf(tag: TemplateTag): RegisterLayout {
+  return { type: tag.type, byteOrder: tag.byte_order, scale: tag.scale, offset: tag.offset, bit: tag.bit ?? 0 };
+}
