@@ -1,0 +1,119 @@
+import type { Architecture, Dataset, TrainingEngine } from '../learning/engine.js';
+import { createRandom } from '../learning/random.js';
+import type { ScoreHistogram } from '../wire/messages.js';
+
+/** A client's part of a round, the same for an agent in the field and for a federation within one process. */
+
+/** Bins of a ScoreHistogram: fine enough for a threshold, small enough to go up with every update. */
+const SCORE_BINS = 256;
+
+export interface LocalFit {
+  readonly architecture: Architecture;
+  /** Starting parameters, as sent down. */
+  readonly base: Float32Array;
+  /** The client's own training rows, scaled. */
+  readonly own: Dataset;
+  /** Held-back normal rows, scaled, [rows × inputs]. */
+  readonly holdout: Float32Array;
+  /** The lineage's twin rows, or null where none are mixed in. */
+  readonly exchange: Dataset | null;
+  /** Twin rows per own row in each epoch. */
+  readonly exchangeShare: number;
+  readonly epochs: number;
+  readonly batchSize: number;
+  readonly learningRate: number;
+  readonly proximalMu: number;
+  readonly seed: number;
+}
+
+export interface LocalFitResult {
+  /** parameters after − base. */
+  readonly delta: Float32Array;
+  /** Own rows trained on: the client's weight in the average. */
+  readonly rows: number;
+  readonly loss: number;
+  /** Of the base parameters, not of the fitted ones: the server merges them for the parameters that all clients share. */
+  readonly scores: ScoreHistogram;
+}
+
+/** @throws TwinwatchError LEARNING_* from the engine. */
+export async function fitLocally(
+  engine: TrainingEngine,
+  request: LocalFit,
+  signal?: AbortSignal,
+): Promise<LocalFitResult> {
+  const { architecture, base } = request;
+  const scores = await scoreHistogram(engine, architecture, base, request.holdout);
+  const random = createRandom(request.seed);
+  const data = mixExchangeRows(
+    request.own,
+    request.exchange,
+    request.exchangeShare,
+    architecture.inputs,
+    random.fork('exchange').integer,
+  );
+  const fitted = await engine.fit(
+    {
+      architecture,
+      parameters: base,
+      data,
+      epochs: request.epochs,
+      batchSize: request.batchSize,
+      learningRate: request.learningRate,
+      seed: request.seed,
+      ...(request.proximalMu > 0 ? { proximal: { mu: request.proximalMu, anchor: base } } : {}),
+    },
+    signal,
+  );
+  const delta = fitted.parameters.map((value, i) => value - (base[i] ?? 0));
+  return { delta, rows: request.own.labels.length, loss: fitted.loss, scores };
+}
+
+/** Scores of `parameters` on held-back normal rows [rows × inputs], counted. */
+export async function scoreHistogram(
+  engine: TrainingEngine,
+  architecture: Architecture,
+  parameters: Float32Array,
+  holdout: Float32Array,
+): Promise<ScoreHistogram> {
+  const counts = new Array<number>(SCORE_BINS).fill(0);
+  if (holdout.length === 0) return { counts, rows: 0 };
+  const scores = await engine.score(architecture, parameters, holdout);
+  for (const score of scores) {
+    const bin = Math.min(SCORE_BINS - 1, Math.max(0, Math.floor(score * SCORE_BINS)));
+    counts[bin] = (counts[bin] ?? 0) + 1;
+  }
+  return { counts, rows: scores.length };
+}
+
+/** Own rows, then round(own × share) twin rows: without repetition as far as there are enough, then once more from the start. */
+function mixExchangeRows(
+  own: Dataset,
+  exchange: Dataset | null,
+  share: number,
+  inputs: number,
+  integer: (n: number) => number,
+): Dataset {
+  const ownRows = own.labels.length;
+  const available = exchange?.labels.length ?? 0;
+  const extra = available === 0 ? 0 : Math.round(ownRows * share);
+  if (exchange === null || extra === 0) return own;
+  const features = new Float32Array((ownRows + extra) * inputs);
+  const labels = new Float32Array(ownRows + extra);
+  features.set(own.features);
+  labels.set(own.labels);
+  const order = Int32Array.from({ length: available }, (_, i) => i);
+  for (let i = 0; i < extra; i++) {
+    const at = i % available;
+    const pick = at + integer(available - at);
+    const chosen = order[pick] ?? 0;
+    order[pick] = order[at] ?? 0;
+    order[at] = chosen;
+    features.set(exchange.features.subarray(chosen * inputs, (chosen + 1) * inputs), (ownRows + i) * inputs);
+    labels[ownRows + i] = exchange.labels[chosen] ?? 0;
+  }
+  if (own.weights === undefined && exchange.weights === undefined) return { features, labels };
+  const weights = new Float32Array(ownRows + extra).fill(1);
+  if (own.weights !== undefined) weights.set(own.weights);
+  return { features, labels, weights };
+}

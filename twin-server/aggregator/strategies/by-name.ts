@@ -1,0 +1,11 @@
+import { cwa } from './cwa.js';
+import { fedavg } from './fedavg.js';
+import { fedprox } from './fedprox.js';
+import type { Strategy } from './strategy.js';
+
+const STRATEGIES: { readonly [K in Strategy['name']]: Strategy } = { fedavg, fedprox, cwa };
+
+/** The strategy of a configured method; the configuration's schema admits no other name. */
+export function strategyNamed(name: Strategy['name']): Strategy {
+  return STRATEGIES[name];
+}

@@ -1,0 +1,15 @@
+import type { Strategy } from './strategy.js';
+import { weightedMean } from './weighted-mean.js';
+
+/**
+ * FedAvg, the baseline of arXiv 2601.01701 (McMahan et al., 2017):  Θ^{t+1} = Σ n_k Θ_k / Σ n_k.
+ * The twin model takes no part. Ours: weights are the clients' own rows; twin rows mixed in at a client do not count.
+ */
+export const fedavg: Strategy = {
+  name: 'fedavg',
+  plan: () => ({ twinFit: null, send: 'global', proximalMu: 0 }),
+  aggregate({ global, twin, updates }) {
+    const mean = weightedMean(updates, global.length);
+    return mean instanceof Float32Array ? { global: mean, twin } : mean;
+  },
+};
