@@ -12,6 +12,7 @@ interface JsonShape {
   readonly type?: string;
   readonly description?: string;
   readonly format?: string;
+  readonly pattern?: string;
   readonly enum?: readonly unknown[];
   readonly const?: unknown;
   readonly anyOf?: readonly JsonShape[];
@@ -27,7 +28,7 @@ export function describeIssue(schema: z.ZodType, issue: Issue, root: unknown): s
   const found = valueAt(root, issue.path);
   const shown = showValue(found, issue.path);
   const wanted = expectation(schema, issue.path, root);
-  if (issue.message !== '') return /^(is|has) /.test(issue.message) ? `${shown} ${issue.message}` : issue.message;
+  if (issue.message !== '') return authored(issue.message, shown, found);
   if (found === undefined) return `is missing; add it: ${wanted}`;
   if (found === null) return `is empty; write ${wanted}`;
   switch (issue.code) {
@@ -66,6 +67,13 @@ export function flattenUnions(issues: readonly Issue[]): Issue[] {
     const best = inside.reduce((a, b) => (b.length < a.length ? b : a));
     return flattenUnions(best.map((one) => ({ ...one, path: [...issue.path, ...one.path] })));
   });
+}
+
+/** A message from the schema itself: a predicate or an advice about one value is put behind that value. */
+function authored(message: string, shown: string, found: unknown): string {
+  if (typeof found === 'object' || found === undefined) return message;
+  if (/^(is|has) /.test(message)) return `${shown} ${message}`;
+  return /^(write|use) /.test(message) ? `${shown} does not fit; ${message}` : message;
 }
 
 function notOneOf(shown: string, found: unknown, allowed: readonly string[]): string {
@@ -123,7 +131,8 @@ function kindText(shape: JsonShape): string {
       return 'true or false';
     case 'string':
       if (shape.format === 'duration-with-unit') return "a duration such as '15m'";
-      return shape.format === 'uri' ? 'a URL' : 'text';
+      if (shape.format === 'uri') return 'a URL';
+      return shape.pattern === undefined ? 'text' : `text matching ${shape.pattern}`;
     case 'array':
       return "a list (one '- ' line per item)";
     case 'object':

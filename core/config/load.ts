@@ -6,8 +6,8 @@ import { fieldsAt } from './schema-walk.js';
 import { type ConfigPath, pathText, YamlSource } from './yaml-source.js';
 
 interface Problem {
-  readonly place: string;
   readonly line: number;
+  readonly column: number;
   readonly path: string;
   readonly message: string;
 }
@@ -61,7 +61,7 @@ function mendUnknownField(
     meant === null
       ? `is not a field here; remove it, or use one of ${known.join(', ')}`
       : `is not a field here; did you mean '${meant}'?`;
-  const problem = { place: source.place(path, 'key'), line: source.line(path), path: pathText(path), message };
+  const problem = { ...source.position(path, 'key'), path: pathText(path), message };
   if (meant === null) source.remove(path);
   else source.rename(path, meant);
   return problem;
@@ -71,16 +71,15 @@ const childOf = (value: unknown, key: PropertyKey): unknown => (value as Record<
 
 function toProblem(schema: z.ZodType, source: YamlSource, root: unknown, issue: Issue): Problem {
   return {
-    place: source.place(issue.path),
-    line: source.line(issue.path),
+    ...source.position(issue.path, 'value'),
     path: pathText(issue.path),
     message: describeIssue(schema, issue, root),
   };
 }
 
 function invalid(fileName: string, problems: readonly Problem[]): TwinwatchError {
-  const sorted = [...problems].sort((a, b) => a.line - b.line);
-  const lines = sorted.map(({ place, path, message }) => `  ${place} ${path}: ${message}`);
+  const sorted = [...problems].sort((a, b) => a.line - b.line || a.column - b.column);
+  const lines = sorted.map(({ line, column, path, message }) => `  ${fileName}:${line}:${column} ${path}: ${message}`);
   const count = problems.length === 1 ? '1 problem' : `${problems.length} problems`;
   return new TwinwatchError('CONFIG_INVALID', `${fileName} has ${count}:\n${lines.join('\n')}`, {
     context: { file: fileName, line: sorted[0]?.line ?? 1, problems: sorted },

@@ -22,11 +22,12 @@ const folded = (text: string): string => text.toLowerCase().replace(/[-_ ]/g, ''
 
 /** The one of `known` that a person most likely meant by `found`, or null where none is near. Case, '-' and '_' do not count. */
 export function nearest(found: string, known: readonly string[]): string | null {
+  const written = folded(found).slice(0, 80);
   let best: string | null = null;
-  let bestDistance = Math.max(1, Math.floor(found.length / 3)) + 0.5;
+  let bestDistance = Math.max(1, Math.floor(written.length / 3)) + 0.5;
   for (const candidate of known) {
-    const distance = editDistance(folded(found).slice(0, 80), folded(candidate));
-    if (distance < bestDistance) {
+    const distance = editDistance(written, folded(candidate));
+    if (distance < bestDistance && distance < candidate.length) {
       best = candidate;
       bestDistance = distance;
     }

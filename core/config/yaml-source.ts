@@ -60,14 +60,12 @@ export class YamlSource {
     }
   }
 
-  /** `file:line:column` of the value at `path`; where it is missing, of the innermost block that should hold it. */
-  place(path: ConfigPath, of: 'key' | 'value' = 'value'): string {
-    const { line, column } = this.#position(path, of);
-    return `${this.fileName}:${line}:${column}`;
-  }
-
-  line(path: ConfigPath): number {
-    return this.#position(path, 'value').line;
+  /** Where the value (or its key) at `path` stands; where it is missing, the innermost block that should hold it. From 1. */
+  position(path: ConfigPath, of: 'key' | 'value'): { line: number; column: number } {
+    const { node, key } = this.#follow(path);
+    const range = (of === 'key' ? (key ?? node) : node)?.range ?? key?.range;
+    const { line, col } = this.#lines.linePos(range?.[0] ?? 0);
+    return { line: Math.max(1, line), column: Math.max(1, col) };
   }
 
   /** Takes the field at `path` out, so that what else is wrong shows. */
@@ -82,13 +80,6 @@ export class YamlSource {
     if (!isMap(parent)) return;
     const pair = parent.items.find((candidate) => keyText(candidate) === String(path.at(-1)));
     if (pair !== undefined && isScalar(pair.key)) pair.key.value = key;
-  }
-
-  #position(path: ConfigPath, of: 'key' | 'value'): { line: number; column: number } {
-    const { node, key } = this.#follow(path);
-    const range = (of === 'key' ? (key ?? node) : node)?.range ?? key?.range;
-    const { line, col } = this.#lines.linePos(range?.[0] ?? 0);
-    return { line: Math.max(1, line), column: Math.max(1, col) };
   }
 
   /** The deepest node on the way to `path`, and the key it stands under. */
