@@ -165,6 +165,15 @@ export interface Manifest {
   readonly releasedAtMs: number;
 }
 
+/** server → agent: what an operator decided about an alarm. Confirm and dismiss also label its rows for training. */
+export interface AlarmCommand {
+  readonly kind: 'alarm-command';
+  readonly action: 'acknowledge' | 'shelve' | 'unshelve' | 'confirm' | 'dismiss';
+  readonly alarmId: string;
+  /** How long, for shelve; null otherwise. */
+  readonly shelveMs: number | null;
+}
+
 export type WireMessage =
   | Hello
   | Calibration
@@ -175,7 +184,8 @@ export type WireMessage =
   | Receipt
   | BlobRequest
   | ChunkRequest
-  | Manifest;
+  | Manifest
+  | AlarmCommand;
 
 /** Around every CBOR message. */
 export interface Envelope<M extends WireMessage = WireMessage> {
@@ -212,6 +222,13 @@ export interface AgentHealth {
   readonly sensorToAlarmMsP99: number | null;
   /** Device name → what is wrong, for devices that do not answer now. */
   readonly deviceFaults: Readonly<Record<string, string>>;
+}
+
+/** JSON on server/status, retained; the last will has online: false. A new connection id asks every agent for a hello. */
+export interface ServerStatus {
+  readonly online: boolean;
+  readonly connectionId: string;
+  readonly softwareVersion: string;
 }
 
 /** JSON on agents/<id>/alarms, one per transition, kept by the agent until its receipt. */

@@ -1,0 +1,67 @@
+import type { ZodType } from 'zod';
+import { TwinwatchError } from '../errors.js';
+import { decodeCbor, encodeCbor } from './cbor.js';
+import { type Envelope, PROTOCOL_VERSION, type WireMessage } from './messages.js';
+import { envelopeSchema, messageSchemas } from './schemas.js';
+
+/** Small messages stay far below; anything large is a transfer in chunks. A broker's payload limit must not be lower. */
+export const MAXIMUM_ENVELOPE_BYTES = 256 * 1024;
+
+export interface EnvelopeFields<M extends WireMessage = WireMessage> {
+  readonly federation: string;
+  /** Agent id, or 'server'. */
+  readonly sender: string;
+  readonly sequence: number;
+  readonly sentAtMs: number;
+  readonly message: M;
+}
+
+/** @throws TwinwatchError WIRE_* for what the other end would refuse, so that the mistake shows where it is made. */
+export function encodeEnvelope(fields: EnvelopeFields, maximumBytes = MAXIMUM_ENVELOPE_BYTES): Uint8Array {
+  const envelope: Envelope = { protocol: PROTOCOL_VERSION, ...fields, signature: null };
+  const bytes = encodeCbor(checkEnvelope(envelope));
+  if (bytes.length > maximumBytes)
+    throw new TwinwatchError(
+      'WIRE_TOO_LARGE',
+      `${fields.message.kind} of ${bytes.length} bytes is above the limit of ${maximumBytes}`,
+      { context: { kind: fields.message.kind, bytes: bytes.length, maximumBytes } },
+    );
+  return bytes;
+}
+
+/**
+ * Everything that comes back has passed the schema of its kind.
+ * @param maximumBytes an enveloped update comes out of a transfer and may be larger than a small message.
+ * @throws TwinwatchError WIRE_TOO_LARGE, WIRE_MALFORMED, WIRE_PROTOCOL, WIRE_UNKNOWN_KIND, WIRE_INVALID (names the fields).
+ */
+export function decodeEnvelope(bytes: Uint8Array, maximumBytes = MAXIMUM_ENVELOPE_BYTES): Envelope {
+  return checkEnvelope(decodeCbor(bytes, maximumBytes));
+}
+
+function checkEnvelope(value: unknown): Envelope {
+  const protocol = (value as { protocol?: unknown } | null)?.protocol;
+  if (typeof protocol === 'number' && protocol !== PROTOCOL_VERSION)
+    throw new TwinwatchError(
+      'WIRE_PROTOCOL',
+      `message of protocol ${protocol}, this side speaks ${PROTOCOL_VERSION}; run the same release on both ends`,
+      { context: { protocol } },
+    );
+  const envelope = checked('envelope', envelopeSchema, value);
+  const kind = (envelope.message as { kind?: unknown } | null)?.kind;
+  if (typeof kind !== 'string' || !Object.hasOwn(messageSchemas, kind))
+    throw new TwinwatchError('WIRE_UNKNOWN_KIND', `unknown message kind ${JSON.stringify(kind)?.slice(0, 80)}`, {
+      context: { sender: envelope.sender },
+    });
+  const message = checked(kind, messageSchemas[kind as WireMessage['kind']] as ZodType<WireMessage>, envelope.message);
+  return { ...envelope, message };
+}
+
+/** @throws TwinwatchError WIRE_INVALID naming up to five wrong fields. */
+export function checked<T>(what: string, schema: ZodType<T>, value: unknown): T {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const fields = result.error.issues.slice(0, 5).map((issue) => `${issue.path.join('.') || '(all)'}: ${issue.message}`);
+  throw new TwinwatchError('WIRE_INVALID', `${what} has wrong fields: ${fields.join('; ')}`, {
+    context: { what, fields: result.error.issues.map((issue) => issue.path.join('.')) },
+  });
+}

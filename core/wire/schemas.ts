@@ -1,0 +1,279 @@
+import { type ZodType, z } from 'zod';
+import type { FeatureSchema, FeatureSpec } from '../features/spec.js';
+import type {
+  AgentStatus,
+  AlarmCommand,
+  AlarmEvent,
+  BlobRef,
+  BlobRequest,
+  CalibrateTask,
+  Calibration,
+  ChunkRequest,
+  EvaluateTask,
+  FitTask,
+  Hello,
+  Lineage,
+  Manifest,
+  Receipt,
+  ServerStatus,
+  Telemetry,
+  Update,
+  WireMessage,
+} from './messages.js';
+
+/** What may come off the wire. Each schema is held to the type in messages.ts by its annotation. */
+
+const id = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'must be 1 to 64 letters, digits, _ or -');
+const name = z.string().min(1).max(128);
+const text = z.string().max(2048);
+const hash = z.string().regex(/^[0-9a-f]{64}$/, 'must be a hex SHA-256');
+const count = z.int().min(0);
+const positive = z.int().min(1);
+const bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array, 'must be bytes');
+const codec = z.enum(['f32', 'int8']);
+const layerMask = z.array(z.boolean()).min(1).max(256).nullable();
+const share = z.number().min(0).max(1e6);
+
+const tag = z.object({
+  name,
+  unit: z.string().max(32),
+  kind: z.enum(['analog', 'status']),
+  resolution: z.number().positive(),
+});
+
+const feature: ZodType<FeatureSpec> = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('raw'), tag: name }),
+  z.object({ type: z.literal('delta'), tag: name, rows: positive }),
+  z.object({ type: z.literal('lag'), tag: name, rows: positive }),
+  z.object({ type: z.literal('rollingMean'), tag: name, rows: positive }),
+  z.object({ type: z.literal('rollingStd'), tag: name, rows: positive }),
+  z.object({ type: z.literal('hourOfDay'), harmonics: positive }),
+]);
+
+const featureSchema: ZodType<FeatureSchema> = z.object({
+  tags: z.array(tag).min(1).max(4096),
+  features: z.array(feature).min(1).max(16384),
+  intervalMs: z.number().positive(),
+  holdRows: count,
+});
+
+const blob: ZodType<BlobRef> = z.object({ hash, bytes: count });
+
+const hello: ZodType<Hello> = z.object({
+  kind: z.literal('hello'),
+  softwareVersion: name,
+  tags: z.array(name).max(4096),
+  eligibleRows: count,
+  labelledRows: count,
+  codecs: z.array(codec).min(1).max(8),
+  engine: name,
+  lineageHash: hash.nullable(),
+  modelVersion: name.nullable(),
+  publicKeyId: name.nullable(),
+});
+
+const calibration: ZodType<Calibration> = z
+  .object({
+    kind: z.literal('calibration'),
+    schemaHash: hash,
+    moments: z.object({ count, mean: z.array(z.number()).max(16384), m2: z.array(z.number().min(0)).max(16384) }),
+  })
+  .refine((message) => message.moments.mean.length === message.moments.m2.length, {
+    path: ['moments', 'm2'],
+    message: 'must be as long as moments.mean',
+  });
+
+const calibrate: ZodType<CalibrateTask> = z.object({
+  kind: z.literal('calibrate'),
+  schema: featureSchema,
+  schemaHash: hash,
+  minimumRows: count,
+});
+
+const fit: ZodType<FitTask> = z.object({
+  kind: z.literal('fit'),
+  round: count,
+  attempt: count,
+  method: name,
+  lineage: blob,
+  parameters: blob,
+  epochs: positive,
+  batchSize: positive,
+  learningRate: z.number().positive(),
+  proximalMu: z.number().min(0),
+  exchangeShare: share,
+  codec,
+  layerMask,
+  seed: z.int(),
+  deadlineMs: positive,
+});
+
+const evaluate: ZodType<EvaluateTask> = z.object({
+  kind: z.literal('evaluate'),
+  round: count,
+  attempt: count,
+  lineage: blob,
+  parameters: blob,
+  deadlineMs: positive,
+});
+
+const update: ZodType<Update> = z.object({
+  kind: z.literal('update'),
+  round: count,
+  attempt: count,
+  baseHash: hash,
+  codec,
+  layerMask,
+  delta: bytes,
+  rows: count,
+  loss: z.number(),
+  trainingMs: z.number().min(0),
+  scores: z.object({ counts: z.array(count).max(4096), rows: count }),
+});
+
+const updateReceipt = z.object({
+  kind: z.literal('update-receipt'),
+  round: count,
+  attempt: count,
+  verdict: z.enum([
+    'accepted',
+    'duplicate',
+    'stale-round',
+    'unknown-agent',
+    'wrong-base',
+    'wrong-shape',
+    'not-finite',
+    'too-large',
+    'implausible-rows',
+    'malformed',
+  ]),
+  detail: text,
+}) satisfies ZodType<Receipt>;
+
+const alarmReceipt = z.object({
+  kind: z.literal('alarm-receipt'),
+  eventIds: z.array(name).min(1).max(1024),
+}) satisfies ZodType<Receipt>;
+
+const blobRequest: ZodType<BlobRequest> = z.object({
+  kind: z.literal('blob-request'),
+  blob,
+  missing: z.array(count).min(1).max(65536).nullable(),
+});
+
+const chunkRequest: ZodType<ChunkRequest> = z.object({
+  kind: z.literal('chunk-request'),
+  transfer: hash,
+  missing: z.array(count).min(1).max(65536),
+});
+
+const manifest: ZodType<Manifest> = z.object({
+  kind: z.literal('manifest'),
+  modelVersion: name,
+  round: count,
+  model: blob,
+  lineage: blob,
+  threshold: z.number().min(0).max(1),
+  releasedAtMs: z.number(),
+});
+
+const alarmCommand: ZodType<AlarmCommand> = z.object({
+  kind: z.literal('alarm-command'),
+  action: z.enum(['acknowledge', 'shelve', 'unshelve', 'confirm', 'dismiss']),
+  alarmId: name,
+  shelveMs: positive.nullable(),
+});
+
+export const messageSchemas: { readonly [K in WireMessage['kind']]: ZodType<Extract<WireMessage, { kind: K }>> } = {
+  hello,
+  calibration,
+  calibrate,
+  fit,
+  evaluate,
+  update,
+  'update-receipt': updateReceipt,
+  'alarm-receipt': alarmReceipt,
+  'blob-request': blobRequest,
+  'chunk-request': chunkRequest,
+  manifest,
+  'alarm-command': alarmCommand,
+};
+
+/** `message` is checked afterwards by the schema of its kind, so that errors name that kind's fields. */
+export const envelopeSchema = z.object({
+  protocol: z.int(),
+  federation: id,
+  sender: id,
+  sequence: count,
+  sentAtMs: z.number(),
+  message: z.unknown(),
+  signature: bytes.refine((value) => value.length === 64, 'must be 64 bytes').nullable(),
+});
+
+export const lineageSchema: ZodType<Lineage> = z
+  .object({
+    schema: featureSchema,
+    schemaHash: hash,
+    scaler: z.object({
+      mean: z.array(z.number()).max(16384),
+      scale: z.array(z.number().positive()).max(16384),
+      clip: z.number().positive(),
+    }),
+    architecture: z.object({
+      inputs: positive.max(16384),
+      hidden: z.array(positive.max(8192)).max(16),
+      members: positive.max(64),
+    }),
+    exchange: blob.nullable(),
+  })
+  .refine(
+    ({ scaler, architecture }) =>
+      scaler.mean.length === architecture.inputs && scaler.scale.length === architecture.inputs,
+    { path: ['scaler'], message: 'must have one mean and one scale per input of the architecture' },
+  );
+
+export const agentStatusSchema: ZodType<AgentStatus> = z.object({
+  online: z.boolean(),
+  connectionId: name,
+  atMs: z.number(),
+  softwareVersion: name,
+  modelVersion: name.nullable(),
+  health: z
+    .object({
+      rowsAcquired: count,
+      rowsMissing: count,
+      badSamples: count,
+      droppedTelemetry: count,
+      outboxEvents: count,
+      rssBytes: count,
+      sensorToAlarmMsP50: z.number().nullable(),
+      sensorToAlarmMsP99: z.number().nullable(),
+      deviceFaults: z.record(name, text),
+    })
+    .nullable(),
+});
+
+export const serverStatusSchema: ZodType<ServerStatus> = z.object({
+  online: z.boolean(),
+  connectionId: name,
+  softwareVersion: name,
+});
+
+export const alarmEventSchema: ZodType<AlarmEvent> = z.object({
+  eventId: name,
+  alarmId: name,
+  agent: id,
+  transition: z.enum(['raised', 'cleared', 'acknowledged', 'shelved', 'unshelved']),
+  atMs: z.number(),
+  score: z.number(),
+  threshold: z.number(),
+  modelVersion: name,
+  contributions: z.array(z.object({ tag: name, share: z.number(), value: z.number() })).max(256),
+  latencyMs: z.number(),
+});
+
+export const telemetrySchema: ZodType<Telemetry> = z.object({
+  atMs: z.number(),
+  score: z.number().nullable(),
+  values: z.record(name, z.object({ value: z.number().nullable(), quality: z.string().max(16) })),
+});
