@@ -1,0 +1,16 @@
+import { defineConfig } from 'vitest/config';
+
+const long = process.env.TWINWATCH_LONG === '1';
+
+/** Tests run as compiled, from dist, so that the worker threads and processes they start are the ones that ship. */
+export default defineConfig({
+  test: {
+    include: [long ? '**/dist/**/*.long.test.js' : '**/dist/**/*.test.js'],
+    exclude: ['**/node_modules/**', ...(long ? [] : ['**/*.long.test.js'])],
+    // Native modules and worker threads: a process each, no more at once than two cores carry.
+    pool: 'forks',
+    maxWorkers: 2,
+    testTimeout: long ? 600_000 : 30_000,
+    hookTimeout: 30_000,
+  },
+});
