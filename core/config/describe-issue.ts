@@ -72,7 +72,7 @@ export function flattenUnions(issues: readonly Issue[]): Issue[] {
 /** A message from the schema itself: a predicate or an advice about one value is put behind that value. */
 function authored(message: string, shown: string, found: unknown): string {
   if (typeof found === 'object' || found === undefined) return message;
-  if (/^(is|has) /.test(message)) return `${shown} ${message}`;
+  if (/^(is|has|must) /.test(message)) return `${shown} ${message}`;
   return /^(write|use) /.test(message) ? `${shown} does not fit; ${message}` : message;
 }
 

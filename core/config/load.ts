@@ -17,7 +17,7 @@ const MAXIMUM_REPAIRS = 8;
 
 /**
  * A configuration file's text → its checked content. `fileName` is what messages call the file. Refinements added with zod's
- * superRefine or check are placed by the path of the issue they add; a message that starts with 'is' or 'has' gets the value put before it.
+ * superRefine or check are placed by the path of the issue they add; a message that starts with 'is', 'has' or 'must' gets the value put before it.
  *
  * @throws TwinwatchError CONFIG_UNREADABLE where the text is not YAML.
  * @throws TwinwatchError CONFIG_INVALID naming every problem at once with file, line, column, path and advice; `context.problems` holds them as data.
