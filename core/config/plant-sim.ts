@@ -1,0 +1,90 @@
+import { z } from 'zod';
+
+/** The plant simulator's configuration file: simulated sites, or one recorded feed, behind Modbus TCP. Paths are relative to the file. */
+
+const id = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, { error: 'must be 1–64 letters, digits, _ or -' });
+const port = z.int().min(0).max(65_535);
+
+const attack = z.strictObject({
+  name: z.string().min(1).meta({ description: 'of the attack catalogue' }),
+  startHour: z.number().min(0).meta({ description: 'simulated hours after the first row' }),
+});
+
+const site = z.strictObject({
+  name: id,
+  /** Of demands, noise and everything else in which this site differs from the others. */
+  seed: z.int().default(1),
+  demandScale: z.number().min(0.1).max(10).optional(),
+  demandNoise: z.number().min(0).max(1).optional(),
+  roughnessScale: z.number().min(0.1).max(10).optional(),
+  sensorNoise: z.number().min(0).max(100).optional(),
+  /** PLC → TCP port. With `ports: auto` a port that is taken is replaced, and PLCs not named get one. */
+  ports: z.record(z.string(), port).default({}),
+  attacks: z.array(attack).default([]),
+});
+
+const feed = z.strictObject({
+  csv: z.string().min(1),
+  timeColumn: z.string().default('DATETIME'),
+  /** 'iso', or a pattern of dd MM yy yyyy HH mm ss, such as 'dd/MM/yy HH'; found out from the file where absent. */
+  timeFormat: z.string().optional(),
+  /** Column → tag, for columns that are not named as their tag. */
+  columns: z.record(z.string(), z.string()).default({}),
+});
+
+export const plantSimSchema = z
+  .strictObject({
+    /** plant.yaml: tags, PLCs and what each of them reads. */
+    plant: z.string().min(1),
+    host: z.string().default('127.0.0.1'),
+    ports: z.enum(['fixed', 'auto']).default('fixed'),
+    sites: z.array(site).min(1),
+    /** Serve these rows, in order, instead of a simulation; one site only. */
+    feed: feed.optional(),
+    /** Rows of each site that are served as fast as they are read, before the pace below. */
+    commissioningRows: z.int().min(0).default(0),
+    /** Pace after that. As fast as read where neither is given. */
+    rowsPerSecond: z.number().positive().max(100_000).optional(),
+    realtimeFactor: z.number().positive().optional().meta({ description: 'plant seconds per second' }),
+    /** Only complete reads of all PLCs under this unit id advance a site; every other unit id just looks. */
+    readerUnit: z.int().min(0).max(255).default(1),
+    /** Where the position of each site is kept, so that a restarted plant goes on where it was. */
+    dataDir: z.string().optional(),
+    /** Loopback HTTP: GET /state, POST /attack {site, name}. */
+    control: z.strictObject({ port }).optional(),
+  })
+  .superRefine((config, context) => {
+    if (config.rowsPerSecond !== undefined && config.realtimeFactor !== undefined)
+      context.addIssue({
+        code: 'custom',
+        path: ['realtimeFactor'],
+        message: 'rowsPerSecond is there, too; write one of them',
+      });
+    if (config.feed !== undefined && config.sites.length > 1)
+      context.addIssue({ code: 'custom', path: ['sites'], message: 'a recorded feed has one site; leave only one' });
+    const names = new Set<string>();
+    const ports = new Map<number, string>();
+    for (const [i, { name, ports: own, attacks }] of config.sites.entries()) {
+      if (names.has(name))
+        context.addIssue({ code: 'custom', path: ['sites', i, 'name'], message: `site '${name}' is there twice` });
+      names.add(name);
+      if (config.feed !== undefined && attacks.length > 0)
+        context.addIssue({
+          code: 'custom',
+          path: ['sites', i, 'attacks'],
+          message: 'a recorded feed cannot be attacked; remove them',
+        });
+      for (const [plc, number] of Object.entries(own)) {
+        const taken = ports.get(number);
+        if (taken !== undefined && number !== 0)
+          context.addIssue({
+            code: 'custom',
+            path: ['sites', i, 'ports', plc],
+            message: `port ${number} is already that of ${taken}`,
+          });
+        ports.set(number, `${name} ${plc}`);
+      }
+    }
+  });
+
+export type PlantSimConfig = z.infer<typeof plantSimSchema>;
