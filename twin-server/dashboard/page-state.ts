@@ -1,0 +1,137 @@
+import type { Tag } from '@twinwatch/core/scada/tag';
+import type { AgentView, ModelView, RoundView, ServerEvents, ServerPhase } from '@twinwatch/core/wire/http';
+import type { Telemetry } from '@twinwatch/core/wire/messages';
+import { type Alarm, alarmsFrom, withAlarmEvent } from './alarm-list.js';
+
+/** All the page knows. Every list has a bound, so that a page left open for months does not grow. */
+export interface PageState {
+  readonly connection: Connection;
+  /** Null until the first `state` event. */
+  readonly server: ServerFacts | null;
+  /** By id. */
+  readonly agents: readonly AgentView[];
+  /** Ascending by number, the newest MAXIMUM_ROUNDS. */
+  readonly rounds: readonly RoundView[];
+  readonly model: ModelView | null;
+  /** Newest first. */
+  readonly alarms: readonly Alarm[];
+  /** Agent id → its newest telemetry, ascending by time. */
+  readonly history: Readonly<Record<string, readonly Telemetry[]>>;
+}
+
+export interface Connection {
+  readonly status: 'connecting' | 'live' | 'lost';
+  /** Wall clock of the browser. */
+  readonly sinceMs: number;
+}
+
+export interface ServerFacts {
+  readonly federation: string;
+  readonly phase: ServerPhase;
+  readonly activity: string;
+  readonly progress: number | null;
+  readonly roundsPlanned: number;
+  readonly tags: readonly Tag[];
+}
+
+type ServerEvent = {
+  [Name in keyof ServerEvents]: { readonly type: Name; readonly data: ServerEvents[Name] };
+}[keyof ServerEvents];
+
+export type PageEvent =
+  | ServerEvent
+  | { readonly type: 'connection'; readonly status: Connection['status']; readonly atMs: number };
+
+export const MAXIMUM_ROUNDS = 500;
+export const MAXIMUM_TELEMETRY = 240;
+/** Sites whose last values are kept; beyond it the site heard from longest ago gives way. */
+export const MAXIMUM_HISTORIES = 64;
+
+export function initialState(nowMs: number): PageState {
+  return {
+    connection: { status: 'connecting', sinceMs: nowMs },
+    server: null,
+    agents: [],
+    rounds: [],
+    model: null,
+    alarms: [],
+    history: {},
+  };
+}
+
+/** Events in the order they came, to the state after the last. Pure. */
+export function reduceAll(state: PageState, events: readonly PageEvent[]): PageState {
+  return events.reduce(reduce, state);
+}
+
+/** One event. An event that is seen twice changes nothing the second time. Pure. */
+export function reduce(state: PageState, event: PageEvent): PageState {
+  switch (event.type) {
+    case 'connection':
+      // While it stays lost, the moment of the loss is what a person wants to know.
+      return event.status === state.connection.status
+        ? state
+        : { ...state, connection: { status: event.status, sinceMs: event.atMs } };
+    case 'state': {
+      const { federation, phase, activity, progress, roundsPlanned, tags } = event.data;
+      const known = Object.fromEntries(
+        event.data.agents.flatMap(({ id }) => (state.history[id] === undefined ? [] : [[id, state.history[id]]])),
+      );
+      return {
+        ...state,
+        server: { federation, phase, activity, progress, roundsPlanned, tags: tags ?? [] },
+        agents: [...event.data.agents].sort(byId),
+        rounds: [...event.data.rounds].sort((a, b) => a.round - b.round).slice(-MAXIMUM_ROUNDS),
+        model: event.data.model,
+        alarms: alarmsFrom(event.data.alarms),
+        history: event.data.agents.reduce(
+          (history, agent) => withTelemetry(history, agent.id, agent.lastTelemetry),
+          known as PageState['history'],
+        ),
+      };
+    }
+    case 'phase':
+      return state.server === null ? state : { ...state, server: { ...state.server, ...event.data } };
+    case 'agent':
+      return {
+        ...state,
+        agents: [...state.agents.filter(({ id }) => id !== event.data.id), event.data].sort(byId),
+        history: withTelemetry(state.history, event.data.id, event.data.lastTelemetry),
+      };
+    case 'telemetry':
+      return { ...state, history: withTelemetry(state.history, event.data.agent, event.data.telemetry) };
+    case 'round':
+      return {
+        ...state,
+        rounds: [...state.rounds.filter(({ round }) => round !== event.data.round), event.data]
+          .sort((a, b) => a.round - b.round)
+          .slice(-MAXIMUM_ROUNDS),
+      };
+    case 'model':
+      return { ...state, model: event.data };
+    case 'alarm':
+      return { ...state, alarms: withAlarmEvent(state.alarms, event.data) };
+  }
+}
+
+function byId(a: AgentView, b: AgentView): number {
+  return a.id.localeCompare(b.id, 'en', { numeric: true });
+}
+
+function withTelemetry(
+  history: PageState['history'],
+  agent: string,
+  telemetry: Telemetry | null,
+): PageState['history'] {
+  if (telemetry === null) return history;
+  const before = history[agent] ?? [];
+  const last = before.at(-1);
+  if (last !== undefined && last.atMs === telemetry.atMs) return history;
+  // A plant that starts again starts its clock again: one time axis cannot show both.
+  const kept = last !== undefined && telemetry.atMs < last.atMs ? [] : before.slice(1 - MAXIMUM_TELEMETRY);
+  // Re-inserted last, so that the keys are in order of who was heard from longest ago.
+  const { [agent]: _, ...others } = history;
+  const names = Object.keys(others);
+  if (names.length >= MAXIMUM_HISTORIES) delete (others as Record<string, unknown>)[names[0]!];
+  return { ...others, [agent]: [...kept, telemetry] };
+}

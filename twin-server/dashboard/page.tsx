@@ -1,0 +1,75 @@
+import { useEffect, useReducer, useState } from 'react';
+import { activeAlarmOf, isActive } from './alarm-list.js';
+import { followEvents } from './event-stream.js';
+import { initialState, reduceAll } from './page-state.js';
+import { Alarms } from './parts/alarms.js';
+import { Fleet } from './parts/fleet.js';
+import { Header } from './parts/header.js';
+import { ModelCard } from './parts/model-card.js';
+import { Rounds } from './parts/rounds.js';
+import { Site } from './parts/site.js';
+
+export function Page() {
+  const [state, dispatch] = useReducer(reduceAll, Date.now(), initialState);
+  const [chosen, setChosen] = useState<string | null>(null);
+
+  useEffect(
+    () =>
+      followEvents({
+        open: () => new EventSource('/api/events'),
+        onEvents: dispatch,
+        now: Date.now,
+        after: (ms, callback) => {
+          const timer = window.setTimeout(callback, ms);
+          return () => window.clearTimeout(timer);
+        },
+        random: Math.random,
+      }),
+    [],
+  );
+
+  const { server, agents, alarms, rounds, model, connection } = state;
+  const active = alarms.filter(isActive);
+  // Until a person chooses, the site that needs attention is the one shown.
+  const selected =
+    agents.find(({ id }) => id === chosen) ?? agents.find(({ id }) => activeAlarmOf(active, id)) ?? agents[0] ?? null;
+
+  useEffect(() => {
+    const name = server === null ? 'Twinwatch' : `${server.federation} · Twinwatch`;
+    document.title = active.length === 0 ? name : `(${active.length}) ${name}`;
+  }, [server, active.length]);
+
+  return (
+    <div className="page" data-connection={connection.status}>
+      <Header server={server} connection={connection} activeAlarms={active.length} />
+      <main>
+        <Alarms alarms={alarms} tags={server?.tags ?? []} hasModel={model !== null} onSelect={setChosen} />
+        <div className="main-column">
+          <Fleet
+            agents={agents}
+            history={state.history}
+            alarms={active}
+            model={model}
+            selected={selected?.id ?? null}
+            onSelect={setChosen}
+          />
+          <Site
+            agent={selected}
+            history={selected === null ? [] : (state.history[selected.id] ?? [])}
+            alarms={alarms.filter(({ agent }) => agent === selected?.id)}
+            tags={server?.tags ?? []}
+            threshold={model?.threshold ?? null}
+          />
+        </div>
+        <div className="side-column">
+          <Rounds rounds={rounds} planned={server?.roundsPlanned ?? 0} waitingFor={server?.activity ?? null} />
+          <ModelCard model={model} />
+        </div>
+      </main>
+      <footer>
+        Plant times are shown in {Intl.DateTimeFormat().resolvedOptions().timeZone}. The same facts as JSON:{' '}
+        <a href="/api/state">/api/state</a>
+      </footer>
+    </div>
+  );
+}

@@ -1,0 +1,143 @@
+import type { Tag } from '@twinwatch/core/scada/tag';
+import { type Alarm, isActive } from '../alarm-list.js';
+import { dateTimeWords, durationWords, MISSING, scoreWords, shareWords, valueWords } from '../wording.js';
+import { AlarmMark, Empty } from './marks.js';
+
+interface AlarmsProps {
+  readonly alarms: readonly Alarm[];
+  readonly tags: readonly Tag[];
+  readonly hasModel: boolean;
+  readonly onSelect: (agent: string) => void;
+}
+
+const CONTRIBUTIONS_SHOWN = 6;
+
+/** What needs attention on top, then what was. */
+export function Alarms({ alarms, tags, hasModel, onSelect }: AlarmsProps) {
+  const active = alarms.filter(isActive);
+  const past = alarms.filter((alarm) => !isActive(alarm));
+  return (
+    <section className="panel alarms" aria-labelledby="alarms-title">
+      <h2 id="alarms-title">
+        Alarms <small>{alarms.length > 0 && `${active.length} active, ${past.length} cleared`}</small>
+      </h2>
+      {alarms.length === 0 && (
+        <Empty title="No alarm so far.">
+          {hasModel
+            ? 'One is raised when a site’s score stays above the threshold.'
+            : 'Sites watch from the moment they run the first detector.'}
+        </Empty>
+      )}
+      {active.length > 0 && (
+        <ul className="active" aria-label="Active alarms">
+          {active.map((alarm) => (
+            <Active key={`${alarm.agent} ${alarm.alarmId}`} alarm={alarm} tags={tags} onSelect={onSelect} />
+          ))}
+        </ul>
+      )}
+      {past.length > 0 && (
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard
+        <section className="scroll history" tabIndex={0} aria-label="Cleared alarms">
+          <table>
+            <caption className="unseen">Cleared alarms</caption>
+            <thead>
+              <tr>
+                <th scope="col">Cleared alarm</th>
+                <th scope="col">Raised</th>
+                <th scope="col">Cleared</th>
+                <th scope="col">Mostly</th>
+              </tr>
+            </thead>
+            <tbody>
+              {past.map((alarm) => (
+                <tr key={`${alarm.agent} ${alarm.alarmId}`}>
+                  <th scope="row">
+                    <button type="button" onClick={() => onSelect(alarm.agent)}>
+                      {alarm.agent}
+                    </button>
+                  </th>
+                  <td>{dateTimeWords(alarm.raisedAtMs)}</td>
+                  <td title={dateTimeWords(alarm.clearedAtMs)}>after {lasted(alarm)}</td>
+                  <td className="tags">{topTags(alarm, 2)}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </section>
+      )}
+    </section>
+  );
+}
+
+function Active({
+  alarm,
+  tags,
+  onSelect,
+}: {
+  readonly alarm: Alarm;
+  readonly tags: readonly Tag[];
+  readonly onSelect: (agent: string) => void;
+}) {
+  const { cause } = alarm;
+  const shown = cause.contributions.slice(0, CONTRIBUTIONS_SHOWN);
+  const most = Math.max(...shown.map(({ share }) => share), 1e-9);
+  return (
+    <li className={alarm.shelved ? 'shelved' : ''} data-alarm={alarm.alarmId}>
+      <h3>
+        <AlarmMark />
+        <button type="button" onClick={() => onSelect(alarm.agent)}>
+          {alarm.agent}
+        </button>
+        {alarm.acknowledged && <span className="tag">acknowledged</span>}
+        {alarm.shelved && <span className="tag">shelved</span>}
+      </h3>
+      <p className="when">
+        Raised <time dateTime={iso(alarm.raisedAtMs)}>{dateTimeWords(alarm.raisedAtMs)}</time>, score{' '}
+        {scoreWords(cause.score)} over threshold {scoreWords(cause.threshold)}
+      </p>
+      <table className="contributions">
+        <caption>Tags that moved the score most</caption>
+        <thead className="unseen">
+          <tr>
+            <th scope="col">Tag</th>
+            <th scope="col">Share</th>
+            <th scope="col">Value</th>
+          </tr>
+        </thead>
+        <tbody>
+          {shown.map(({ tag, share, value }) => (
+            <tr key={tag}>
+              <th scope="row">{tag}</th>
+              <td>
+                <span className="bar" aria-hidden="true">
+                  <span style={{ width: `${Math.max(1, (Math.max(0, share) / most) * 100)}%` }} />
+                </span>
+                <span className="share">{shareWords(share)}</span>
+              </td>
+              <td className="number">
+                {valueWords(value)} {tags.find(({ name }) => name === tag)?.unit}
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      <p className="fine">
+        Decided {durationWords(cause.latencyMs)} after the row came in, by model {cause.modelVersion}
+      </p>
+    </li>
+  );
+}
+
+function lasted(alarm: Alarm): string {
+  if (alarm.raisedAtMs === null || alarm.clearedAtMs === null) return MISSING;
+  return durationWords(alarm.clearedAtMs - alarm.raisedAtMs);
+}
+
+function topTags(alarm: Alarm, count: number): string {
+  const names = alarm.cause.contributions.slice(0, count).map(({ tag }) => tag);
+  return names.length === 0 ? MISSING : names.join(', ');
+}
+
+function iso(ms: number | null): string | undefined {
+  return ms === null ? undefined : new Date(ms).toISOString();
+}

@@ -1,0 +1,96 @@
+import type { Tag } from '@twinwatch/core/scada/tag';
+import type { AgentView } from '@twinwatch/core/wire/http';
+import type { Telemetry } from '@twinwatch/core/wire/messages';
+import { type Alarm, isActive } from '../alarm-list.js';
+import { bytesWords, countWords, dateTimeWords, durationWords, MISSING } from '../wording.js';
+import { Empty, WarningMark } from './marks.js';
+import { ScorePlot } from './score-plot.js';
+import { TagTile } from './tag-tile.js';
+
+interface SiteProps {
+  readonly agent: AgentView | null;
+  readonly history: readonly Telemetry[];
+  /** Of this site, newest first. */
+  readonly alarms: readonly Alarm[];
+  readonly tags: readonly Tag[];
+  readonly threshold: number | null;
+}
+
+/** One site in detail: health, score against threshold, and every tag it shows. */
+export function Site({ agent, history, alarms, tags, threshold }: SiteProps) {
+  if (agent === null) return null;
+  const last = history.at(-1);
+  const accused = new Map(
+    alarms.filter(isActive).flatMap(({ cause }) => cause.contributions.map(({ tag, share }) => [tag, share] as const)),
+  );
+  return (
+    <section className="panel site" aria-labelledby="site-title" data-testid="site">
+      <h2 id="site-title">
+        {agent.id}{' '}
+        <small>{last === undefined ? 'live tags' : `live tags, plant time ${dateTimeWords(last.atMs)}`}</small>
+      </h2>
+      <Health agent={agent} />
+      {last === undefined ? (
+        <Empty title="This site shows no live values.">
+          Rows stay on the device. A site that may show them here sets <code>{'telemetry: { everyMs: 1000 }'}</code> in
+          its agent.yaml; the first values follow its first complete row.
+        </Empty>
+      ) : (
+        <>
+          <ScorePlot site={agent.id} history={history} alarms={alarms} threshold={threshold} />
+          <ul className="tiles" aria-label={`Live tags of ${agent.id}`}>
+            {Object.keys(last.values).map((name) => (
+              <TagTile
+                key={name}
+                name={name}
+                tag={tags.find((tag) => tag.name === name)}
+                history={history}
+                share={accused.get(name) ?? null}
+              />
+            ))}
+          </ul>
+        </>
+      )}
+    </section>
+  );
+}
+
+function Health({ agent }: { readonly agent: AgentView }) {
+  const health = agent.status?.health;
+  if (health === null || health === undefined) return <p className="muted">No health report from this site yet.</p>;
+  const faults = Object.entries(health.deviceFaults);
+  return (
+    <>
+      <dl className="health">
+        <Fact name="rows" value={countWords(health.rowsAcquired)} />
+        <Fact name="missing" value={countWords(health.rowsMissing)} warn={health.rowsMissing > 0} />
+        <Fact name="bad samples" value={countWords(health.badSamples)} />
+        <Fact name="dropped" value={countWords(health.droppedTelemetry)} warn={health.droppedTelemetry > 0} />
+        <Fact name="waiting to send" value={countWords(health.outboxEvents)} />
+        <Fact name="memory" value={bytesWords(health.rssBytes)} />
+        <Fact
+          name="latency p50 / p99"
+          value={
+            health.sensorToAlarmMsP50 === null
+              ? MISSING
+              : `${durationWords(health.sensorToAlarmMsP50)} / ${durationWords(health.sensorToAlarmMsP99)}`
+          }
+        />
+      </dl>
+      {faults.map(([device, reason]) => (
+        <p key={device} className="fault">
+          <WarningMark /> {device} does not answer: {reason}
+        </p>
+      ))}
+    </>
+  );
+}
+
+function Fact({ name, value, warn }: { readonly name: string; readonly value: string; readonly warn?: boolean }) {
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd className={warn ? 'warn' : ''}>{value}</dd>
+    </div>
+  );
+}

@@ -1,0 +1,55 @@
+import type { Tag } from '@twinwatch/core/scada/tag';
+import type { Telemetry } from '@twinwatch/core/wire/messages';
+import { MISSING, shareWords, valueWords } from '../wording.js';
+import { Sparkline } from './sparkline.js';
+
+interface TagTileProps {
+  readonly name: string;
+  /** Undefined until the server knows the schema: then without a unit. */
+  readonly tag: Tag | undefined;
+  readonly history: readonly Telemetry[];
+  /** Its share of the active alarm's score, null where it has none. */
+  readonly share: number | null;
+}
+
+const SLOTS = 96;
+
+/** One tag: name, value, unit, quality where it is not good, and the last values. */
+export function TagTile({ name, tag, history, share }: TagTileProps) {
+  const recent = history.slice(-SLOTS);
+  const now = recent.at(-1)?.values[name];
+  const good = now?.quality === 'good';
+  const values = recent.map(({ values }) => {
+    const at = values[name];
+    return at?.quality === 'good' ? at.value : null;
+  });
+  const state = [share === null ? '' : 'accused', good ? '' : 'not-good'].join(' ');
+  return (
+    <li className={`tile ${state}`} data-tag={name}>
+      <span className="tile-name">
+        {name}
+        {share !== null && <span className="tile-share"> {shareWords(share)} of alarm</span>}
+      </span>
+      <span className="tile-value">
+        {tag?.kind === 'status' && good && now?.value !== null ? (
+          statusWords(now!.value!)
+        ) : (
+          <>
+            {good ? valueWords(now?.value) : MISSING} <small>{tag?.unit}</small>
+          </>
+        )}
+      </span>
+      {!good && <span className="tile-quality">{now?.quality ?? 'absent'}</span>}
+      <Sparkline values={values} slots={SLOTS} leastSpan={leastSpan(tag, values)} />
+    </li>
+  );
+}
+
+function statusWords(value: number): string {
+  return value === 0 ? 'off' : value === 1 ? 'on' : valueWords(value);
+}
+
+function leastSpan(tag: Tag | undefined, values: readonly (number | null)[]): number {
+  if (tag !== undefined) return tag.kind === 'status' ? 1 : tag.resolution * 10;
+  return Math.abs(values.findLast((value) => value !== null) ?? 0) * 0.02;
+}

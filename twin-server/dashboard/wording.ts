@@ -1,0 +1,75 @@
+import type { ServerPhase } from '@twinwatch/core/wire/http';
+
+/** Numbers and times as the page shows them. All pure; a missing value is an em dash. */
+
+export const MISSING = '—';
+
+/** In order, with the words of the header. */
+export const PHASES: readonly { readonly phase: ServerPhase; readonly words: string }[] = [
+  { phase: 'simulating-twin', words: 'Simulate twin' },
+  { phase: 'waiting-for-agents', words: 'Gather sites' },
+  { phase: 'calibrating', words: 'Calibrate' },
+  { phase: 'rounds', words: 'Learn in rounds' },
+  { phase: 'finished', words: 'Watch' },
+];
+
+export function bytesWords(bytes: number | null | undefined): string {
+  if (bytes === null || bytes === undefined || !Number.isFinite(bytes)) return MISSING;
+  if (bytes < 1_000) return `${Math.round(bytes)} B`;
+  const units = ['kB', 'MB', 'GB', 'TB'];
+  let value = bytes;
+  let unit = 'B';
+  for (const next of units) {
+    if (value < 999.5) break;
+    value /= 1_000;
+    unit = next;
+  }
+  return `${value < 9.95 ? value.toFixed(1) : Math.round(value)} ${unit}`;
+}
+
+export function countWords(count: number | null | undefined): string {
+  return count === null || count === undefined ? MISSING : count.toLocaleString('en-GB').replaceAll(',', ' ');
+}
+
+/** Four significant digits at most, none invented: 3.214, 0.05, 118.2, 12 040. */
+export function valueWords(value: number | null | undefined): string {
+  if (value === null || value === undefined || !Number.isFinite(value)) return MISSING;
+  const size = Math.abs(value);
+  if (Number.isInteger(value) && size < 10_000) return String(value);
+  if (size >= 10_000) return countWords(Math.round(value));
+  return value.toFixed(size >= 1_000 ? 0 : size >= 100 ? 1 : size >= 0.1 ? 2 : 3);
+}
+
+/** A score or a rate in [0, 1]. */
+export function scoreWords(score: number | null | undefined): string {
+  return score === null || score === undefined || !Number.isFinite(score) ? MISSING : score.toFixed(3);
+}
+
+export function shareWords(share: number): string {
+  return `${Math.round(share * 100)} %`;
+}
+
+export function durationWords(ms: number | null | undefined): string {
+  if (ms === null || ms === undefined || !Number.isFinite(ms)) return MISSING;
+  if (ms < 10) return `${ms.toFixed(1)} ms`;
+  if (ms < 1_000) return `${Math.round(ms)} ms`;
+  if (ms < 60_000) return `${(ms / 1_000).toFixed(ms < 10_000 ? 1 : 0)} s`;
+  const minutes = Math.round(ms / 60_000);
+  if (minutes < 60) return `${minutes} min`;
+  const hours = Math.floor(minutes / 60);
+  if (hours < 48) return minutes % 60 === 0 ? `${hours} h` : `${hours} h ${minutes % 60} min`;
+  return hours % 24 === 0 ? `${hours / 24} d` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
+}
+
+/** 2026-03-07 14:05, in the browser's time zone. */
+export function dateTimeWords(ms: number | null | undefined): string {
+  if (ms === null || ms === undefined || !Number.isFinite(ms)) return MISSING;
+  const at = new Date(ms);
+  const two = (n: number) => String(n).padStart(2, '0');
+  return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ${two(at.getHours())}:${two(at.getMinutes())}`;
+}
+
+/** 14:05:09, in the browser's time zone. */
+export function clockWords(ms: number): string {
+  return new Date(ms).toTimeString().slice(0, 8);
+}
