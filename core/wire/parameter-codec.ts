@@ -1,0 +1,181 @@
+import { TwinwatchError } from '../errors.js';
+import type { ParameterCodec } from './messages.js';
+
+/**
+ * How a difference of parameters travels.
+ *
+ * `f32`: the selected layers' weights and biases, little-endian.
+ * `int8`: per selected layer one float32 scale for each output column of the weights, one for the biases, then one signed byte
+ * per number: value ≈ byte · scale, scale = largest magnitude / 127. Columns differ by orders of magnitude between
+ * outputs, hence a scale for each. What rounding and masking leave out comes back as the residual (error feedback).
+ */
+
+/** Where one layer of one member lies in the flat parameters; `layers(architecture)` of core/learning/network.ts gives them. */
+export interface LayerLayout {
+  readonly member: number;
+  /** From the input upwards, 0 first; the layer mask is indexed by it. */
+  readonly layer: number;
+  readonly inputs: number;
+  readonly outputs: number;
+  /** Weights are [inputs × outputs], row-major. */
+  readonly weightOffset: number;
+  /** [outputs]. */
+  readonly biasOffset: number;
+}
+
+export interface EncodedDelta {
+  readonly bytes: Uint8Array;
+  /** [parameters]: delta minus what the other end will decode; the whole of it in layers that are masked out. */
+  readonly residual: Float32Array;
+}
+
+/** Below this a float32 scale has no precision left; such columns are sent as zeros and stay in the residual. */
+const SMALLEST_PEAK = 1e-30;
+
+/**
+ * @param layerMask true for the layers to send; every layer where null.
+ * @throws TwinwatchError WIRE_DELTA_SHAPE when delta or mask do not fit the layers, WIRE_DELTA_NOT_FINITE for NaN or infinity.
+ */
+export function encodeDelta(
+  delta: Float32Array,
+  layers: readonly LayerLayout[],
+  codec: ParameterCodec,
+  layerMask: readonly boolean[] | null,
+): EncodedDelta {
+  const parameters = parameterCount(layers);
+  if (delta.length !== parameters)
+    throw wrongShape(`difference has ${delta.length} parameters, the network ${parameters}`);
+  requireFinite(delta);
+  const selected = selectLayers(layers, layerMask);
+  const bytes = new Uint8Array(encodedBytes(selected, codec));
+  const view = new DataView(bytes.buffer);
+  let at = 0;
+  for (const layer of selected)
+    at = codec === 'f32' ? writeF32(view, at, delta, layer) : writeInt8(view, at, delta, layer);
+  const residual = decodeDelta(bytes, layers, codec, layerMask);
+  for (let i = 0; i < residual.length; i++) residual[i] = delta[i]! - residual[i]!;
+  return { bytes, residual };
+}
+
+/**
+ * @returns [parameters], zero in the layers that are masked out.
+ * @throws TwinwatchError WIRE_DELTA_SHAPE for another length than the layers need, WIRE_DELTA_NOT_FINITE.
+ */
+export function decodeDelta(
+  bytes: Uint8Array,
+  layers: readonly LayerLayout[],
+  codec: ParameterCodec,
+  layerMask: readonly boolean[] | null,
+): Float32Array {
+  const selected = selectLayers(layers, layerMask);
+  const expected = encodedBytes(selected, codec);
+  if (bytes.length !== expected)
+    throw wrongShape(`encoded difference has ${bytes.length} bytes, the selected layers need ${expected} as ${codec}`);
+  const delta = new Float32Array(parameterCount(layers));
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  let at = 0;
+  for (const layer of selected)
+    at = codec === 'f32' ? readF32(view, at, delta, layer) : readInt8(view, at, delta, layer);
+  requireFinite(delta);
+  return delta;
+}
+
+function parameterCount(layers: readonly LayerLayout[]): number {
+  return layers.reduce((sum, layer) => sum + (layer.inputs + 1) * layer.outputs, 0);
+}
+
+function selectLayers(layers: readonly LayerLayout[], mask: readonly boolean[] | null): readonly LayerLayout[] {
+  if (mask === null) return layers;
+  const depth = layers.reduce((deepest, layer) => Math.max(deepest, layer.layer + 1), 0);
+  if (mask.length !== depth) throw wrongShape(`layer mask has ${mask.length} entries, the network ${depth} layers`);
+  return layers.filter((layer) => mask[layer.layer]);
+}
+
+function encodedBytes(layers: readonly LayerLayout[], codec: ParameterCodec): number {
+  if (codec === 'f32') return 4 * parameterCount(layers);
+  return parameterCount(layers) + layers.reduce((sum, layer) => sum + 4 * (layer.outputs + 1), 0);
+}
+
+function writeF32(view: DataView, start: number, delta: Float32Array, layer: LayerLayout): number {
+  let at = start;
+  const { weightOffset, biasOffset, inputs, outputs } = layer;
+  for (let i = 0; i < inputs * outputs; i++, at += 4) view.setFloat32(at, delta[weightOffset + i]!, true);
+  for (let o = 0; o < outputs; o++, at += 4) view.setFloat32(at, delta[biasOffset + o]!, true);
+  return at;
+}
+
+function readF32(view: DataView, start: number, delta: Float32Array, layer: LayerLayout): number {
+  let at = start;
+  const { weightOffset, biasOffset, inputs, outputs } = layer;
+  for (let i = 0; i < inputs * outputs; i++, at += 4) delta[weightOffset + i] = view.getFloat32(at, true);
+  for (let o = 0; o < outputs; o++, at += 4) delta[biasOffset + o] = view.getFloat32(at, true);
+  return at;
+}
+
+/** Rounds numbers first, first + stride, … to bytes at the positions after `at` with the same stride; returns the scale. */
+function quantize(
+  view: DataView,
+  at: number,
+  delta: Float32Array,
+  first: number,
+  stride: number,
+  count: number,
+): number {
+  let peak = 0;
+  for (let i = 0; i < count; i++) peak = Math.max(peak, Math.abs(delta[first + i * stride]!));
+  const scale = peak < SMALLEST_PEAK ? 0 : Math.fround(peak / 127);
+  if (scale === 0) return 0;
+  for (let i = 0; i < count; i++) {
+    const steps = Math.round(delta[first + i * stride]! / scale);
+    view.setInt8(at + i * stride, Math.max(-127, Math.min(127, steps)));
+  }
+  return scale;
+}
+
+function writeInt8(view: DataView, start: number, delta: Float32Array, layer: LayerLayout): number {
+  const { weightOffset, biasOffset, inputs, outputs } = layer;
+  const weightsAt = start + 4 * (outputs + 1);
+  const biasesAt = weightsAt + inputs * outputs;
+  for (let o = 0; o < outputs; o++) {
+    const scale = quantize(view, weightsAt + o, delta, weightOffset + o, outputs, inputs);
+    view.setFloat32(start + 4 * o, scale, true);
+  }
+  view.setFloat32(start + 4 * outputs, quantize(view, biasesAt, delta, biasOffset, 1, outputs), true);
+  return biasesAt + outputs;
+}
+
+function readInt8(view: DataView, start: number, delta: Float32Array, layer: LayerLayout): number {
+  const { weightOffset, biasOffset, inputs, outputs } = layer;
+  const weightsAt = start + 4 * (outputs + 1);
+  const biasesAt = weightsAt + inputs * outputs;
+  for (let o = 0; o < outputs; o++) {
+    const scale = readScale(view, start + 4 * o);
+    for (let i = 0; i < inputs; i++) {
+      const place = i * outputs + o;
+      delta[weightOffset + place] = view.getInt8(weightsAt + place) * scale;
+    }
+  }
+  const biasScale = readScale(view, start + 4 * outputs);
+  for (let o = 0; o < outputs; o++) delta[biasOffset + o] = view.getInt8(biasesAt + o) * biasScale;
+  return biasesAt + outputs;
+}
+
+/** A scale that is not finite would vanish behind a zero byte, hence checked by itself. */
+function readScale(view: DataView, at: number): number {
+  const scale = view.getFloat32(at, true);
+  if (!(scale >= 0 && scale < Number.POSITIVE_INFINITY)) throw notFinite(`scale at byte ${at} is ${scale}`);
+  return scale;
+}
+
+function requireFinite(delta: Float32Array): void {
+  const at = delta.findIndex((value) => !Number.isFinite(value));
+  if (at >= 0) throw notFinite(`parameter ${at} is ${delta[at]}`);
+}
+
+function wrongShape(what: string): TwinwatchError {
+  return new TwinwatchError('WIRE_DELTA_SHAPE', `${what}; both ends must use the same lineage`);
+}
+
+function notFinite(what: string): TwinwatchError {
+  return new TwinwatchError('WIRE_DELTA_NOT_FINITE', `${what}; a difference of parameters must be finite`);
+}
