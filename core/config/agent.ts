@@ -61,6 +61,8 @@ export const agentSchema = z
         every: duration.prefault('1s'),
         /** A row that has waited this long for a device's answer goes on without it. */
         lateAfter: durationBetween('100ms', '1h').prefault('5s'),
+        /** How devices that serve a clock are brought together: they share one scan counter, or only their times agree. */
+        align: z.enum(['sequence', 'time']).default('sequence'),
       })
       .prefault({}),
     /** None for an agent that only learns from imported history. */
