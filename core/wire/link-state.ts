@@ -1,0 +1,75 @@
+/** When a link dials, waits and hangs up: pure, so that it is tested without sockets or time. link.ts does what it says. */
+
+export type LinkState =
+  | { readonly phase: 'stopped' }
+  | { readonly phase: 'dialling' | 'subscribing' | 'waiting'; readonly failures: number }
+  | { readonly phase: 'online'; readonly failures: number; readonly sinceMs: number };
+
+export type LinkEvent =
+  | { readonly type: 'start' }
+  | { readonly type: 'connected' }
+  | { readonly type: 'subscribed'; readonly atMs: number }
+  /** Refused, closed, timed out: in whatever phase. `random` in [0, 1). */
+  | { readonly type: 'lost'; readonly atMs: number; readonly random: number }
+  | { readonly type: 'retry' }
+  | { readonly type: 'stop' };
+
+export type LinkEffect =
+  | { readonly type: 'dial' | 'subscribe' | 'go-online' | 'go-offline' | 'hang-up' }
+  | { readonly type: 'wait'; readonly ms: number };
+
+export interface BackoffLimits {
+  readonly firstMs: number;
+  readonly longestMs: number;
+  /** A connection that lasted this long was a good one: the next failure counts as the first. */
+  readonly stableMs: number;
+}
+
+export const DEFAULT_BACKOFF: BackoffLimits = { firstMs: 500, longestMs: 30_000, stableMs: 10_000 };
+
+/**
+ * Half of the doubled delay for certain, the other half at random: a fleet whose broker restarts spreads out, and nobody spins.
+ * @param failures consecutive ones, 1 for the first.
+ */
+export function reconnectDelayMs(failures: number, random: number, limits: BackoffLimits): number {
+  const ceiling = Math.min(limits.longestMs, limits.firstMs * 2 ** Math.min(failures - 1, 30));
+  return Math.round(ceiling / 2 + (random * ceiling) / 2);
+}
+
+export function nextLinkState(
+  state: LinkState,
+  event: LinkEvent,
+  limits: BackoffLimits,
+): { readonly state: LinkState; readonly effects: readonly LinkEffect[] } {
+  const unchanged = { state, effects: [] };
+  switch (event.type) {
+    case 'start':
+      if (state.phase !== 'stopped') return unchanged;
+      return { state: { phase: 'dialling', failures: 0 }, effects: [{ type: 'dial' }] };
+    case 'connected':
+      if (state.phase !== 'dialling') return unchanged;
+      return { state: { phase: 'subscribing', failures: state.failures }, effects: [{ type: 'subscribe' }] };
+    case 'subscribed':
+      if (state.phase !== 'subscribing') return unchanged;
+      return {
+        state: { phase: 'online', failures: state.failures, sinceMs: event.atMs },
+        effects: [{ type: 'go-online' }],
+      };
+    case 'lost': {
+      if (state.phase === 'stopped' || state.phase === 'waiting') return unchanged;
+      const wasStable = state.phase === 'online' && event.atMs - state.sinceMs >= limits.stableMs;
+      const failures = wasStable ? 1 : state.failures + 1;
+      const offline: LinkEffect[] = state.phase === 'online' ? [{ type: 'go-offline' }] : [];
+      const wait: LinkEffect = { type: 'wait', ms: reconnectDelayMs(failures, event.random, limits) };
+      return { state: { phase: 'waiting', failures }, effects: [{ type: 'hang-up' }, ...offline, wait] };
+    }
+    case 'retry':
+      if (state.phase !== 'waiting') return unchanged;
+      return { state: { phase: 'dialling', failures: state.failures }, effects: [{ type: 'dial' }] };
+    case 'stop': {
+      if (state.phase === 'stopped') return unchanged;
+      const offline: LinkEffect[] = state.phase === 'online' ? [{ type: 'go-offline' }] : [];
+      return { state: { phase: 'stopped' }, effects: [{ type: 'hang-up' }, ...offline] };
+    }
+  }
+}

@@ -1,0 +1,382 @@
+import { TwinwatchError } from '../errors.js';
+import type { Clock, Logger, Timers } from '../runtime.js';
+import { split } from './chunks.js';
+import {
+  type BackoffLimits,
+  DEFAULT_BACKOFF,
+  type LinkEffect,
+  type LinkEvent,
+  type LinkState,
+  nextLinkState,
+} from './link-state.js';
+import type { MqttClientLike, MqttConnectOptions } from './mqtt-client.js';
+import { asBuffer, deliveryRule, Outbound } from './outbound.js';
+import { type IncompleteTransfer, Reassembly } from './reassembly.js';
+import { parseTopic } from './topics.js';
+import type { ChannelTraffic } from './traffic.js';
+import { countMessage } from './traffic.js';
+
+/**
+ * The one connection of an agent or a server to its broker: keeps dialling, subscribes anew on every connection, sends what is urgent
+ * first, takes large things apart and puts them together. It keeps nothing for later: what must not be lost lies
+ * in the caller's outbox until the other end's receipt.
+ */
+
+export interface LinkOptions {
+  /** `(options) => mqtt.connect(options.url, options)` */
+  readonly connect: (options: MqttConnectOptions) => MqttClientLike;
+  readonly url: string;
+  /** Stable over restarts: the broker keeps the session under it. */
+  readonly clientId: string;
+  readonly username?: string | undefined;
+  readonly password?: string | undefined;
+  /** PEM of the authority that signed the broker's certificate, for mqtts URLs. */
+  readonly ca?: string | undefined;
+  /** What the broker publishes when the connection breaks, and the link itself when it is stopped. */
+  readonly will?: (connectionId: string) => { readonly topic: string; readonly payload: Uint8Array };
+  /** Filters, with QoS 1. */
+  readonly subscriptions: readonly string[];
+  readonly clock: Clock;
+  readonly timers: Timers;
+  /** In [0, 1). */
+  readonly random: () => number;
+  readonly log: Logger;
+  /** Every message that is not a chunk. May come twice (QoS 1). What it throws is logged. */
+  readonly onMessage: (topic: string, payload: Uint8Array, flags: { readonly retained: boolean }) => void;
+  /** A payload whose chunks have all come and whose hash fits. May come twice. */
+  readonly onTransfer?: (topic: string, bytes: Uint8Array, transfer: string) => void;
+  /** Chunks that stay away, to be asked for; called again every `stalledMs` until they come or the transfer is forgotten. */
+  readonly onMissing?: (incomplete: IncompleteTransfer) => void;
+  /** Publishing works from here on. The id is new for every connection. */
+  readonly onOnline?: (connectionId: string) => void;
+  readonly onOffline?: (reason: string) => void;
+  /** A half-open connection is noticed after one and a half of these. 10 where absent. */
+  readonly keepaliveSeconds?: number;
+  /** 15,000 where absent. */
+  readonly publishTimeoutMs?: number;
+  /** 3,000 where absent. */
+  readonly stalledMs?: number;
+  readonly backoff?: BackoffLimits;
+}
+
+export interface PublishOptions {
+  /** Both as CHANNELS says for the topic where absent; 1 and false for topics of others. */
+  readonly qos?: 0 | 1;
+  readonly retain?: boolean;
+  readonly priority?: 'alarm' | 'normal';
+}
+
+const CONNECT_TIMEOUT_MS = 10_000;
+const STOP_TIMEOUT_MS = 2_000;
+const CHUNK_RETRY_MS = 100;
+
+export class Link {
+  /** Messages and bytes by channel, since the link was made. */
+  readonly traffic: { readonly in: ChannelTraffic; readonly out: ChannelTraffic } = { in: {}, out: {} };
+  readonly #options: LinkOptions;
+  readonly #reassembly: Reassembly;
+  readonly #outbound: Outbound;
+  readonly #waiters = new Set<(error: TwinwatchError | null) => void>();
+  #state: LinkState = { phase: 'stopped' };
+  #client: MqttClientLike | null = null;
+  #connectionId = '';
+  #lastReason = 'not started';
+  #cancelTimer: () => void = () => undefined;
+  #cancelSweep: () => void = () => undefined;
+  #stopping: Promise<void> | null = null;
+
+  constructor(options: LinkOptions) {
+    this.#options = options;
+    this.#reassembly = new Reassembly(options.clock);
+    this.#outbound = new Outbound({
+      timers: options.timers,
+      timeoutMs: options.publishTimeoutMs ?? 15_000,
+      traffic: this.traffic.out,
+      onTimeout: (client) => this.#lost(client, 'the broker acknowledges nothing'),
+    });
+  }
+
+  get online(): boolean {
+    return this.#state.phase === 'online';
+  }
+
+  /** Of the connection now or last; empty before the first. */
+  get connectionId(): string {
+    return this.#connectionId;
+  }
+
+  /** Returns at once; the broker may be absent for as long as it likes. Aborting the signal stops the link. */
+  start(signal?: AbortSignal): void {
+    if (this.#state.phase !== 'stopped' || this.#stopping !== null || signal?.aborted) return;
+    signal?.addEventListener('abort', () => void this.stop(), { once: true });
+    this.#sweepLater();
+    this.#handle({ type: 'start' });
+  }
+
+  /** Says goodbye where there is a connection; everything that waits is rejected. Idempotent, never rejects. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop().finally(() => {
+      this.#stopping = null;
+    });
+    return this.#stopping;
+  }
+
+  /**
+   * Resolves when the broker has acknowledged (QoS 1) or the message is written (QoS 0). An acknowledgement says that the broker
+   * had it in memory; only the other end's receipt says that it is kept.
+   * @throws TwinwatchError WIRE_OFFLINE (at once), WIRE_PUBLISH_TIMEOUT, WIRE_QUEUE_FULL, WIRE_PUBLISH_FAILED, all
+   * retryable; WIRE_TOO_LARGE.
+   */
+  publish(topic: string, payload: Uint8Array | string, options: PublishOptions = {}): Promise<void> {
+    const { priority = 'normal', qos, retain } = options;
+    return this.#outbound.send(topic, payload, { lane: priority, qos, retain });
+  }
+
+  /**
+   * Sends the chunks one after the other, waiting through times without connection; transfers under way share the link chunk by chunk.
+   * @param options.indices only these chunks (the other end asked for them again); all where absent.
+   * @throws TwinwatchError WIRE_STOPPED, WIRE_CHUNK_INVALID, or the signal's reason.
+   */
+  async sendTransfer(
+    topic: string,
+    bytes: Uint8Array,
+    options: { readonly indices?: readonly number[] | undefined; readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<void> {
+    const transfer = split(bytes);
+    const indices = options.indices ?? Array.from({ length: transfer.total }, (_, index) => index);
+    for (const index of indices) await this.#sendChunk(topic, transfer.chunk(index), options.signal);
+  }
+
+  async #sendChunk(topic: string, chunk: Uint8Array, signal: AbortSignal | undefined): Promise<void> {
+    for (;;) {
+      signal?.throwIfAborted();
+      await this.#untilOnline(signal);
+      try {
+        await this.#outbound.send(topic, chunk, { lane: 'chunk' });
+        return;
+      } catch (error) {
+        if (!(error instanceof TwinwatchError && error.retryable)) throw error;
+        await this.#options.timers.sleep('link chunk', CHUNK_RETRY_MS, signal);
+      }
+    }
+  }
+
+  #handle(event: LinkEvent): void {
+    const { state, effects } = nextLinkState(this.#state, event, this.#options.backoff ?? DEFAULT_BACKOFF);
+    this.#state = state;
+    for (const effect of effects) this.#perform(effect);
+  }
+
+  #perform(effect: LinkEffect): void {
+    const { log, url, timers } = this.#options;
+    switch (effect.type) {
+      case 'dial':
+        this.#dial();
+        break;
+      case 'subscribe':
+        this.#subscribe();
+        break;
+      case 'go-online':
+        if (this.#client !== null) this.#outbound.attach(this.#client);
+        log.info({ url, connectionId: this.#connectionId }, 'connected to the broker');
+        this.#callBack('onOnline', () => this.#options.onOnline?.(this.#connectionId));
+        this.#wake(null);
+        break;
+      case 'go-offline':
+        log.info({ url, reason: this.#lastReason }, 'no connection to the broker');
+        this.#callBack('onOffline', () => this.#options.onOffline?.(this.#lastReason));
+        break;
+      case 'hang-up':
+        this.#hangUp();
+        break;
+      case 'wait':
+        log.debug({ url, waitMs: effect.ms, reason: this.#lastReason }, 'dialling the broker again later');
+        this.#cancelTimer = timers.after('link retry', effect.ms, () => this.#handle({ type: 'retry' }));
+        break;
+    }
+  }
+
+  #dial(): void {
+    this.#connectionId = newConnectionId(this.#options.random);
+    let client: MqttClientLike;
+    try {
+      client = this.#options.connect(connectOptions(this.#options, this.#connectionId));
+    } catch (error) {
+      this.#lastReason = error instanceof Error ? error.message : String(error);
+      this.#options.log.error(
+        { url: this.#options.url, reason: this.#lastReason },
+        'cannot dial the broker; check its URL',
+      );
+      this.#handle({ type: 'lost', atMs: this.#options.clock.monotonic(), random: this.#options.random() });
+      return;
+    }
+    this.#client = client;
+    client.on('connect', () => {
+      if (this.#client === client) this.#handle({ type: 'connected' });
+    });
+    client.on('message', (topic, payload, packet) => {
+      if (this.#client === client) this.#receive(topic, payload, packet.retain);
+    });
+    client.on('error', (error) => this.#lost(client, error.message));
+    client.on('close', () => this.#lost(client, 'connection closed'));
+  }
+
+  #subscribe(): void {
+    const client = this.#client;
+    if (client === null) return;
+    const { subscriptions, timers, clock, log } = this.#options;
+    const subscribed = () => this.#handle({ type: 'subscribed', atMs: clock.monotonic() });
+    if (subscriptions.length === 0) {
+      subscribed();
+      return;
+    }
+    this.#cancelTimer = timers.after('link subscribe', CONNECT_TIMEOUT_MS, () =>
+      this.#lost(client, 'the broker does not answer'),
+    );
+    client.subscribe([...subscriptions], { qos: 1 }, (error, granted) => {
+      if (this.#client !== client) return;
+      this.#cancelTimer();
+      const refused = (granted ?? []).filter(({ qos }) => qos > 2).map(({ topic }) => topic);
+      if (!error && refused.length === 0) {
+        subscribed();
+        return;
+      }
+      log.error({ refused, error: error?.message }, 'cannot subscribe; check the rights of this user at the broker');
+      this.#lost(client, error ? error.message : `the broker refuses ${refused.join(', ')}`);
+    });
+  }
+
+  #receive(topic: string, payload: Buffer, retained: boolean): void {
+    countMessage(this.traffic.in, topic, payload);
+    const channel = parseTopic(topic)?.channel;
+    this.#callBack(topic, () => {
+      if (channel !== 'up' && channel !== 'down') {
+        this.#options.onMessage(topic, payload, { retained });
+        return;
+      }
+      const accepted = this.#reassembly.accept(topic, payload);
+      if (accepted.outcome === 'complete') this.#options.onTransfer?.(topic, accepted.bytes, accepted.transfer);
+    });
+  }
+
+  /** Nothing that arrives may end the process. */
+  #callBack(what: string, call: () => void): void {
+    try {
+      call();
+    } catch (error) {
+      const code = error instanceof TwinwatchError ? error.code : undefined;
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#options.log.warn({ what, code, reason }, 'refused');
+    }
+  }
+
+  #lost(client: MqttClientLike, reason: string): void {
+    if (this.#client !== client) return;
+    this.#lastReason = reason;
+    this.#handle({ type: 'lost', atMs: this.#options.clock.monotonic(), random: this.#options.random() });
+  }
+
+  #hangUp(): void {
+    this.#cancelTimer();
+    const client = this.#client;
+    this.#client = null;
+    client?.end(true, () => undefined);
+    this.#outbound.detach(this.#lastReason);
+  }
+
+  #wake(error: TwinwatchError | null): void {
+    for (const settle of [...this.#waiters]) settle(error);
+  }
+
+  #untilOnline(signal: AbortSignal | undefined): Promise<void> {
+    if (this.#client !== null && this.online) return Promise.resolve();
+    if (this.#state.phase === 'stopped' || this.#stopping !== null) return Promise.reject(stopped());
+    return new Promise((resolve, reject) => {
+      const settle = (error: unknown) => {
+        this.#waiters.delete(settle);
+        signal?.removeEventListener('abort', onAbort);
+        if (error === null) resolve();
+        else reject(error);
+      };
+      const onAbort = () => settle(signal?.reason);
+      this.#waiters.add(settle);
+      signal?.addEventListener('abort', onAbort, { once: true });
+    });
+  }
+
+  #sweepLater(): void {
+    const { stalledMs = 3_000, timers, onMissing } = this.#options;
+    this.#cancelSweep = timers.after('link sweep', stalledMs, () => {
+      this.#reassembly.forgetIdle();
+      const incomplete = this.online ? this.#reassembly.stalled(stalledMs) : [];
+      for (const transfer of incomplete) this.#callBack('onMissing', () => onMissing?.(transfer));
+      this.#sweepLater();
+    });
+  }
+
+  async #stop(): Promise<void> {
+    if (this.#state.phase === 'stopped') return;
+    this.#cancelSweep();
+    if (this.online && this.#client !== null) await this.#sayGoodbye(this.#client);
+    this.#lastReason = 'stopped';
+    this.#handle({ type: 'stop' });
+    this.#wake(stopped());
+  }
+
+  async #sayGoodbye(client: MqttClientLike): Promise<void> {
+    const enough = new AbortController();
+    const timeout = this.#options.timers.sleep('link stop', STOP_TIMEOUT_MS, enough.signal).catch(() => undefined);
+    const farewell = this.#options.will?.(this.#connectionId);
+    if (farewell !== undefined) {
+      const published = this.publish(farewell.topic, farewell.payload, { priority: 'alarm' }).catch(() => undefined);
+      await Promise.race([published, timeout]);
+    }
+    // A graceful end sends DISCONNECT, after which the broker keeps the will to itself. What it waits for may never come.
+    this.#client = null;
+    this.#outbound.detach('stopped');
+    await Promise.race([new Promise<void>((resolve) => client.end(false, resolve)), timeout]);
+    enough.abort();
+    client.end(true, () => undefined);
+  }
+}
+
+function newConnectionId(random: () => number): string {
+  const part = () =>
+    Math.floor(random() * 0x10000)
+      .toString(16)
+      .padStart(4, '0');
+  return `${part()}${part()}${part()}${part()}`;
+}
+
+function connectOptions(options: LinkOptions, connectionId: string): MqttConnectOptions {
+  const { url, clientId, username, password, ca, keepaliveSeconds = 10 } = options;
+  const will = options.will?.(connectionId);
+  return {
+    url,
+    clientId,
+    protocolVersion: 4,
+    clean: false,
+    keepalive: keepaliveSeconds,
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    reconnectPeriod: 0,
+    resubscribe: false,
+    queueQoSZero: false,
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+    ...(ca === undefined ? {} : { ca }),
+    ...(will === undefined
+      ? {}
+      : {
+          will: {
+            topic: will.topic,
+            payload: asBuffer(will.payload),
+            qos: 1,
+            retain: deliveryRule(will.topic).retained,
+          },
+        }),
+  };
+}
+
+function stopped(): TwinwatchError {
+  return new TwinwatchError('WIRE_STOPPED', 'the link was stopped before everything was sent');
+}
