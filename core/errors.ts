@@ -7,6 +7,10 @@
 export const ERROR_CODES = {
   CONFIG_INVALID: 'A configuration file has one or more wrong fields; all are listed with line and path',
   CONFIG_UNREADABLE: 'A configuration file cannot be read or is not YAML',
+  FETCH_UNREACHABLE: 'A publisher of data cannot be reached, or the download broke off',
+  FETCH_REFUSED: 'A publisher answered a download with an error',
+  FETCH_MISMATCH:
+    'A downloaded file, or one already there under its name, is not the file that is pinned; it is not used',
   SCADA_NOT_ENCODABLE: 'A number cannot be written as the register type that is asked for',
   WIRE_EXCHANGE_INVALID: 'The blob of twin rows that agents mix into their own cannot be read',
   JOURNAL_UNREADABLE: "The server's journal cannot be opened, or another server has it open",

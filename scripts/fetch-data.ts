@@ -1,0 +1,8 @@
+import { download } from './fetch-data/download.js';
+import { BATADAL_FILES, LICENCE_NOTICE } from './fetch-data/pinned-files.js';
+
+/** `twinwatch fetch-data`: BATADAL and C-Town into the folder `out`. @throws TwinwatchError FETCH_* */
+export async function fetchData(out: string, signal: AbortSignal): Promise<void> {
+  console.log(`${LICENCE_NOTICE}\n`);
+  await download({ files: BATADAL_FILES, out, signal, say: console.log });
+}
