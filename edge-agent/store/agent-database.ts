@@ -1,0 +1,312 @@
+import { join } from 'node:path';
+import type { AlarmEvent } from '@twinwatch/core/wire/messages';
+import type Database from 'libsql';
+import { type DatabaseFile, isDamage, moveAside, openDatabase } from './database-file.js';
+import { RowTable, type RowWrite, rowTables } from './row-table.js';
+
+/**
+ * Everything an agent keeps, in two files of one directory. `rows.db` (synchronous NORMAL): rows, and the alarm state as of the last of them;
+ * a power cut may cost its last moments. `agent.db` (synchronous FULL): alarms, outbox, labels, blobs and state; what is committed there
+ * survives a power cut, and it is not lost with a damaged rows.db. Synchronous: lives in the store's worker.
+ */
+
+export interface StoreOptions {
+  readonly directory: string;
+  readonly maximumRows: number;
+  /** Of rows.db. */
+  readonly maximumBytes: number;
+  readonly maximumOutboxEvents: number;
+  readonly maximumBlobBytes: number;
+}
+
+export interface LabelRange {
+  readonly fromMs: number;
+  /** Inclusive. */
+  readonly toMs: number;
+  readonly label: 'normal' | 'anomalous';
+}
+
+export interface StoredAlarm {
+  readonly alarmId: string;
+  readonly raisedMs: number;
+  /** Null while it lasts. */
+  readonly clearedMs: number | null;
+  readonly verdict: 'confirmed' | 'dismissed' | null;
+}
+
+export type StoreWrite =
+  | RowWrite
+  /** One transition: into the outbox and the list of alarms, with the alarm state after it, in one transaction. */
+  | { readonly op: 'alarm'; readonly event: AlarmEvent; readonly alarmState: string }
+  | { readonly op: 'verdict'; readonly alarmId: string; readonly verdict: 'confirmed' | 'dismissed' }
+  | ({ readonly op: 'label' } & LabelRange)
+  /** The other end has journalled these: forget them. */
+  | { readonly op: 'received'; readonly eventIds: readonly string[] }
+  | { readonly op: 'state'; readonly key: string; readonly value: Uint8Array | string | null };
+
+export interface StoreStats {
+  readonly rows: number;
+  readonly outboxEvents: number;
+  /** Damaged files moved aside since the start. */
+  readonly damagedFiles: number;
+  readonly evictedRows: number;
+  readonly evictedEvents: number;
+}
+
+const TABLES = `
+  CREATE TABLE IF NOT EXISTS alarms (alarm_id TEXT PRIMARY KEY, raised_ms REAL NOT NULL, cleared_ms REAL, verdict TEXT) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS outbox (position INTEGER PRIMARY KEY AUTOINCREMENT, event_id TEXT NOT NULL UNIQUE, payload TEXT NOT NULL);
+  CREATE TABLE IF NOT EXISTS labels (position INTEGER PRIMARY KEY AUTOINCREMENT, from_ms REAL NOT NULL, to_ms REAL NOT NULL, label TEXT NOT NULL,
+    UNIQUE (from_ms, to_ms));
+  CREATE TABLE IF NOT EXISTS blobs (hash TEXT PRIMARY KEY, data BLOB NOT NULL, used INTEGER NOT NULL);
+  CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;`;
+
+const FULL = /^SQLITE_FULL/;
+
+export class AgentDatabase {
+  readonly #options: StoreOptions;
+  readonly #stamp: () => string;
+  readonly #told: (message: string) => void;
+  #rows: RowTable;
+  #database: Database.Database;
+  #damaged = 0;
+  #evictedEvents = 0;
+  #outbox: number;
+
+  /** @param stamp names a file that is moved aside. @param told is called with what an operator should know. */
+  static open(options: StoreOptions, stamp: () => string, told: (message: string) => void): AgentDatabase {
+    return new AgentDatabase(options, stamp, told);
+  }
+
+  private constructor(options: StoreOptions, stamp: () => string, told: (message: string) => void) {
+    this.#options = options;
+    this.#stamp = stamp;
+    this.#told = told;
+    this.#database = this.#open(this.#agentFile());
+    this.#rows = new RowTable(this.#open(rowTables(this.#path('rows.db'))), options);
+    this.#outbox = this.#count('outbox');
+  }
+
+  /** In order, rows in one transaction and the rest in another. A file found damaged is replaced, and the writes done again. */
+  apply(writes: readonly StoreWrite[]): void {
+    const rows = writes.filter((write): write is RowWrite => write.op === 'row');
+    const others = writes.filter((write): write is Exclude<StoreWrite, RowWrite> => write.op !== 'row');
+    // Alarms first: a row that is stored has been judged, so its alarm must be there.
+    if (others.length > 0)
+      this.#repairing('agent', () =>
+        this.#transaction(() => {
+          for (const write of others) this.#write(write);
+        }),
+      );
+    if (rows.length > 0) this.#repairing('rows', () => this.#rows.append(rows));
+  }
+
+  /** The oldest events that wait for their receipt. */
+  outbox(limit: number): AlarmEvent[] {
+    const found = this.#database.prepare('SELECT payload FROM outbox ORDER BY position LIMIT ?').raw().all(limit);
+    return (found as [string][]).map(([payload]) => JSON.parse(payload) as AlarmEvent);
+  }
+
+  alarms(): StoredAlarm[] {
+    const found = this.#database
+      .prepare('SELECT alarm_id, raised_ms, cleared_ms, verdict FROM alarms ORDER BY raised_ms')
+      .raw();
+    return (found.all() as [string, number, number | null, StoredAlarm['verdict']][]).map(
+      ([alarmId, raisedMs, clearedMs, verdict]) => ({ alarmId, raisedMs, clearedMs, verdict }),
+    );
+  }
+
+  /** In the order they were given: later ones overrule earlier ones. */
+  labels(): LabelRange[] {
+    const found = this.#database.prepare('SELECT from_ms, to_ms, label FROM labels ORDER BY position').raw().all();
+    return (found as [number, number, LabelRange['label']][]).map(([fromMs, toMs, label]) => ({ fromMs, toMs, label }));
+  }
+
+  state(key: string): Uint8Array | null {
+    const [found] = this.#database.prepare('SELECT value FROM state WHERE key = ?').raw().all(key) as [
+      Buffer | string,
+    ][];
+    return found === undefined ? null : Buffer.from(found[0]);
+  }
+
+  /** Of the newest judged row, whichever file knows it: JSON of an AlarmState, null before the first. */
+  alarmState(): string | null {
+    const kept = [this.state('alarm'), this.#rows.alarmState()].filter((text) => text !== null).map(String);
+    const judgedMs = (text: string) => Number((JSON.parse(text) as { rowTimeMs: number | null }).rowTimeMs ?? 0);
+    const transitions = (text: string) => {
+      const { alarmNumber, transitionNumber } = JSON.parse(text) as { alarmNumber: number; transitionNumber: number };
+      return alarmNumber * 1e6 + transitionNumber;
+    };
+    return kept.sort((a, b) => transitions(b) - transitions(a) || judgedMs(b) - judgedMs(a))[0] ?? null;
+  }
+
+  putBlob(hash: string, bytes: Uint8Array): void {
+    this.#repairing('agent', () =>
+      this.#transaction(() => {
+        this.#database
+          .prepare(
+            'INSERT OR REPLACE INTO blobs (hash, data, used) VALUES (?, ?, (SELECT ifnull(max(used), 0) + 1 FROM blobs))',
+          )
+          .run(hash, Buffer.from(bytes));
+        this.#evictBlobs();
+      }),
+    );
+  }
+
+  blob(hash: string): Uint8Array | null {
+    const [found] = this.#database.prepare('SELECT data FROM blobs WHERE hash = ?').raw().all(hash) as [Buffer][];
+    if (found === undefined) return null;
+    this.#database.prepare('UPDATE blobs SET used = (SELECT max(used) + 1 FROM blobs) WHERE hash = ?').run(hash);
+    return new Uint8Array(found[0]);
+  }
+
+  importRows: RowTable['importRows'] = (...request) => this.#repairing('rows', () => this.#rows.importRows(...request));
+  rows: RowTable['rows'] = (...request) => this.#rows.rows(...request);
+  lastRow: RowTable['lastRow'] = () => this.#rows.lastRow();
+  lastTags: RowTable['lastTags'] = () => this.#rows.lastTags();
+
+  stats(): StoreStats {
+    return {
+      rows: this.#rows.count,
+      outboxEvents: this.#outbox,
+      damagedFiles: this.#damaged,
+      evictedRows: this.#rows.evicted,
+      evictedEvents: this.#evictedEvents,
+    };
+  }
+
+  close(): void {
+    this.#rows.close();
+    this.#database.close();
+  }
+
+  #path(name: string): string {
+    return join(this.#options.directory, name);
+  }
+
+  #agentFile(): DatabaseFile {
+    return { path: this.#path('agent.db'), synchronous: 'FULL', schemaVersion: 1, tables: TABLES, migrations: {} };
+  }
+
+  #open(file: DatabaseFile): Database.Database {
+    const { database, movedAside } = openDatabase(file, this.#stamp());
+    if (movedAside !== null) {
+      this.#damaged++;
+      this.#told(`${file.path} was damaged; it is kept as ${movedAside}, and a new one was started`);
+    }
+    return database;
+  }
+
+  #write(write: Exclude<StoreWrite, RowWrite>): void {
+    const run = (sql: string, ...values: unknown[]) => this.#database.prepare(sql).run(...values);
+    switch (write.op) {
+      case 'alarm': {
+        const { event } = write;
+        const { changes } = run(
+          'INSERT OR IGNORE INTO outbox (event_id, payload) VALUES (?, ?)',
+          event.eventId,
+          JSON.stringify(event),
+        );
+        this.#outbox += changes;
+        if (event.transition === 'raised')
+          run('INSERT OR IGNORE INTO alarms (alarm_id, raised_ms) VALUES (?, ?)', event.alarmId, event.atMs);
+        if (event.transition === 'cleared')
+          run('UPDATE alarms SET cleared_ms = ? WHERE alarm_id = ?', event.atMs, event.alarmId);
+        run('INSERT OR REPLACE INTO state (key, value) VALUES (?, ?)', 'alarm', write.alarmState);
+        this.#evictEvents();
+        break;
+      }
+      case 'verdict':
+        run('UPDATE alarms SET verdict = ? WHERE alarm_id = ?', write.verdict, write.alarmId);
+        break;
+      case 'label':
+        run(
+          'INSERT OR REPLACE INTO labels (from_ms, to_ms, label) VALUES (?, ?, ?)',
+          write.fromMs,
+          write.toMs,
+          write.label,
+        );
+        break;
+      case 'received':
+        for (const eventId of write.eventIds)
+          this.#outbox -= run('DELETE FROM outbox WHERE event_id = ?', eventId).changes;
+        break;
+      case 'state':
+        if (write.value === null) run('DELETE FROM state WHERE key = ?', write.key);
+        else run('INSERT OR REPLACE INTO state (key, value) VALUES (?, ?)', write.key, asStored(write.value));
+        break;
+    }
+  }
+
+  /** A server that is away for good must not fill the disk: the oldest go, counted. */
+  #evictEvents(): void {
+    const excess = this.#outbox - this.#options.maximumOutboxEvents;
+    if (excess <= 0) return;
+    const { changes } = this.#database
+      .prepare('DELETE FROM outbox WHERE position IN (SELECT position FROM outbox ORDER BY position LIMIT ?)')
+      .run(excess);
+    this.#outbox -= changes;
+    this.#evictedEvents += changes;
+  }
+
+  #evictBlobs(): void {
+    const sizes = this.#database.prepare('SELECT hash, length(data) FROM blobs ORDER BY used DESC').raw().all() as [
+      string,
+      number,
+    ][];
+    let total = 0;
+    for (const [i, [hash, bytes]] of sizes.entries()) {
+      total += bytes;
+      if (i > 0 && total > this.#options.maximumBlobBytes)
+        this.#database.prepare('DELETE FROM blobs WHERE hash = ?').run(hash);
+    }
+  }
+
+  #transaction(work: () => void): void {
+    this.#database.exec('BEGIN IMMEDIATE');
+    try {
+      work();
+      this.#database.exec('COMMIT');
+    } catch (error) {
+      this.#rollBack();
+      throw error;
+    }
+  }
+
+  #rollBack(): void {
+    if (this.#database.inTransaction) this.#database.exec('ROLLBACK');
+    this.#outbox = this.#count('outbox');
+  }
+
+  /** Once more after the damaged file was replaced, or after old rows made room on a full disk. */
+  #repairing<T>(file: 'agent' | 'rows', work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      const full = FULL.test(String((error as { code?: unknown }).code ?? ''));
+      if (full) this.#rows.evictShare(0.1);
+      else if (isDamage(error)) this.#replace(file);
+      else throw error;
+      return work();
+    }
+  }
+
+  #replace(file: 'agent' | 'rows'): void {
+    const path = this.#path(`${file}.db`);
+    (file === 'agent' ? this.#database : this.#rows).close();
+    this.#told(`${path} was found damaged; it is kept as ${moveAside(path, this.#stamp())}, and a new one was started`);
+    this.#damaged++;
+    if (file === 'agent') this.#database = this.#open(this.#agentFile());
+    else this.#rows = new RowTable(this.#open(rowTables(path)), this.#options);
+    this.#outbox = this.#count('outbox');
+  }
+
+  #count(table: 'outbox'): number {
+    const [row] = this.#database.prepare(`SELECT count(*) FROM ${table}`).raw().all() as [number][];
+    return row?.[0] ?? 0;
+  }
+}
+
+function asStored(value: Uint8Array | string): Buffer | string {
+  return typeof value === 'string' ? value : Buffer.from(value);
+}

@@ -1,0 +1,104 @@
+import { existsSync, mkdirSync, renameSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { TwinwatchError } from '@twinwatch/core/errors';
+import Database from 'libsql';
+
+export interface DatabaseFile {
+  readonly path: string;
+  /** NORMAL: a power cut may cost the last transactions, never the file. FULL: what was committed is on the disk. */
+  readonly synchronous: 'NORMAL' | 'FULL';
+  /** Rises with every change of `tables`. */
+  readonly schemaVersion: number;
+  /** Statements that make missing tables. */
+  readonly tables: string;
+  /** Statements from one schema version to the next, by the version they start from. */
+  readonly migrations: Readonly<Record<number, string>>;
+}
+
+export interface OpenedDatabase {
+  readonly database: Database.Database;
+  /** Where a damaged file was put, null where there was none. */
+  readonly movedAside: string | null;
+}
+
+/** Above this a full check at every start takes longer than it is worth; damage then shows when a page is used. */
+const CHECKED_BYTES = 64 * 1024 * 1024;
+const DAMAGE = /^SQLITE_(CORRUPT|NOTADB)/;
+
+export function isDamage(error: unknown): boolean {
+  return DAMAGE.test(String((error as { code?: unknown } | null)?.code ?? ''));
+}
+
+/**
+ * Opens or makes a database. A damaged one is moved aside, kept for whoever wants to look at it, and started afresh.
+ * @throws TwinwatchError STORE_FAILED where the directory cannot be written, or the file is from a newer release.
+ */
+export function openDatabase(file: DatabaseFile, stamp: string): OpenedDatabase {
+  mkdirSync(dirname(file.path), { recursive: true });
+  try {
+    return { database: tryOpen(file), movedAside: null };
+  } catch (error) {
+    if (!isDamage(error)) throw asStoreError(file.path, error);
+  }
+  const movedAside = moveAside(file.path, stamp);
+  try {
+    return { database: tryOpen(file), movedAside };
+  } catch (error) {
+    throw asStoreError(file.path, error);
+  }
+}
+
+/** With its journal, which belongs to no other file. */
+export function moveAside(path: string, stamp: string): string {
+  const target = `${path}.damaged-${stamp}`;
+  for (const suffix of ['', '-wal', '-shm']) if (existsSync(path + suffix)) renameSync(path + suffix, target + suffix);
+  return target;
+}
+
+function tryOpen(file: DatabaseFile): Database.Database {
+  const large = existsSync(file.path) && statSync(file.path).size > CHECKED_BYTES;
+  const database = new Database(file.path);
+  try {
+    database.exec(`PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = ${file.synchronous};
+      PRAGMA journal_size_limit = 8388608;`);
+    if (!large) {
+      const [verdict] = database.prepare('PRAGMA quick_check(1)').raw().all() as [string][];
+      if (verdict?.[0] !== 'ok')
+        throw Object.assign(new Error(verdict?.[0] ?? 'no answer'), { code: 'SQLITE_CORRUPT' });
+    }
+    migrate(database, file);
+    return database;
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+function migrate(database: Database.Database, file: DatabaseFile): void {
+  const [row] = database.prepare('PRAGMA user_version').raw().all() as [number][];
+  let version = row?.[0] ?? 0;
+  if (version > file.schemaVersion)
+    throw new TwinwatchError(
+      'STORE_FAILED',
+      `${file.path} has schema ${version}, this release knows up to ${file.schemaVersion}; run the newer release, or another dataDir`,
+      { context: { path: file.path } },
+    );
+  database.exec('BEGIN IMMEDIATE');
+  for (; version > 0 && version < file.schemaVersion; version++) database.exec(file.migrations[version] ?? '');
+  database.exec(file.tables);
+  database.exec(`PRAGMA user_version = ${file.schemaVersion}`);
+  database.exec('COMMIT');
+}
+
+function asStoreError(path: string, cause: unknown): TwinwatchError {
+  if (cause instanceof TwinwatchError) return cause;
+  const detail = cause instanceof Error ? cause.message : String(cause);
+  return new TwinwatchError(
+    'STORE_FAILED',
+    `${path} cannot be opened: ${detail}; check that dataDir can be written and the disk is not full`,
+    {
+      context: { path },
+      cause,
+    },
+  );
+}

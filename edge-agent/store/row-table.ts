@@ -1,0 +1,242 @@
+import type Database from 'libsql';
+import type { DatabaseFile } from './database-file.js';
+
+/** Rows by source time. Each row names the tag list it was stored under, so that a changed configuration leaves old rows readable. */
+
+export interface RowWrite {
+  readonly op: 'row';
+  readonly timeMs: number;
+  readonly sequence: number | null;
+  readonly tags: readonly string[];
+  /** [tags]. */
+  readonly values: Float64Array;
+  /** From a label tag: 0 normal, 1 not; null where nobody said. */
+  readonly label: 0 | 1 | null;
+  /** JSON of the AlarmState after this row; null while there is no detector. */
+  readonly alarmState: string | null;
+}
+
+export interface ImportedRows {
+  readonly tags: readonly string[];
+  readonly timesMs: Float64Array;
+  /** [rows × tags], NaN where there was no value. */
+  readonly values: Float64Array;
+  /** 0, 1, or −1 where nobody said. */
+  readonly labels: Int8Array;
+}
+
+/** Oldest first. */
+export interface StoredRows {
+  readonly count: number;
+  readonly timesMs: Float64Array;
+  /** [count × tags] in the order that was asked for; NaN for a tag that a row does not have. */
+  readonly values: Float64Array;
+  readonly labels: Int8Array;
+  /** 1 for rows that came from a history file. */
+  readonly imported: Uint8Array;
+}
+
+export interface RowLimits {
+  readonly maximumRows: number;
+  readonly maximumBytes: number;
+}
+
+const TABLES = `
+  CREATE TABLE IF NOT EXISTS tag_lists (id INTEGER PRIMARY KEY, tags TEXT NOT NULL UNIQUE);
+  CREATE TABLE IF NOT EXISTS rows (time_ms INTEGER PRIMARY KEY, sequence INTEGER, tag_list INTEGER NOT NULL, label INTEGER,
+    imported INTEGER NOT NULL, vals BLOB NOT NULL);
+  CREATE TABLE IF NOT EXISTS row_state (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;`;
+
+/** How often the size of the file is looked at, in rows. */
+const SIZE_CHECK_ROWS = 1_000;
+
+export function rowTables(path: string): DatabaseFile {
+  return { path, synchronous: 'NORMAL', schemaVersion: 1, tables: TABLES, migrations: {} };
+}
+
+export class RowTable {
+  readonly #database: Database.Database;
+  readonly #limits: RowLimits;
+  readonly #tagLists = new Map<string, number>();
+  readonly #insert: Database.Statement;
+  #sinceSizeCheck = 0;
+  count: number;
+  evicted = 0;
+
+  constructor(database: Database.Database, limits: RowLimits) {
+    this.#database = database;
+    this.#limits = limits;
+    this.count = this.#number('SELECT count(*) FROM rows');
+    // A row that is there already stays: the same answer twice, or a history file imported again.
+    this.#insert = database.prepare(
+      'INSERT OR IGNORE INTO rows (time_ms, sequence, tag_list, label, imported, vals) VALUES (?, ?, ?, ?, ?, ?)',
+    );
+  }
+
+  append(writes: readonly RowWrite[]): void {
+    this.#transaction(() => {
+      for (const { timeMs, sequence, tags, values, label } of writes)
+        this.#put(timeMs, sequence, tags, values, label, 0);
+      const alarmState = writes.at(-1)?.alarmState ?? null;
+      if (alarmState !== null)
+        this.#database.prepare("INSERT OR REPLACE INTO row_state (key, value) VALUES ('alarm', ?)").run(alarmState);
+    });
+    this.#evict();
+  }
+
+  /** @returns how many were new. */
+  importRows(rows: ImportedRows): number {
+    const before = this.count;
+    const width = rows.tags.length;
+    this.#transaction(() => {
+      for (const [i, timeMs] of rows.timesMs.entries()) {
+        const label = rows.labels[i] ?? -1;
+        const values = rows.values.subarray(i * width, (i + 1) * width);
+        this.#put(timeMs, null, rows.tags, values, label < 0 ? null : label, 1);
+      }
+    });
+    const added = this.count - before;
+    this.#evict();
+    return added;
+  }
+
+  /** The newest `limit` rows. With no tags asked for, only times, labels and origin are read. */
+  rows(tags: readonly string[], limit: number): StoredRows {
+    const columns = `time_ms, label, imported, tag_list${tags.length > 0 ? ', vals' : ''}`;
+    const found = this.#database
+      .prepare(`SELECT ${columns} FROM rows ORDER BY time_ms DESC LIMIT ?`)
+      .raw()
+      .all(limit) as [number, number | null, number, number, Buffer?][];
+    const count = found.length;
+    const stored: StoredRows = {
+      count,
+      timesMs: new Float64Array(count),
+      values: new Float64Array(count * tags.length).fill(Number.NaN),
+      labels: new Int8Array(count),
+      imported: new Uint8Array(count),
+    };
+    const places = tags.length > 0 ? this.#places(tags) : new Map<number, Int32Array>();
+    for (const [back, [timeMs, label, imported, tagList, bytes]] of found.entries()) {
+      const i = count - 1 - back;
+      stored.timesMs[i] = timeMs;
+      stored.labels[i] = label ?? -1;
+      stored.imported[i] = imported;
+      if (bytes === undefined) continue;
+      const place = places.get(tagList) ?? [];
+      for (let t = 0; t < tags.length; t++) {
+        const at = place[t] ?? -1;
+        if (at >= 0) stored.values[i * tags.length + t] = bytes.readDoubleLE(at * 8);
+      }
+    }
+    return stored;
+  }
+
+  /** The newest row that was acquired, not imported. */
+  lastRow(): { readonly timeMs: number; readonly sequence: number | null } | null {
+    const [row] = this.#database
+      .prepare('SELECT time_ms, sequence FROM rows WHERE imported = 0 ORDER BY time_ms DESC LIMIT 1')
+      .raw()
+      .all() as [number, number | null][];
+    return row === undefined ? null : { timeMs: row[0], sequence: row[1] };
+  }
+
+  /** Tags of the newest row, none before the first. */
+  lastTags(): string[] {
+    const [row] = this.#database
+      .prepare('SELECT tags FROM tag_lists JOIN rows ON tag_lists.id = rows.tag_list ORDER BY time_ms DESC LIMIT 1')
+      .raw()
+      .all() as [string][];
+    return row === undefined ? [] : (JSON.parse(row[0]) as string[]);
+  }
+
+  alarmState(): string | null {
+    const [row] = this.#database.prepare("SELECT value FROM row_state WHERE key = 'alarm'").raw().all() as [string][];
+    return row?.[0] ?? null;
+  }
+
+  /** Makes room on a full disk. */
+  evictShare(share: number): void {
+    this.#delete(Math.ceil(this.count * share));
+    this.#database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+  }
+
+  close(): void {
+    this.#database.close();
+  }
+
+  #put(
+    timeMs: number,
+    sequence: number | null,
+    tags: readonly string[],
+    values: Float64Array,
+    label: number | null,
+    imported: 0 | 1,
+  ): void {
+    const bytes = Buffer.from(values.buffer, values.byteOffset, values.byteLength);
+    const { changes } = this.#insert.run(timeMs, sequence, this.#tagList(tags), label, imported, bytes);
+    this.count += changes;
+    this.#sinceSizeCheck += changes;
+  }
+
+  #tagList(tags: readonly string[]): number {
+    const text = JSON.stringify(tags);
+    const known = this.#tagLists.get(text);
+    if (known !== undefined) return known;
+    this.#database.prepare('INSERT OR IGNORE INTO tag_lists (tags) VALUES (?)').run(text);
+    const id = this.#number('SELECT id FROM tag_lists WHERE tags = ?', text);
+    this.#tagLists.set(text, id);
+    return id;
+  }
+
+  /** Tag list → for each tag asked for, its index in that list, or −1. */
+  #places(tags: readonly string[]): Map<number, Int32Array> {
+    const lists = this.#database.prepare('SELECT id, tags FROM tag_lists').raw().all() as [number, string][];
+    return new Map(
+      lists.map(([id, text]) => {
+        const index = new Map((JSON.parse(text) as string[]).map((tag, i) => [tag, i]));
+        return [id, Int32Array.from(tags, (tag) => index.get(tag) ?? -1)];
+      }),
+    );
+  }
+
+  #evict(): void {
+    const { maximumRows, maximumBytes } = this.#limits;
+    // Some more than needed, so that a full table is not trimmed after every row.
+    if (this.count > maximumRows) this.#delete(this.count - maximumRows + Math.floor(maximumRows / 100));
+    if (this.#sinceSizeCheck < SIZE_CHECK_ROWS) return;
+    this.#sinceSizeCheck = 0;
+    const pages = this.#number('PRAGMA page_count') - this.#number('PRAGMA freelist_count');
+    const used = pages * this.#number('PRAGMA page_size');
+    if (used > maximumBytes) this.#delete(Math.ceil(this.count * Math.min(0.5, 0.05 + 1 - maximumBytes / used)));
+  }
+
+  #delete(oldest: number): void {
+    const { changes } = this.#database
+      .prepare('DELETE FROM rows WHERE time_ms IN (SELECT time_ms FROM rows ORDER BY time_ms LIMIT ?)')
+      .run(oldest);
+    this.count -= changes;
+    this.evicted += changes;
+  }
+
+  #transaction(work: () => void): void {
+    const before = this.count;
+    this.#database.exec('BEGIN IMMEDIATE');
+    try {
+      work();
+      this.#database.exec('COMMIT');
+    } catch (error) {
+      if (this.#database.inTransaction) this.#database.exec('ROLLBACK');
+      this.count = before;
+      this.#tagLists.clear();
+      throw error;
+    }
+  }
+
+  #number(sql: string, ...values: unknown[]): number {
+    const [row] = this.#database
+      .prepare(sql)
+      .raw()
+      .all(...values) as [number][];
+    return row?.[0] ?? 0;
+  }
+}

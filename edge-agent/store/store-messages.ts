@@ -1,0 +1,37 @@
+import type { AgentDatabase, StoreWrite } from './agent-database.js';
+
+/** Between the store and its worker: batches of work in order, one batch under way at a time. */
+
+/** What can be asked of the store and is answered. */
+export type StoreCall =
+  | 'outbox'
+  | 'alarms'
+  | 'labels'
+  | 'state'
+  | 'alarmState'
+  | 'blob'
+  | 'putBlob'
+  | 'importRows'
+  | 'rows'
+  | 'lastRow'
+  | 'lastTags'
+  | 'stats';
+
+export type CallArguments<K extends StoreCall> = Parameters<AgentDatabase[K]>;
+export type CallResult<K extends StoreCall> = ReturnType<AgentDatabase[K]>;
+
+export type StoreWork =
+  | { readonly kind: 'write'; readonly write: StoreWrite }
+  | { readonly kind: 'call'; readonly call: StoreCall; readonly arguments: readonly unknown[] };
+
+export type ToWorker = { readonly kind: 'batch'; readonly work: readonly StoreWork[] } | { readonly kind: 'close' };
+
+export type CallOutcome = { readonly value: unknown } | { readonly error: string };
+
+export type FromWorker =
+  | { readonly kind: 'opened' }
+  /** One outcome for each call of the batch, in order. */
+  | { readonly kind: 'done'; readonly outcomes: readonly CallOutcome[] }
+  /** Some of the batch may be done, the rest is not; all of it can be tried again. */
+  | { readonly kind: 'failed'; readonly error: string }
+  | { readonly kind: 'told'; readonly message: string };

@@ -1,0 +1,176 @@
+import { Worker } from 'node:worker_threads';
+import { TwinwatchError } from '@twinwatch/core/errors';
+import type { Logger, Timers } from '@twinwatch/core/runtime';
+import type { StoreOptions, StoreWrite } from './agent-database.js';
+import type { CallArguments, CallResult, FromWorker, StoreCall, StoreWork, ToWorker } from './store-messages.js';
+
+export interface StoreRuntime {
+  readonly timers: Timers;
+  readonly log: Logger;
+  /** Rows that may wait for a slow disk; then the oldest waiting ones are dropped and counted. */
+  readonly maximumQueuedRows: number;
+}
+
+interface Queued {
+  readonly work: StoreWork;
+  readonly resolve?: (value: unknown) => void;
+  readonly reject?: (error: Error) => void;
+}
+
+const BATCH = 256;
+const RETRY_MS = 1_000;
+
+/**
+ * The agent's memory, in a worker thread. `write` returns at once, whatever the disk does: acquisition never waits. What is asked is answered
+ * after everything written before. Alarms, labels and receipts are never dropped from the queue; rows are, oldest first.
+ */
+export class Store {
+  /** Rows that a slow or full disk cost. */
+  droppedRows = 0;
+  readonly #runtime: StoreRuntime;
+  readonly #options: StoreOptions;
+  #worker: Worker | null = null;
+  #queue: Queued[] = [];
+  #underWay: Queued[] = [];
+  #queuedRows = 0;
+  #closing: Promise<void> | null = null;
+  #whenIdle: () => void = () => undefined;
+  #waitingToRetry = false;
+
+  /** @throws TwinwatchError STORE_FAILED where the database cannot be opened. */
+  static async open(options: StoreOptions, runtime: StoreRuntime): Promise<Store> {
+    const store = new Store(options, runtime);
+    await store.#start();
+    return store;
+  }
+
+  private constructor(options: StoreOptions, runtime: StoreRuntime) {
+    this.#options = options;
+    this.#runtime = runtime;
+  }
+
+  write(write: StoreWrite): void {
+    if (this.#closing !== null) return;
+    if (write.op === 'row' && ++this.#queuedRows > this.#runtime.maximumQueuedRows) this.#dropOldestRow();
+    this.#queue.push({ work: { kind: 'write', write } });
+    this.#pump();
+  }
+
+  /** @throws TwinwatchError STORE_FAILED, STORE_CLOSED. */
+  call<K extends StoreCall>(call: K, ...values: CallArguments<K>): Promise<CallResult<K>> {
+    if (this.#closing !== null)
+      return Promise.reject(new TwinwatchError('STORE_CLOSED', `${call}: the store is closed`));
+    return new Promise<CallResult<K>>((resolve, reject) => {
+      this.#queue.push({
+        work: { kind: 'call', call, arguments: values },
+        resolve: resolve as (value: unknown) => void,
+        reject,
+      });
+      this.#pump();
+    });
+  }
+
+  /** Writes what is queued, then closes the files. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    if (this.#queue.length + this.#underWay.length > 0)
+      await new Promise<void>((resolve) => {
+        this.#whenIdle = resolve;
+        this.#pump();
+      });
+    const worker = this.#worker;
+    this.#worker = null;
+    if (worker === null) return;
+    const ended = new Promise((resolve) => worker.once('exit', resolve));
+    worker.postMessage({ kind: 'close' } satisfies ToWorker);
+    await ended;
+  }
+
+  async #start(): Promise<void> {
+    const worker = new Worker(new URL('./store-worker.js', import.meta.url), { workerData: this.#options });
+    await new Promise<void>((resolve, reject) => {
+      worker.on('error', (error) => {
+        this.#runtime.log.error({ error: error.message }, 'the store failed');
+        reject(new TwinwatchError('STORE_FAILED', error.message, { cause: error }));
+      });
+      worker.on('message', (message: FromWorker) => {
+        if (message.kind === 'opened') resolve();
+        else this.#onMessage(message);
+      });
+      worker.on('exit', () => this.#onExit(worker));
+    });
+    this.#worker = worker;
+    this.#pump();
+  }
+
+  #onMessage(message: FromWorker): void {
+    switch (message.kind) {
+      case 'opened':
+        break;
+      case 'told':
+        this.#runtime.log.warn({}, message.message);
+        break;
+      case 'failed':
+        this.#runtime.log.error({ error: message.error }, 'writing failed; it is tried again');
+        this.#putBack();
+        this.#retryLater(() => this.#pump());
+        break;
+      case 'done': {
+        const calls = this.#underWay.filter((item) => item.work.kind === 'call');
+        this.#underWay = [];
+        for (const [i, outcome] of message.outcomes.entries()) {
+          if ('error' in outcome) calls[i]?.reject?.(new TwinwatchError('STORE_FAILED', outcome.error));
+          else calls[i]?.resolve?.(outcome.value);
+        }
+        this.#pump();
+        break;
+      }
+    }
+  }
+
+  /** Every write may be done twice without harm, so an unfinished batch is simply done again. */
+  #putBack(): void {
+    this.#queue = [...this.#underWay, ...this.#queue];
+    this.#underWay = [];
+    this.#queuedRows = this.#queue.filter(({ work }) => work.kind === 'write' && work.write.op === 'row').length;
+    while (this.#queuedRows > this.#runtime.maximumQueuedRows) this.#dropOldestRow();
+  }
+
+  #onExit(worker: Worker): void {
+    if (this.#worker !== worker) return;
+    this.#worker = null;
+    this.#putBack();
+    this.#retryLater(
+      () => void this.#start().catch((error: Error) => this.#runtime.log.error({ error: error.message }, 'no store')),
+    );
+  }
+
+  #retryLater(again: () => void): void {
+    if (this.#waitingToRetry) return;
+    this.#waitingToRetry = true;
+    this.#runtime.timers.after('store-retry', RETRY_MS, () => {
+      this.#waitingToRetry = false;
+      again();
+    });
+  }
+
+  #pump(): void {
+    if (this.#underWay.length === 0 && this.#queue.length === 0) this.#whenIdle();
+    if (this.#worker === null || this.#waitingToRetry || this.#underWay.length > 0 || this.#queue.length === 0) return;
+    this.#underWay = this.#queue.splice(0, BATCH);
+    for (const { work } of this.#underWay) if (work.kind === 'write' && work.write.op === 'row') this.#queuedRows--;
+    this.#worker.postMessage({ kind: 'batch', work: this.#underWay.map(({ work }) => work) } satisfies ToWorker);
+  }
+
+  #dropOldestRow(): void {
+    const at = this.#queue.findIndex(({ work }) => work.kind === 'write' && work.write.op === 'row');
+    if (at < 0) return;
+    this.#queue.splice(at, 1);
+    this.#queuedRows--;
+    this.droppedRows++;
+  }
+}
