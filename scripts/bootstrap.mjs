@@ -94,6 +94,10 @@ const stampHolds = (stamp, hash) => existsSync(stamp) && readFileSync(stamp, 'ut
 async function install() {
   const wanted = hashOf([join(ROOT, 'package-lock.json')], process.platform, process.arch);
   if (stampHolds(INSTALLED_STAMP, wanted)) return;
+  if (!existsSync(INSTALLED_STAMP) && installedByHand()) {
+    writeFileSync(INSTALLED_STAMP, wanted);
+    return;
+  }
   say('installing dependencies with npm ci (once; about a minute, more on a slow line)');
   const started = Date.now();
   const ownNpm = process.env.npm_execpath ?? '';
@@ -108,6 +112,18 @@ async function install() {
   }
   writeFileSync(INSTALLED_STAMP, wanted);
   say(`dependencies installed in ${seconds(started)}`);
+}
+
+/** Whoever ran `npm ci` or `npm install` needs no second one: npm writes down what it installed. */
+function installedByHand() {
+  const record = join(ROOT, 'node_modules', '.package-lock.json');
+  if (!existsSync(record)) return false;
+  const packagesOf = (file) => Object.entries(JSON.parse(readFileSync(file, 'utf8')).packages);
+  const installed = new Map(packagesOf(record));
+  return packagesOf(join(ROOT, 'package-lock.json')).every(([path, wanted]) => {
+    if (!path.includes('node_modules/') || wanted.link || wanted.optional || wanted.devOptional) return true;
+    return installed.get(path)?.version === wanted.version;
+  });
 }
 
 const seconds = (since) => `${((Date.now() - since) / 1000).toFixed(0)} s`;
