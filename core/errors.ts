@@ -14,6 +14,9 @@ export const ERROR_CODES = {
   SCADA_NOT_ENCODABLE: 'A number cannot be written as the register type that is asked for',
   WIRE_EXCHANGE_INVALID: 'The blob of twin rows that agents mix into their own cannot be read',
   JOURNAL_UNREADABLE: "The server's journal cannot be opened, or another server has it open",
+  JOURNAL_BLOB_MISSING: "The server's journal lacks a blob that the round needs",
+  ROUND_NOT_AGGREGATED: 'The accepted updates of a round have no weighted mean; the round is collected anew',
+  ROUND_OUT_OF_STEP: "The server's journalled state does not fit the step it is to perform",
   LINEAGE_MISMATCH: 'Tags, features or moments that were sent do not belong to the schema of this federation',
   LEARNER_NO_ATTACKS: 'The twin rows hold no attack, or no normal row, to learn from or to validate on',
   RELEASE_ONNX_DIFFERS:

@@ -3,7 +3,7 @@ import { duration } from './duration.js';
 
 /** The twin-server's configuration: one source for its types, defaults, JSON Schema and messages. */
 
-const id = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, { error: 'write 1 to 64 letters, digits, _ or -' });
+const id = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, { error: 'must be 1–64 letters, digits, _ or -' });
 const rows = z.int().min(1).max(10_000);
 const tag = z.string().min(1).meta({ description: "a tag, or a pattern such as 'L_*'" });
 
@@ -28,7 +28,7 @@ const twin = z
     validationShare: z.number().min(0.05).max(0.5).default(0.25),
   })
   .refine((value) => (value.plant === undefined) !== (value.csv === undefined), {
-    error: "name exactly one source: 'plant' or 'csv'",
+    error: "has to name exactly one source, 'plant' or 'csv'",
   });
 
 const detector = z.strictObject({

@@ -44,13 +44,9 @@ export async function fitLocally(
 ): Promise<LocalFitResult> {
   const { architecture, base } = request;
   const scores = await scoreHistogram(engine, architecture, base, request.holdout);
-  const random = createRandom(request.seed);
-  const data = mixExchangeRows(
-    request.own,
-    request.exchange,
-    request.exchangeShare,
-    architecture.inputs,
-    random.fork('exchange').integer,
+  const random = createRandom(`${request.seed}:exchange`);
+  const data = mixExchangeRows(request.own, request.exchange, request.exchangeShare, architecture.inputs, (n) =>
+    random.integer(n),
   );
   const fitted = await engine.fit(
     {

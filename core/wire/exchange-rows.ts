@@ -1,6 +1,6 @@
-import { decode, encode } from 'cbor-x';
 import { TwinwatchError } from '../errors.js';
 import type { Dataset } from '../learning/engine.js';
+import { decodeCbor, encodeCbor } from './cbor.js';
 
 /**
  * The blob of labelled twin rows that goes down with a lineage, and that agents mix into their own rows.
@@ -14,6 +14,7 @@ import type { Dataset } from '../learning/engine.js';
 
 const VERSION = 1;
 const STEPS = 32_767;
+const MAXIMUM_BYTES = 1 << 30;
 
 /** @param data scaled with the lineage's scaler; [count × inputs], row-major. Anything outside ±clip is cut. */
 export function encodeExchangeRows(data: Dataset, inputs: number, clip: number): Uint8Array {
@@ -24,18 +25,18 @@ export function encodeExchangeRows(data: Dataset, inputs: number, clip: number):
     features.setInt16(i * 2, Math.round(share * STEPS), true);
   }
   const labels = Uint8Array.from(data.labels, (label) => Math.round(label * 255));
-  return encode({ version: VERSION, count, inputs, clip, features: new Uint8Array(features.buffer), labels });
+  return encodeCbor({ version: VERSION, count, inputs, clip, features: new Uint8Array(features.buffer), labels });
 }
 
 /** @throws TwinwatchError WIRE_EXCHANGE_INVALID where the blob is damaged or made for another number of inputs. */
 export function decodeExchangeRows(bytes: Uint8Array, expectedInputs: number): Dataset {
   let body: Record<string, unknown>;
   try {
-    body = decode(bytes) as Record<string, unknown>;
+    body = Object(decodeCbor(bytes, MAXIMUM_BYTES));
   } catch (cause) {
-    throw invalid('is not CBOR', { cause });
+    throw invalid('is not CBOR of this protocol', { cause });
   }
-  const { version, count, inputs, clip, features, labels } = body ?? {};
+  const { version, count, inputs, clip, features, labels } = body;
   if (version !== VERSION) throw invalid(`has version ${String(version)}, this software reads ${VERSION}`);
   if (inputs !== expectedInputs) throw invalid(`has ${String(inputs)} inputs per row, the detector ${expectedInputs}`);
   if (

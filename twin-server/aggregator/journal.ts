@@ -1,0 +1,245 @@
+import { TwinwatchError } from '@twinwatch/core/errors';
+import { hashOf } from '@twinwatch/core/wire/blobs';
+import type { ModelView, RoundView } from '@twinwatch/core/wire/http';
+import type { AlarmEvent, BlobRef, Calibration, Manifest, ScoreHistogram, Update } from '@twinwatch/core/wire/messages';
+import Database from 'libsql';
+import type { FederationState } from './rounds/round-state.js';
+
+/**
+ * The server's memory: one SQLite file, WAL, synchronous FULL, so that what a transaction wrote is on the disk before
+ * anything is done because of it. A *run* is everything learned under one schema, architecture and twin.
+ *
+ * Table `updates` keeps accepted payloads only until their round is committed; of the rest the verdict remains.
+ */
+export interface Journal {
+  /** Several writes that happen together or not at all. */
+  transaction<T>(work: () => T): T;
+  loadState(run: string): FederationState | null;
+  saveState(run: string, state: FederationState): void;
+  /** Stores bytes under their SHA-256 and says so; storing the same bytes twice is storing them once. */
+  putBlob(bytes: Uint8Array): BlobRef;
+  blob(hash: string): Uint8Array | null;
+  blobSize(hash: string): number | null;
+  /** Deletes every blob that is not named. */
+  retainBlobs(hashes: ReadonlySet<string>): number;
+  putCalibration(run: string, agent: string, moments: Calibration['moments']): void;
+  calibrations(run: string): Calibration['moments'][];
+  putUpdate(run: string, agent: string, kind: UpdateKind, update: Update): void;
+  /** Whether an update of this round was ever accepted, its payload deleted or not. */
+  hasUpdate(run: string, round: number, agent: string, kind: UpdateKind): boolean;
+  updates(run: string, round: number): StoredUpdate[];
+  histograms(run: string, round: number): ScoreHistogram[];
+  /** Forgets the payloads of this round and all before it. */
+  dropPayloads(run: string, round: number): void;
+  /** Forgets that updates of this round were accepted: its aggregation failed and it is collected anew. */
+  discardUpdates(run: string, round: number): void;
+  putRejection(run: string, rejection: JournalledRejection): void;
+  putRound(run: string, attempt: number, view: RoundView, detail: string): void;
+  /** The last attempt of every round, oldest first. */
+  rounds(run: string): RoundView[];
+  /** False where the event was there already. */
+  putAlarm(event: AlarmEvent): boolean;
+  alarms(limit: number): AlarmEvent[];
+  putModel(run: string, model: ModelView, manifest: Manifest): void;
+  /** The newest, of whichever run: agents go on with it until the next. */
+  latestModel(): ModelView | null;
+  /** Of the newest models, newest first. */
+  manifests(limit: number): Manifest[];
+  modelHash(modelVersion: string): string | null;
+  modelCount(): number;
+  close(): void;
+}
+
+export type UpdateKind = 'fit' | 'evaluate';
+
+export interface StoredUpdate {
+  readonly agent: string;
+  readonly update: Pick<Update, 'baseHash' | 'codec' | 'layerMask' | 'delta' | 'rows'>;
+}
+
+export interface JournalledRejection {
+  readonly agent: string;
+  readonly round: number;
+  readonly attempt: number;
+  readonly verdict: string;
+  readonly detail: string;
+  readonly atMs: number;
+}
+
+/** Enough to look into what happened, not enough to fill a disk. */
+const KEPT_REJECTIONS = 10_000;
+const KEPT_ALARMS = 100_000;
+
+const SCHEMA = `
+CREATE TABLE IF NOT EXISTS state (run TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS blobs (hash TEXT PRIMARY KEY, size INTEGER NOT NULL, bytes BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS calibrations (run TEXT, agent TEXT, moments TEXT NOT NULL, PRIMARY KEY (run, agent)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS updates (
+  run TEXT, round INTEGER, agent TEXT, kind TEXT, attempt INTEGER NOT NULL, base TEXT NOT NULL, codec TEXT NOT NULL, mask TEXT NOT NULL,
+  delta BLOB, rows INTEGER NOT NULL, loss REAL NOT NULL, training_ms REAL NOT NULL, scores TEXT NOT NULL, PRIMARY KEY (run, round, agent, kind));
+CREATE TABLE IF NOT EXISTS rejections (
+  id INTEGER PRIMARY KEY, run TEXT, round INTEGER, attempt INTEGER, agent TEXT, verdict TEXT, detail TEXT, at_ms INTEGER);
+CREATE TABLE IF NOT EXISTS rounds (run TEXT, round INTEGER, attempt INTEGER, view TEXT NOT NULL, detail TEXT NOT NULL, PRIMARY KEY (run, round, attempt));
+CREATE TABLE IF NOT EXISTS alarms (id INTEGER PRIMARY KEY, event_id TEXT UNIQUE, json TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS models (
+  id INTEGER PRIMARY KEY, run TEXT, version TEXT UNIQUE, hash TEXT NOT NULL, view TEXT NOT NULL, manifest TEXT NOT NULL);
+`;
+
+/** @throws TwinwatchError JOURNAL_UNREADABLE where the file is damaged, not writable, or open in another server. */
+export function openJournal(file: string): Journal {
+  const db = open(file);
+  const prepared = new Map<string, Database.Statement>();
+  const sql = (text: string): Database.Statement => {
+    const known = prepared.get(text) ?? db.prepare(text);
+    prepared.set(text, known);
+    return known;
+  };
+  const all = <T>(text: string, ...values: unknown[]): T[] => sql(text).all(...values) as T[];
+  const one = <T>(text: string, ...values: unknown[]): T | undefined => sql(text).get(...values) as T | undefined;
+  const run = (text: string, ...values: unknown[]): number => sql(text).run(...values).changes;
+  let depth = 0;
+
+  return {
+    transaction(work) {
+      if (depth > 0) return work();
+      depth++;
+      db.exec('BEGIN IMMEDIATE');
+      try {
+        const result = work();
+        db.exec('COMMIT');
+        return result;
+      } catch (error) {
+        db.exec('ROLLBACK');
+        throw error;
+      } finally {
+        depth--;
+      }
+    },
+    loadState(of) {
+      const row = one<{ json: string }>('SELECT json FROM state WHERE run = ?', of);
+      return row === undefined ? null : (JSON.parse(row.json) as FederationState);
+    },
+    saveState: (of, state) => void run('INSERT OR REPLACE INTO state VALUES (?, ?)', of, JSON.stringify(state)),
+    putBlob(bytes) {
+      const hash = hashOf(bytes);
+      run('INSERT OR IGNORE INTO blobs VALUES (?, ?, ?)', hash, bytes.length, Buffer.from(bytes));
+      return { hash, bytes: bytes.length };
+    },
+    blob(hash) {
+      const row = one<{ bytes: Buffer }>('SELECT bytes FROM blobs WHERE hash = ?', hash);
+      return row === undefined ? null : new Uint8Array(row.bytes);
+    },
+    blobSize: (hash) => one<{ size: number }>('SELECT size FROM blobs WHERE hash = ?', hash)?.size ?? null,
+    retainBlobs(hashes) {
+      const gone = all<{ hash: string }>('SELECT hash FROM blobs').filter(({ hash }) => !hashes.has(hash));
+      for (const { hash } of gone) run('DELETE FROM blobs WHERE hash = ?', hash);
+      return gone.length;
+    },
+    putCalibration: (of, agent, moments) =>
+      void run('INSERT OR REPLACE INTO calibrations VALUES (?, ?, ?)', of, agent, JSON.stringify(moments)),
+    calibrations: (of) =>
+      all<{ moments: string }>('SELECT moments FROM calibrations WHERE run = ? ORDER BY agent', of).map(
+        ({ moments }) => JSON.parse(moments) as Calibration['moments'],
+      ),
+    putUpdate: (of, agent, kind, update) =>
+      void run(
+        'INSERT INTO updates VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
+        ...[of, update.round, agent, kind, update.attempt, update.baseHash, update.codec],
+        ...[JSON.stringify(update.layerMask), Buffer.from(update.delta)],
+        ...[update.rows, update.loss, update.trainingMs, JSON.stringify(update.scores)],
+      ),
+    hasUpdate: (of, round, agent, kind) =>
+      one('SELECT 1 FROM updates WHERE run = ? AND round = ? AND agent = ? AND kind = ?', of, round, agent, kind) !==
+      undefined,
+    updates: (of, round) =>
+      all<Record<'agent' | 'base' | 'codec' | 'mask', string> & { delta: Buffer; rows: number }>(
+        "SELECT agent, base, codec, mask, delta, rows FROM updates WHERE run = ? AND round = ? AND kind = 'fit' AND delta IS NOT NULL ORDER BY agent",
+        ...[of, round],
+      ).map(({ agent, base, codec, mask, delta, rows }) => ({
+        agent,
+        update: {
+          baseHash: base,
+          codec: codec as Update['codec'],
+          layerMask: JSON.parse(mask) as Update['layerMask'],
+          delta: new Uint8Array(delta),
+          rows,
+        },
+      })),
+    histograms: (of, round) =>
+      all<{ scores: string }>(
+        "SELECT scores FROM updates WHERE run = ? AND round = ? AND kind = 'evaluate' ORDER BY agent",
+        ...[of, round],
+      ).map(({ scores }) => JSON.parse(scores) as ScoreHistogram),
+    dropPayloads: (of, round) =>
+      void run('UPDATE updates SET delta = NULL WHERE run = ? AND round <= ? AND delta IS NOT NULL', of, round),
+    discardUpdates: (of, round) =>
+      void run("DELETE FROM updates WHERE run = ? AND round = ? AND kind = 'fit'", of, round),
+    putRejection(of, { round, attempt, agent, verdict, detail, atMs }) {
+      run(
+        'INSERT INTO rejections VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)',
+        of,
+        round,
+        attempt,
+        agent,
+        verdict,
+        detail,
+        atMs,
+      );
+      run('DELETE FROM rejections WHERE id <= (SELECT max(id) FROM rejections) - ?', KEPT_REJECTIONS);
+    },
+    putRound: (of, attempt, view, detail) =>
+      void run(
+        'INSERT OR REPLACE INTO rounds VALUES (?, ?, ?, ?, ?)',
+        of,
+        view.round,
+        attempt,
+        JSON.stringify(view),
+        detail,
+      ),
+    rounds: (of) =>
+      all<{ view: string }>(
+        'SELECT view, max(attempt) FROM rounds WHERE run = ? GROUP BY round ORDER BY round',
+        of,
+      ).map(({ view }) => JSON.parse(view) as RoundView),
+    putAlarm(event) {
+      const added = run('INSERT OR IGNORE INTO alarms VALUES (NULL, ?, ?)', event.eventId, JSON.stringify(event)) > 0;
+      if (added) run('DELETE FROM alarms WHERE id <= (SELECT max(id) FROM alarms) - ?', KEPT_ALARMS);
+      return added;
+    },
+    alarms: (limit) =>
+      all<{ json: string }>('SELECT json FROM alarms ORDER BY id DESC LIMIT ?', limit)
+        .map(({ json }) => JSON.parse(json) as AlarmEvent)
+        .reverse(),
+    putModel: (of, model, manifest) =>
+      void run(
+        'INSERT INTO models VALUES (NULL, ?, ?, ?, ?, ?)',
+        ...[of, model.modelVersion, model.hash, JSON.stringify(model), JSON.stringify(manifest)],
+      ),
+    latestModel() {
+      const row = one<{ view: string }>('SELECT view FROM models ORDER BY id DESC LIMIT 1');
+      return row === undefined ? null : (JSON.parse(row.view) as ModelView);
+    },
+    manifests: (limit) =>
+      all<{ manifest: string }>('SELECT manifest FROM models ORDER BY id DESC LIMIT ?', limit).map(
+        ({ manifest }) => JSON.parse(manifest) as Manifest,
+      ),
+    modelHash: (version) => one<{ hash: string }>('SELECT hash FROM models WHERE version = ?', version)?.hash ?? null,
+    modelCount: () => one<{ n: number }>('SELECT count(*) AS n FROM models')?.n ?? 0,
+    close: () => void db.close(),
+  };
+}
+
+function open(file: string): Database.Database {
+  try {
+    const db = new Database(file);
+    db.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;');
+    db.exec(SCHEMA);
+    return db;
+  } catch (cause) {
+    throw new TwinwatchError(
+      'JOURNAL_UNREADABLE',
+      `The journal ${file} cannot be opened (${cause instanceof Error ? cause.message : String(cause)}); stop the other server that uses this dataDir, or move the file away to start anew`,
+      { context: { file }, cause },
+    );
+  }
+}

@@ -1,0 +1,418 @@
+import { createRandom } from '@twinwatch/core/learning/random';
+import type { UpdateVerdict } from '@twinwatch/core/wire/messages';
+import { supersedes } from '@twinwatch/core/wire/presence';
+import { strategyNamed } from '../strategies/by-name.js';
+import type {
+  CurrentRound,
+  Effect,
+  FederationEvent,
+  FederationState,
+  MachineConfig,
+  UpdateFacts,
+  Validation,
+} from './round-state.js';
+
+/**
+ * Everything that is decided about a federation's course, as one pure function: (state, event) → (state, effects).
+ * The runner journals the state before it performs the effects; after a crash it loads the state and performs `resumed`'s
+ * effects instead, which repeat whatever was going on. So every effect may happen more than once, and none may be lost.
+ */
+
+export interface Step {
+  readonly state: FederationState;
+  readonly effects: readonly Effect[];
+  /** Rounds that ended with this event, for the record. */
+  readonly closed: readonly ClosedRound[];
+}
+
+export interface ClosedRound {
+  readonly round: CurrentRound;
+  readonly committed: boolean;
+  readonly detail: string;
+  readonly validation: Validation | null;
+  readonly endedAtMs: number;
+}
+
+interface Setting {
+  readonly config: MachineConfig;
+  readonly nowMs: number;
+}
+
+export function step(state: FederationState, event: FederationEvent, config: MachineConfig, nowMs: number): Step {
+  const at: Setting = { config, nowMs };
+  const same: Step = { state, effects: [], closed: [] };
+  const { current, release } = state;
+  switch (event.type) {
+    case 'resumed':
+      return resume(same, at);
+    case 'status':
+      return onStatus(same, event, at);
+    case 'hello':
+      return onHello(same, event, at);
+    case 'calibration': {
+      if (state.agents[event.agent]?.compatible !== true) return same;
+      return checkCalibrations(withAgent(same, event.agent, { calibrated: true }), false, at);
+    }
+    case 'calibration-deadline':
+      return checkCalibrations(same, true, at);
+    case 'lineage-frozen': {
+      const { lineageHash, globalHash, twinHash } = event;
+      return nextRound(patch(same, { lineageHash, globalHash, twinHash, freezing: false }), at);
+    }
+    case 'twin-fitted': {
+      if (current?.step !== 'twin-fit') return same;
+      return ask(patch(same, { twinHash: event.twinHash }), current, at);
+    }
+    case 'update':
+      return onUpdate(same, event, at);
+    case 'deadline':
+      return onDeadline(same, event, at);
+    case 'aggregated': {
+      if (current?.step !== 'aggregating') return same;
+      const { globalHash, twinHash } = event;
+      const next = { ...current, step: 'validating' } as const;
+      return patch(same, { globalHash, twinHash, current: next }, { type: 'validate' });
+    }
+    case 'validated':
+      return current?.step === 'validating' ? commit(same, current, event.validation, at) : same;
+    case 'released': {
+      if (release?.step !== 'releasing') return same;
+      const { parametersHash, modelVersion } = event;
+      const released = { parametersHash, modelVersion };
+      return nextRound(patch(same, { released, release: null, releaseFailure: null }), at);
+    }
+    case 'step-failed':
+      return onStepFailed(same, event.detail, at);
+  }
+}
+
+/** Whether an update can count at all, before its content is looked at; null where it can. */
+export function admission(
+  state: FederationState,
+  update: UpdateFacts,
+): { readonly verdict: UpdateVerdict; readonly detail: string } | null {
+  const { current, release } = state;
+  if (state.agents[update.agent]?.compatible !== true) {
+    return { verdict: 'unknown-agent', detail: 'no hello with the tags of this federation came from it' };
+  }
+  const open = update.kind === 'fit' ? current : release;
+  if (open === null || open.round !== update.round) {
+    return { verdict: 'stale-round', detail: `round ${update.round} is not open, ${currentRoundNumber(state)} is` };
+  }
+  const answered =
+    update.kind === 'fit'
+      ? current?.accepted.some((a) => a.agent === update.agent)
+      : release?.answered.includes(update.agent);
+  if (answered === true) return { verdict: 'duplicate', detail: 'already counted' };
+  if (open.step !== 'collecting' && open.step !== 'evaluating') {
+    return { verdict: 'stale-round', detail: `round ${update.round} takes no more updates` };
+  }
+  if (!open.asked.includes(update.agent)) return { verdict: 'unknown-agent', detail: 'it was not asked in this round' };
+  const base = update.kind === 'fit' ? current?.baseHash : release?.candidate.parametersHash;
+  if (update.baseHash !== base)
+    return { verdict: 'wrong-base', detail: `it starts from ${update.baseHash}, not ${base}` };
+  return null;
+}
+
+function currentRoundNumber(state: FederationState): number {
+  return state.current?.round ?? state.release?.round ?? state.committed;
+}
+
+function onStatus(before: Step, event: Extract<FederationEvent, { type: 'status' }>, at: Setting): Step {
+  const known = before.state.agents[event.agent];
+  const presence = known && { online: known.online, connectionId: known.connectionId ?? event.connectionId };
+  if (!supersedes(presence ?? null, event)) return before;
+  const after = withAgent(before, event.agent, { online: event.online, connectionId: event.connectionId });
+  return after.state.lineageHash === null ? checkCalibrations(after, false, at) : reconsider(after, at);
+}
+
+function onHello(before: Step, event: Extract<FederationEvent, { type: 'hello' }>, at: Setting): Step {
+  const { compatible, detail, eligibleRows } = event;
+  const after = withAgent(before, event.agent, { online: true, compatible, detail, eligibleRows });
+  const { lineageHash, agents, current, release } = after.state;
+  if (!compatible) return reconsider(after, at);
+  if (lineageHash === null) {
+    if (agents[event.agent]?.calibrated === true) return checkCalibrations(after, false, at);
+    return patch(after, {}, { type: 'send-calibrate', agent: event.agent });
+  }
+  // Whoever says hello has just connected: what it was asked may never have reached it.
+  if (current?.step === 'collecting') {
+    if (pendingOf(after.state).includes(event.agent)) return sendFit(after, current, [event.agent]);
+    const reachable = current.accepted.length + pendingOf(after.state).length;
+    const answered = hasAnswered(current, event.agent);
+    if (reachable < at.config.quorum && !answered) {
+      const joined = { ...current, asked: [...current.asked, event.agent] };
+      return sendFit(patch(after, { current: joined }), joined, [event.agent]);
+    }
+  }
+  if (
+    release?.step === 'evaluating' &&
+    release.asked.includes(event.agent) &&
+    !release.answered.includes(event.agent)
+  ) {
+    return patch(after, {}, { type: 'send-evaluate', agents: [event.agent] });
+  }
+  return reconsider(after, at);
+}
+
+/** The lineage is frozen when a quorum has answered and nobody else is expected to: everybody online has, or time is up. */
+function checkCalibrations(before: Step, timeIsUp: boolean, { config }: Setting): Step {
+  const { agents, lineageHash, freezing } = before.state;
+  if (lineageHash !== null || freezing) return before;
+  const calibrated = Object.values(agents).filter((agent) => agent.calibrated).length;
+  if (calibrated < config.quorum) return before;
+  const waiting = Object.values(agents).some((agent) => agent.online && agent.compatible && !agent.calibrated);
+  if (waiting && !timeIsUp) return patch(before, {}, { type: 'arm-calibration-deadline', ms: config.deadline });
+  return patch(before, { freezing: true }, { type: 'freeze-lineage' });
+}
+
+function nextRound(before: Step, at: Setting): Step {
+  if (before.state.committed >= at.config.count) return patch(before, { current: null });
+  const waiting: CurrentRound = {
+    round: before.state.committed + 1,
+    attempt: 0,
+    step: 'waiting',
+    pausing: false,
+    baseHash: null,
+    asked: [],
+    accepted: [],
+    rejected: [],
+    bytesUp: 0,
+    bytesDown: 0,
+    startedAtMs: at.nowMs,
+  };
+  return tryToStart(patch(before, { current: waiting }), waiting, at);
+}
+
+/** Starts an attempt if enough agents are there; those whose update was already accepted count, and are not asked again. */
+function tryToStart(before: Step, waiting: CurrentRound, at: Setting): Step {
+  const { config } = at;
+  const accepted = waiting.accepted.map(({ agent }) => agent);
+  const free = Object.keys(before.state.agents)
+    .filter((agent) => isReady(before.state, agent) && !accepted.includes(agent))
+    .sort();
+  if (accepted.length + free.length < config.quorum) return before;
+  const wanted = Math.max(config.quorum, Math.ceil(config.fraction * (accepted.length + free.length)));
+  const attempt = waiting.attempt + 1;
+  const random = createRandom(`${config.seed}:clients:${waiting.round}:${attempt}`);
+  if (config.fraction < 1) random.shuffle(free);
+  const asked = [...accepted, ...free.slice(0, Math.max(0, wanted - accepted.length))];
+  const started: CurrentRound = { ...waiting, attempt, asked, pausing: false, startedAtMs: at.nowMs };
+  const plan = strategyNamed(config.method).plan({ t: waiting.round - 1, config });
+  if (plan.twinFit === null || waiting.baseHash !== null) return ask(before, started, at);
+  return patch(before, { current: { ...started, step: 'twin-fit' } }, { type: 'fit-twin', ...plan.twinFit });
+}
+
+/** Sends the round's tasks, once what goes down is known. */
+function ask(before: Step, started: CurrentRound, at: Setting): Step {
+  const { config } = at;
+  const plan = strategyNamed(config.method).plan({ t: started.round - 1, config });
+  const baseHash = plan.send === 'twin' ? before.state.twinHash : before.state.globalHash;
+  const collecting: CurrentRound = { ...started, step: 'collecting', baseHash: started.baseHash ?? baseHash };
+  const after = patch(before, { current: collecting });
+  const sent = sendFit(after, collecting, pendingOf(after.state), at.config.parameterBytes);
+  return patch(sent, {}, armDeadline(collecting, config.deadline));
+}
+
+function sendFit(before: Step, current: CurrentRound, agents: readonly string[], bytesEach = 0): Step {
+  const counted = { ...current, bytesDown: current.bytesDown + bytesEach * agents.length };
+  return patch(before, { current: counted }, { type: 'send-fit', agents });
+}
+
+function onUpdate(before: Step, event: Extract<FederationEvent, { type: 'update' }>, at: Setting): Step {
+  const { update } = event;
+  const { verdict, detail } = admission(before.state, update) ?? event;
+  const { agent, round, attempt } = update;
+  const answered = patch(before, {}, { type: 'receipt', agent, round, attempt, verdict, detail });
+  if (verdict === 'duplicate') return answered;
+  const known = before.state.agents[agent];
+  if (verdict !== 'accepted') {
+    const counted =
+      known === undefined ? answered : withAgent(answered, agent, { rejectedUpdates: known.rejectedUpdates + 1 });
+    const { current } = counted.state;
+    if (current === null || update.kind !== 'fit' || current.round !== round) return counted;
+    const rejected = [...current.rejected, { agent, attempt: current.attempt, verdict, detail }];
+    return reconsider(patch(counted, { current: { ...current, rejected } }), at);
+  }
+  if (update.kind === 'evaluate') {
+    const release = before.state.release!;
+    return reconsider(patch(answered, { release: { ...release, answered: [...release.answered, agent] } }), at);
+  }
+  const current = before.state.current!;
+  const accepted = [...current.accepted, { agent, rows: update.rows }];
+  const counted = withAgent(answered, agent, { lastRound: round });
+  const next = { ...current, accepted, bytesUp: current.bytesUp + update.bytes };
+  return reconsider(patch(counted, { current: next }), at);
+}
+
+/** Whether what just changed ends the wait of the round, or of the release, that is going on. */
+function reconsider(before: Step, at: Setting): Step {
+  const { current, release } = before.state;
+  if (current?.step === 'waiting' && !current.pausing) return tryToStart(before, current, at);
+  if (current?.step === 'collecting') {
+    if (pendingOf(before.state).length > 0 || current.accepted.length < at.config.quorum) return before;
+    return patch(before, { current: { ...current, step: 'aggregating' } }, { type: 'aggregate' });
+  }
+  if (release?.step === 'evaluating') {
+    const open = release.asked.some((agent) => isReady(before.state, agent) && !release.answered.includes(agent));
+    return open ? before : startRelease(before);
+  }
+  return before;
+}
+
+function onDeadline(before: Step, event: Extract<FederationEvent, { type: 'deadline' }>, at: Setting): Step {
+  const { current, release } = before.state;
+  if (release?.step === 'evaluating' && release.round === event.round && release.attempt === event.attempt) {
+    return startRelease(before);
+  }
+  if (current === null || current.round !== event.round || current.attempt !== event.attempt) return before;
+  if (current.step === 'waiting') {
+    const ready = { ...current, pausing: false };
+    return tryToStart(patch(before, { current: ready }), ready, at);
+  }
+  if (current.step !== 'collecting') return before;
+  if (current.accepted.length >= at.config.quorum) {
+    return patch(before, { current: { ...current, step: 'aggregating' } }, { type: 'aggregate' });
+  }
+  const detail = `${current.accepted.length} of ${at.config.quorum} updates at the deadline`;
+  const again: CurrentRound = { ...current, step: 'waiting' };
+  const failed = closeRound(
+    patch(before, { current: again }),
+    current,
+    { committed: false, detail, validation: null },
+    at,
+  );
+  return tryToStart(failed, again, at);
+}
+
+/** A step of the server's own went wrong: recorded, and tried again when a deadline has passed, with fresh updates. */
+function onStepFailed(before: Step, detail: string, at: Setting): Step {
+  const { current, release, freezing } = before.state;
+  if (freezing) return patch(before, { freezing: false }, { type: 'arm-calibration-deadline', ms: at.config.deadline });
+  if (release !== null) return nextRound(patch(before, { release: null, releaseFailure: detail }), at);
+  if (current === null) return before;
+  const again: CurrentRound = { ...current, step: 'waiting', pausing: true, baseHash: null, accepted: [] };
+  const failed = closeRound(
+    patch(before, { current: again }),
+    current,
+    { committed: false, detail, validation: null },
+    at,
+  );
+  return patch(failed, {}, armDeadline(again, at.config.deadline));
+}
+
+function commit(before: Step, current: CurrentRound, validation: Validation, at: Setting): Step {
+  const { config } = at;
+  const { state } = before;
+  const candidate = { round: current.round, parametersHash: state.globalHash!, validation };
+  const best = state.best !== null && state.best.validation.prAuc >= validation.prAuc ? state.best : candidate;
+  const closed = closeRound(before, current, { committed: true, detail: '', validation }, at);
+  const committed = patch(closed, { committed: current.round, current: null, best });
+  const last = current.round >= config.count;
+  const due = last || (config.releaseEvery > 0 && current.round % config.releaseEvery === 0);
+  if (!due || best.parametersHash === state.released?.parametersHash) return nextRound(committed, at);
+  const asked = Object.keys(state.agents).filter((agent) => isReady(state, agent));
+  const release = {
+    round: current.round,
+    attempt: current.attempt + 1,
+    step: 'evaluating',
+    candidate: best,
+    asked,
+    answered: [],
+  } as const;
+  const sent = patch(
+    committed,
+    { release },
+    { type: 'send-evaluate', agents: asked },
+    armDeadline(release, config.deadline),
+  );
+  return reconsider(sent, at);
+}
+
+function startRelease(before: Step): Step {
+  return patch(before, { release: { ...before.state.release!, step: 'releasing' } }, { type: 'release' });
+}
+
+/** After a restart: whatever was going on is done again, with a fresh deadline, since nobody could reach the server meanwhile. */
+function resume(before: Step, at: Setting): Step {
+  const { current, release, lineageHash, freezing } = before.state;
+  const { config } = at;
+  if (lineageHash === null) {
+    if (freezing) return patch(before, {}, { type: 'freeze-lineage' });
+    return checkCalibrations(before, false, at);
+  }
+  if (release !== null) {
+    if (release.step === 'releasing') return patch(before, {}, { type: 'release' });
+    const agents = release.asked.filter((agent) => !release.answered.includes(agent));
+    return patch(before, {}, { type: 'send-evaluate', agents }, armDeadline(release, config.deadline));
+  }
+  if (current === null) return nextRound(before, at);
+  switch (current.step) {
+    case 'waiting':
+      return current.pausing
+        ? patch(before, {}, armDeadline(current, config.deadline))
+        : tryToStart(before, current, at);
+    case 'twin-fit': {
+      const plan = strategyNamed(config.method).plan({ t: current.round - 1, config });
+      if (plan.twinFit === null) return ask(before, current, at);
+      return patch(before, {}, { type: 'fit-twin', ...plan.twinFit });
+    }
+    case 'collecting':
+      return patch(sendFit(before, current, pendingOf(before.state)), {}, armDeadline(current, config.deadline));
+    case 'aggregating':
+      return patch(before, {}, { type: 'aggregate' });
+    case 'validating':
+      return patch(before, {}, { type: 'validate' });
+  }
+}
+
+/** Asked, reachable, and not heard of in this attempt. */
+function pendingOf(state: FederationState): string[] {
+  const { current } = state;
+  return (current?.asked ?? []).filter((agent) => isReady(state, agent) && !hasAnswered(current!, agent));
+}
+
+function hasAnswered(current: CurrentRound, agent: string): boolean {
+  return (
+    current.accepted.some((accepted) => accepted.agent === agent) ||
+    current.rejected.some((rejected) => rejected.agent === agent && rejected.attempt === current.attempt)
+  );
+}
+
+function isReady(state: FederationState, agent: string): boolean {
+  const known = state.agents[agent];
+  return known?.online === true && known.compatible;
+}
+
+function armDeadline(of: { readonly round: number; readonly attempt: number }, ms: number): Effect {
+  return { type: 'arm-deadline', round: of.round, attempt: of.attempt, ms };
+}
+
+function closeRound(
+  before: Step,
+  round: CurrentRound,
+  outcome: Pick<ClosedRound, 'committed' | 'detail' | 'validation'>,
+  at: Setting,
+): Step {
+  return { ...before, closed: [...before.closed, { round, ...outcome, endedAtMs: at.nowMs }] };
+}
+
+function patch(before: Step, change: Partial<FederationState>, ...effects: readonly Effect[]): Step {
+  return { ...before, state: { ...before.state, ...change }, effects: [...before.effects, ...effects] };
+}
+
+const UNSEEN = {
+  online: false,
+  connectionId: null,
+  compatible: false,
+  detail: 'no hello yet',
+  eligibleRows: 0,
+  calibrated: false,
+  lastRound: null,
+  rejectedUpdates: 0,
+} as const;
+
+function withAgent(before: Step, agent: string, change: Partial<FederationState['agents'][string]>): Step {
+  const next = { ...(before.state.agents[agent] ?? UNSEEN), ...change };
+  return patch(before, { agents: { ...before.state.agents, [agent]: next } });
+}

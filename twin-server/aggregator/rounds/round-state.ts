@@ -1,0 +1,168 @@
+import type { RoundsConfig } from '@twinwatch/core/config/server';
+import type { UpdateVerdict } from '@twinwatch/core/wire/messages';
+
+/** What the federation knows of itself between two steps. Journalled whole, as JSON, before a step is acted on. */
+export interface FederationState {
+  readonly agents: Readonly<Record<string, AgentState>>;
+  /** Hash of the lineage's blob; null until it is frozen, while the calibrate step is going on. */
+  readonly lineageHash: string | null;
+  readonly freezing: boolean;
+  /** Hashes of the blobs of Θ and Θ_tw. */
+  readonly globalHash: string | null;
+  readonly twinHash: string | null;
+  /** Rounds committed so far. */
+  readonly committed: number;
+  readonly current: CurrentRound | null;
+  readonly release: CurrentRelease | null;
+  readonly best: Candidate | null;
+  readonly released: { readonly parametersHash: string; readonly modelVersion: string } | null;
+  /** Why the last try to release failed; null after one that did not. */
+  readonly releaseFailure: string | null;
+}
+
+export interface AgentState {
+  readonly online: boolean;
+  readonly connectionId: string | null;
+  /** Has said hello with every tag of the schema. */
+  readonly compatible: boolean;
+  /** Why not, in words. */
+  readonly detail: string;
+  readonly eligibleRows: number;
+  readonly calibrated: boolean;
+  readonly lastRound: number | null;
+  readonly rejectedUpdates: number;
+}
+
+export type RoundStep = 'waiting' | 'twin-fit' | 'collecting' | 'aggregating' | 'validating';
+
+export interface CurrentRound {
+  readonly round: number;
+  /** Rises when a round has to be tried again; updates accepted in an earlier attempt from the same base still count. */
+  readonly attempt: number;
+  readonly step: RoundStep;
+  /** While waiting: not before the deadline passes, so that a step that fails at once does not run hot. */
+  readonly pausing: boolean;
+  /** What was sent down in this round. */
+  readonly baseHash: string | null;
+  readonly asked: readonly string[];
+  readonly accepted: readonly { readonly agent: string; readonly rows: number }[];
+  readonly rejected: readonly Rejection[];
+  readonly bytesUp: number;
+  readonly bytesDown: number;
+  readonly startedAtMs: number;
+}
+
+export interface Rejection {
+  readonly agent: string;
+  readonly attempt: number;
+  readonly verdict: UpdateVerdict;
+  readonly detail: string;
+}
+
+export interface CurrentRelease {
+  readonly round: number;
+  /** Goes on from the round's attempts, so that (round, attempt) names one task only. */
+  readonly attempt: number;
+  readonly step: 'evaluating' | 'releasing';
+  readonly candidate: Candidate;
+  readonly asked: readonly string[];
+  readonly answered: readonly string[];
+}
+
+export interface Candidate {
+  readonly round: number;
+  readonly parametersHash: string;
+  readonly validation: Validation;
+}
+
+/** On the twin's validation episodes. */
+export interface Validation {
+  readonly loss: number;
+  readonly rocAuc: number;
+  readonly prAuc: number;
+}
+
+export type MachineConfig = Pick<
+  RoundsConfig,
+  'method' | 'count' | 'quorum' | 'fraction' | 'deadline' | 'releaseEvery' | 'proximalMu' | 'twinEpochs'
+> & {
+  readonly seed: number;
+  /** Size of the parameters' blob, for the count of bytes sent down. */
+  readonly parameterBytes: number;
+};
+
+/** What an update says of itself, and what update-check.ts found in it; null where its content was not looked at. */
+export interface UpdateFacts {
+  readonly agent: string;
+  readonly round: number;
+  readonly attempt: number;
+  readonly kind: 'fit' | 'evaluate';
+  readonly baseHash: string;
+  readonly rows: number;
+  readonly bytes: number;
+}
+
+export type FederationEvent =
+  | { readonly type: 'resumed' }
+  | { readonly type: 'status'; readonly agent: string; readonly online: boolean; readonly connectionId: string }
+  | {
+      readonly type: 'hello';
+      readonly agent: string;
+      readonly compatible: boolean;
+      readonly detail: string;
+      readonly eligibleRows: number;
+    }
+  | { readonly type: 'calibration'; readonly agent: string }
+  | { readonly type: 'calibration-deadline' }
+  | {
+      readonly type: 'lineage-frozen';
+      readonly lineageHash: string;
+      readonly globalHash: string;
+      readonly twinHash: string;
+    }
+  | { readonly type: 'twin-fitted'; readonly twinHash: string }
+  | {
+      readonly type: 'update';
+      readonly update: UpdateFacts;
+      readonly verdict: UpdateVerdict;
+      readonly detail: string;
+    }
+  | { readonly type: 'deadline'; readonly round: number; readonly attempt: number }
+  | { readonly type: 'aggregated'; readonly globalHash: string; readonly twinHash: string }
+  | { readonly type: 'validated'; readonly validation: Validation }
+  | { readonly type: 'released'; readonly parametersHash: string; readonly modelVersion: string }
+  | { readonly type: 'step-failed'; readonly detail: string };
+
+export type Effect =
+  | { readonly type: 'send-calibrate'; readonly agent: string }
+  | { readonly type: 'arm-calibration-deadline'; readonly ms: number }
+  | { readonly type: 'freeze-lineage' }
+  | { readonly type: 'fit-twin'; readonly from: 'twin' | 'global'; readonly epochs: number }
+  | { readonly type: 'send-fit'; readonly agents: readonly string[] }
+  | { readonly type: 'send-evaluate'; readonly agents: readonly string[] }
+  | { readonly type: 'arm-deadline'; readonly round: number; readonly attempt: number; readonly ms: number }
+  | {
+      readonly type: 'receipt';
+      readonly agent: string;
+      readonly round: number;
+      readonly attempt: number;
+      readonly verdict: UpdateVerdict;
+      readonly detail: string;
+    }
+  | { readonly type: 'aggregate' }
+  | { readonly type: 'validate' }
+  | { readonly type: 'release' };
+
+export const INITIAL_STATE: FederationState = {
+  agents: {},
+  lineageHash: null,
+  freezing: false,
+  globalHash: null,
+  twinHash: null,
+  committed: 0,
+  current: null,
+  release: null,
+  best: null,
+  released: null,
+  releaseFailure: null,
+};

@@ -1,0 +1,130 @@
+import { TwinwatchError } from '@twinwatch/core/errors';
+import { extractAll, inputCount } from '@twinwatch/core/features/extractor';
+import { Moments, scaleRows } from '@twinwatch/core/features/moments';
+import type { FeatureSchema } from '@twinwatch/core/features/spec';
+import type { Dataset } from '@twinwatch/core/learning/engine';
+import { createRandom } from '@twinwatch/core/learning/random';
+import type { Lineage } from '@twinwatch/core/wire/messages';
+import type { TwinRows } from '../twin/twin-source.js';
+
+/** Rows in engineering units with their labels: what becomes a Dataset once a scaler is there. */
+export interface LabelledFeatures {
+  /** [count × inputs]. */
+  readonly features: Float32Array;
+  /** [count], 0 or 1. */
+  readonly labels: Float32Array;
+}
+
+export interface TwinFeatures {
+  readonly training: LabelledFeatures;
+  /** Of episodes that no training row comes from: rows next to each other are too alike to be split. */
+  readonly validation: LabelledFeatures;
+  /** Of the normal training rows. */
+  readonly moments: Moments;
+}
+
+/**
+ * Twin rows → features, split by whole episodes. Episodes with and without attacks are split apart, so that both sides have both.
+ *
+ * @throws TwinwatchError LEARNER_NO_ATTACKS where one side lacks attack rows or normal rows.
+ */
+export function twinFeatures(
+  schema: FeatureSchema,
+  twin: Pick<TwinRows, 'episodes'>,
+  options: { readonly validationShare: number; readonly seed: number },
+): TwinFeatures {
+  const random = createRandom(`${options.seed}:twin-split`);
+  const validation: LabelledFeatures[] = [];
+  const training: LabelledFeatures[] = [];
+  const episodes = twin.episodes.map((episode) => {
+    const { features, rowIndex } = extractAll(schema, episode.rows);
+    return learnable({ features, labels: Float32Array.from(rowIndex, (row) => episode.labels[row] ?? 0) }, (i) => {
+      return episode.excluded[rowIndex[i] ?? 0] !== 1;
+    });
+  });
+  for (const attacked of [true, false]) {
+    const group = episodes.filter(({ labels }) => labels.includes(1) === attacked);
+    random.shuffle(group);
+    const held = group.length < 2 ? 0 : Math.max(1, Math.round(group.length * options.validationShare));
+    validation.push(...group.slice(0, held));
+    training.push(...group.slice(held));
+  }
+  const moments = new Moments(inputCount(schema));
+  const trained = concatenate(training);
+  forEachRow(trained, (row, label) => {
+    if (label === 0) moments.add(row);
+  });
+  const held = concatenate(validation);
+  for (const [name, { labels }] of [['training', trained] as const, ['validation', held] as const]) {
+    if (labels.includes(1) && labels.includes(0)) continue;
+    throw new TwinwatchError(
+      'LEARNER_NO_ATTACKS',
+      `The twin's ${name} rows are all ${labels.includes(1) ? 'attacked' : 'normal'}; raise twin.episodes (${twin.episodes.length} now) or check its attacks`,
+      { context: { rows: labels.length } },
+    );
+  }
+  return { training: trained, validation: held, moments };
+}
+
+/**
+ * Scaled rows; normal and attacked ones weigh the same in all. Ours: attacks are a few per cent of a plant's hours, and a
+ * loss that hardly sees them learns to call everything normal.
+ */
+export function balancedDataset(rows: LabelledFeatures, scaler: Lineage['scaler']): Dataset {
+  const attacked = rows.labels.reduce((sum, label) => sum + label, 0);
+  const normal = rows.labels.length - attacked;
+  const half = rows.labels.length / 2;
+  const weights = rows.labels.map((label) => (label === 1 ? half / attacked : half / normal));
+  return { features: scaleRows(rows.features, scaler, scaler.mean.length), labels: rows.labels, weights };
+}
+
+/** At most `count` rows, half of them attacked as far as there are enough, drawn without repetition. */
+export function classBalancedSample(
+  data: LabelledFeatures,
+  inputs: number,
+  count: number,
+  seed: number,
+): LabelledFeatures {
+  const random = createRandom(`${seed}:exchange`);
+  const byLabel = [0, 1].map((label) => {
+    const indices = [...data.labels.keys()].filter((i) => data.labels[i] === label);
+    random.shuffle(indices);
+    return indices;
+  });
+  const [normal = [], attacked = []] = byLabel;
+  const half = Math.floor(count / 2);
+  const fromAttacked = Math.min(attacked.length, Math.max(half, count - normal.length));
+  const chosen = [...attacked.slice(0, fromAttacked), ...normal.slice(0, count - fromAttacked)];
+  random.shuffle(chosen);
+  const features = new Float32Array(chosen.length * inputs);
+  for (const [at, i] of chosen.entries())
+    features.set(data.features.subarray(i * inputs, (i + 1) * inputs), at * inputs);
+  return { features, labels: Float32Array.from(chosen, (i) => data.labels[i] ?? 0) };
+}
+
+function learnable({ features, labels }: LabelledFeatures, keep: (row: number) => boolean): LabelledFeatures {
+  const inputs = labels.length === 0 ? 0 : features.length / labels.length;
+  const kept = [...labels.keys()].filter(keep);
+  const chosen = new Float32Array(kept.length * inputs);
+  for (const [at, i] of kept.entries()) chosen.set(features.subarray(i * inputs, (i + 1) * inputs), at * inputs);
+  return { features: chosen, labels: Float32Array.from(kept, (i) => labels[i] ?? 0) };
+}
+
+function concatenate(parts: readonly LabelledFeatures[]): LabelledFeatures {
+  const features = new Float32Array(parts.reduce((sum, part) => sum + part.features.length, 0));
+  const labels = new Float32Array(parts.reduce((sum, part) => sum + part.labels.length, 0));
+  let featureAt = 0;
+  let labelAt = 0;
+  for (const part of parts) {
+    features.set(part.features, featureAt);
+    labels.set(part.labels, labelAt);
+    featureAt += part.features.length;
+    labelAt += part.labels.length;
+  }
+  return { features, labels };
+}
+
+function forEachRow({ features, labels }: LabelledFeatures, visit: (row: Float32Array, label: number) => void): void {
+  const inputs = labels.length === 0 ? 0 : features.length / labels.length;
+  for (let i = 0; i < labels.length; i++) visit(features.subarray(i * inputs, (i + 1) * inputs), labels[i] ?? 0);
+}

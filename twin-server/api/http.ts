@@ -1,0 +1,113 @@
+import { existsSync } from 'node:fs';
+import type { ServerResponse } from 'node:http';
+import fastifyStatic from '@fastify/static';
+import { TwinwatchError } from '@twinwatch/core/errors';
+import type { Timers } from '@twinwatch/core/runtime';
+import type { ServerEvents, ServerState } from '@twinwatch/core/wire/http';
+import Fastify, { type FastifyInstance } from 'fastify';
+import type { ChangeFeed } from './change-feed.js';
+
+export interface ApiOptions {
+  readonly state: () => ServerState;
+  readonly changes: ChangeFeed;
+  /** The ONNX file of a released model; null where it is unknown or no longer kept. */
+  readonly model: (modelVersion: string) => Uint8Array | null;
+  /** The built page; not served where the folder is absent. */
+  readonly dashboardDir: string;
+  readonly timers: Timers;
+}
+
+/** Proxies and browsers close a stream that stays silent. */
+const HEARTBEAT_MS = 15_000;
+/** A page that does not read fast enough is cut off; it connects again and starts from the whole state. */
+const MAXIMUM_BACKLOG_BYTES = 4 * 1024 * 1024;
+const MAXIMUM_STREAMS = 64;
+
+const HEADERS = {
+  'content-security-policy':
+    "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'",
+  'x-content-type-options': 'nosniff',
+  'referrer-policy': 'no-referrer',
+  'cross-origin-resource-policy': 'same-origin',
+} as const;
+
+/** Read-only HTTP API and page. Nothing here changes anything. */
+export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
+  const app = Fastify({ logger: false, forceCloseConnections: true });
+  app.addHook('onRequest', async (_request, reply) => {
+    reply.headers(HEADERS);
+  });
+  app.get('/api/health', async () => {
+    const { phase, activity } = options.state();
+    return { status: 'ok', phase, activity };
+  });
+  app.get('/api/state', async (_request, reply) => reply.header('cache-control', 'no-store').send(options.state()));
+  app.get<{ Params: { version: string } }>('/api/models/:version.onnx', async (request, reply) => {
+    const { version } = request.params;
+    const bytes = options.model(version);
+    if (bytes === null) return reply.code(404).send({ error: `there is no model '${version}' here` });
+    return reply
+      .type('application/octet-stream')
+      .header('content-disposition', `attachment; filename="${version.replace(/[^A-Za-z0-9_.-]/g, '_')}.onnx"`)
+      .send(Buffer.from(bytes));
+  });
+  serveEvents(app, options);
+  if (existsSync(options.dashboardDir)) await app.register(fastifyStatic, { root: options.dashboardDir });
+  return app;
+}
+
+function serveEvents(app: FastifyInstance, { state, changes, timers }: ApiOptions): void {
+  const streams = new Set<ServerResponse>();
+  app.get('/api/events', (_request, reply) => {
+    if (streams.size >= MAXIMUM_STREAMS) {
+      return reply.code(503).send({ error: `${MAXIMUM_STREAMS} pages are connected already; close one` });
+    }
+    reply.hijack();
+    const stream = reply.raw;
+    const headers = { 'content-type': 'text/event-stream', 'cache-control': 'no-store', 'x-accel-buffering': 'no' };
+    stream.writeHead(200, { ...HEADERS, ...headers });
+    streams.add(stream);
+    const write = (text: string): void => {
+      if (stream.writableLength > MAXIMUM_BACKLOG_BYTES) stream.destroy();
+      else stream.write(text);
+    };
+    const send = <K extends keyof ServerEvents>(event: K, data: ServerEvents[K]): void =>
+      write(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
+    let cancelBeat: () => void = () => undefined;
+    const beat = (): void => {
+      cancelBeat = timers.after('sse heartbeat', HEARTBEAT_MS, () => {
+        write(': still here\n\n');
+        beat();
+      });
+    };
+    const unsubscribe = changes.subscribe(send);
+    stream.on('error', () => stream.destroy());
+    stream.on('close', () => {
+      streams.delete(stream);
+      unsubscribe();
+      cancelBeat();
+    });
+    send('state', state());
+    beat();
+    return reply;
+  });
+  app.addHook('preClose', async () => {
+    for (const stream of streams) stream.destroy();
+  });
+}
+
+/** @returns the port that is listened on. @throws TwinwatchError API_PORT_BUSY */
+export async function listen(app: FastifyInstance, host: string, port: number): Promise<number> {
+  try {
+    await app.listen({ host, port });
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw cause;
+    throw new TwinwatchError(
+      'API_PORT_BUSY',
+      `Port ${port} on ${host} is taken by another process; stop it, or set another http.port in server.yaml (0 takes a free one)`,
+      { context: { host, port }, cause },
+    );
+  }
+  const address = app.server.address();
+  return typeof address === 'object' && address !== null ? address.port : port;
+}
