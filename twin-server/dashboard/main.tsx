@@ -1,6 +1,11 @@
 import { createRoot } from 'react-dom/client';
 import 'uplot/dist/uPlot.min.css';
 import './page.css';
+import './parts/alarms.css';
+import './parts/fleet.css';
+import './parts/header.css';
+import './parts/rounds.css';
+import './parts/site.css';
 import { Page } from './page.js';
 
 createRoot(document.getElementById('page')!).render(<Page />);

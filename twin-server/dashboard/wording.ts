@@ -73,3 +73,32 @@ export function dateTimeWords(ms: number | null | undefined): string {
 export function clockWords(ms: number): string {
   return new Date(ms).toTimeString().slice(0, 8);
 }
+
+/** 7 Mar 14:05 – 16:20, or with both days where they differ; in the browser's time zone. */
+export function spanWords(fromMs: number | null, toMs: number | null): string {
+  const to = shortWords(toMs);
+  const [day, clock] = [to.slice(0, -6), to.slice(-5)];
+  const from = shortWords(fromMs);
+  return from.slice(0, -6) === day ? `${from} – ${clock}` : `${from} – ${to}`;
+}
+
+const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
+
+function shortWords(ms: number | null): string {
+  if (ms === null) return MISSING;
+  const at = new Date(ms);
+  return `${at.getDate()} ${MONTHS[at.getMonth()]} ${dateTimeWords(ms).slice(-5)}`;
+}
+
+/** Labels for ascending times on an axis: the clock, and under it the day where it changes. Times and step in seconds. */
+export function timeAxisWords(seconds: readonly number[], stepSeconds: number): string[] {
+  let before = '';
+  return seconds.map((second) => {
+    const words = shortWords(second * 1_000);
+    const [day, clock] = [words.slice(0, -6), words.slice(-5)];
+    const isNew = day !== before;
+    before = day;
+    if (stepSeconds >= 86_400) return day;
+    return isNew ? `${clock}\n${day}` : clock;
+  });
+}

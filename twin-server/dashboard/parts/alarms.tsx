@@ -1,6 +1,6 @@
 import type { Tag } from '@twinwatch/core/scada/tag';
 import { type Alarm, isActive } from '../alarm-list.js';
-import { dateTimeWords, durationWords, MISSING, scoreWords, shareWords, valueWords } from '../wording.js';
+import { dateTimeWords, durationWords, MISSING, scoreWords, shareWords, spanWords, valueWords } from '../wording.js';
 import { AlarmMark, Empty } from './marks.js';
 
 interface AlarmsProps {
@@ -42,9 +42,9 @@ export function Alarms({ alarms, tags, hasModel, onSelect }: AlarmsProps) {
             <caption className="unseen">Cleared alarms</caption>
             <thead>
               <tr>
-                <th scope="col">Cleared alarm</th>
-                <th scope="col">Raised</th>
                 <th scope="col">Cleared</th>
+                <th scope="col">From, to</th>
+                <th scope="col">Lasted</th>
                 <th scope="col">Mostly</th>
               </tr>
             </thead>
@@ -56,8 +56,8 @@ export function Alarms({ alarms, tags, hasModel, onSelect }: AlarmsProps) {
                       {alarm.agent}
                     </button>
                   </th>
-                  <td>{dateTimeWords(alarm.raisedAtMs)}</td>
-                  <td title={dateTimeWords(alarm.clearedAtMs)}>after {lasted(alarm)}</td>
+                  <td>{spanWords(alarm.raisedAtMs, alarm.clearedAtMs)}</td>
+                  <td>{lasted(alarm)}</td>
                   <td className="tags">{topTags(alarm, 2)}</td>
                 </tr>
               ))}
@@ -90,10 +90,12 @@ function Active({
         </button>
         {alarm.acknowledged && <span className="tag">acknowledged</span>}
         {alarm.shelved && <span className="tag">shelved</span>}
+        <span className="since">
+          raised <time dateTime={iso(alarm.raisedAtMs)}>{dateTimeWords(alarm.raisedAtMs)}</time>
+        </span>
       </h3>
       <p className="when">
-        Raised <time dateTime={iso(alarm.raisedAtMs)}>{dateTimeWords(alarm.raisedAtMs)}</time>, score{' '}
-        {scoreWords(cause.score)} over threshold {scoreWords(cause.threshold)}
+        Score {scoreWords(cause.score)} over the threshold {scoreWords(cause.threshold)}
       </p>
       <table className="contributions">
         <caption>Tags that moved the score most</caption>

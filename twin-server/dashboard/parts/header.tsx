@@ -35,7 +35,7 @@ export function Header({ server, connection, activeAlarms }: HeaderProps) {
         </p>
       </div>
       {connection.status === 'lost' && (
-        <p className="lost" role="alert">
+        <p className="lost-banner" role="alert">
           Connection to the twin-server lost at {clockWords(connection.sinceMs)}. What you see is what was last
           received; trying again by itself.
         </p>

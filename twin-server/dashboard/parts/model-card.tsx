@@ -1,5 +1,6 @@
 import { type ModelView, onnxPath } from '@twinwatch/core/wire/http';
 import { bytesWords, dateTimeWords, scoreWords } from '../wording.js';
+import { Fact } from './fact.js';
 import { Empty } from './marks.js';
 
 /** The detector the sites are told to run. */
@@ -8,31 +9,30 @@ export function ModelCard({ model }: { readonly model: ModelView | null }) {
     <section className="panel model" aria-labelledby="model-title" data-testid="model">
       <h2 id="model-title">
         Current detector <small>{model?.modelVersion}</small>
+        {model !== null && (
+          <a className="download" href={onnxPath(model.modelVersion)} download>
+            Download ONNX
+          </a>
+        )}
       </h2>
       {model === null ? (
         <Empty title="No detector released yet.">
           The best round so far is exported to ONNX, checked against onnxruntime, and offered to every site.
         </Empty>
       ) : (
-        <>
-          <dl className="facts">
-            <dt>From round</dt>
-            <dd>{model.round}</dd>
-            <dt>Threshold</dt>
-            <dd>{scoreWords(model.threshold)}</dd>
-            <dt>Validation ROC AUC</dt>
-            <dd>{scoreWords(model.rocAuc)}</dd>
-            <dt>Released</dt>
-            <dd>{dateTimeWords(model.releasedAtMs)}</dd>
+        <dl className="facts">
+          <Fact name="from round" value={String(model.round)} />
+          <Fact name="threshold" value={scoreWords(model.threshold)} />
+          <Fact name="ROC AUC" value={scoreWords(model.rocAuc)} />
+          <Fact name="size" value={bytesWords(model.bytes)} />
+          <Fact name="released" value={dateTimeWords(model.releasedAtMs)} />
+          <div>
             <dt>SHA-256</dt>
             <dd>
-              <code title={model.hash}>{model.hash.slice(0, 16)}…</code>
+              <code title={model.hash}>{model.hash.slice(0, 12)}…</code>
             </dd>
-          </dl>
-          <a className="download" href={onnxPath(model.modelVersion)} download>
-            Download ONNX <small>{bytesWords(model.bytes)}</small>
-          </a>
-        </>
+          </div>
+        </dl>
       )}
     </section>
   );

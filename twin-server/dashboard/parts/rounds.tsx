@@ -57,7 +57,7 @@ export function Rounds({ rounds, planned, waitingFor }: RoundsProps) {
               kind="rounds"
               options={options}
               data={data}
-              heightPx={136}
+              heightPx={122}
               label={`Validation over ${rounds.length} rounds: ROC AUC now ${scoreWords(judged?.rocAuc)}, PR AUC ${scoreWords(judged?.prAuc)}. The table below has every round.`}
             />
           </figure>
@@ -82,7 +82,7 @@ export function Rounds({ rounds, planned, waitingFor }: RoundsProps) {
                   <th scope="col" className="number">
                     Down
                   </th>
-                  <th scope="col" className="number">
+                  <th scope="col" className="number wide">
                     Took
                   </th>
                 </tr>
@@ -115,7 +115,7 @@ function Round({ round }: { readonly round: RoundView }) {
         <td className="number">{scoreWords(round.validation?.prAuc)}</td>
         <td className="number">{bytesWords(round.bytesUp)}</td>
         <td className="number">{bytesWords(round.bytesDown)}</td>
-        <td className="number">{round.milliseconds === null ? MISSING : durationWords(round.milliseconds)}</td>
+        <td className="number wide">{round.milliseconds === null ? MISSING : durationWords(round.milliseconds)}</td>
       </tr>
       {round.rejected.map(({ agent, verdict, detail }, index) => (
         // biome-ignore lint/suspicious/noArrayIndexKey: one agent may be rejected twice for the same reason, and the list only grows

@@ -2,7 +2,7 @@ import type { Telemetry } from '@twinwatch/core/wire/messages';
 import { useMemo, useRef } from 'react';
 import type uPlot from 'uplot';
 import type { Alarm } from '../alarm-list.js';
-import { scoreWords } from '../wording.js';
+import { scoreWords, timeAxisWords } from '../wording.js';
 import { axis, type Palette, Plot } from './plot.js';
 
 interface ScorePlotProps {
@@ -52,7 +52,7 @@ function options(palette: Palette, alarms: () => readonly Alarm[]): Omit<uPlot.O
     cursor: { show: false },
     scales: { x: { time: true }, y: { range: [0, 1] } },
     axes: [
-      axis(palette, { size: 30, space: 90, values: '{YYYY}-{MM}-{DD} {HH}:{mm}' as never }),
+      axis(palette, { size: 34, space: 60, values: (_, splits, __, ___, step) => timeAxisWords(splits, step) }),
       axis(palette, { size: 34, splits: () => [0, 0.5, 1] }),
     ],
     series: [

@@ -3,6 +3,7 @@ import type { AgentView } from '@twinwatch/core/wire/http';
 import type { Telemetry } from '@twinwatch/core/wire/messages';
 import { type Alarm, isActive } from '../alarm-list.js';
 import { bytesWords, countWords, dateTimeWords, durationWords, MISSING } from '../wording.js';
+import { Fact } from './fact.js';
 import { Empty, WarningMark } from './marks.js';
 import { ScorePlot } from './score-plot.js';
 import { TagTile } from './tag-tile.js';
@@ -18,7 +19,16 @@ interface SiteProps {
 
 /** One site in detail: health, score against threshold, and every tag it shows. */
 export function Site({ agent, history, alarms, tags, threshold }: SiteProps) {
-  if (agent === null) return null;
+  if (agent === null) {
+    return (
+      <section className="panel site" aria-labelledby="site-title" data-testid="site">
+        <h2 id="site-title">Live tags</h2>
+        <Empty title="No site to show.">
+          The score and the live tags of the site you choose in the fleet appear here.
+        </Empty>
+      </section>
+    );
+  }
   const last = history.at(-1);
   const accused = new Map(
     alarms.filter(isActive).flatMap(({ cause }) => cause.contributions.map(({ tag, share }) => [tag, share] as const)),
@@ -61,12 +71,12 @@ function Health({ agent }: { readonly agent: AgentView }) {
   const faults = Object.entries(health.deviceFaults);
   return (
     <>
-      <dl className="health">
+      <dl className="facts">
         <Fact name="rows" value={countWords(health.rowsAcquired)} />
         <Fact name="missing" value={countWords(health.rowsMissing)} warn={health.rowsMissing > 0} />
         <Fact name="bad samples" value={countWords(health.badSamples)} />
         <Fact name="dropped" value={countWords(health.droppedTelemetry)} warn={health.droppedTelemetry > 0} />
-        <Fact name="waiting to send" value={countWords(health.outboxEvents)} />
+        <Fact name="unsent" value={countWords(health.outboxEvents)} />
         <Fact name="memory" value={bytesWords(health.rssBytes)} />
         <Fact
           name="latency p50 / p99"
@@ -83,14 +93,5 @@ function Health({ agent }: { readonly agent: AgentView }) {
         </p>
       ))}
     </>
-  );
-}
-
-function Fact({ name, value, warn }: { readonly name: string; readonly value: string; readonly warn?: boolean }) {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd className={warn ? 'warn' : ''}>{value}</dd>
-    </div>
   );
 }

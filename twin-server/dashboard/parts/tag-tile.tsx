@@ -28,7 +28,12 @@ export function TagTile({ name, tag, history, share }: TagTileProps) {
     <li className={`tile ${state}`} data-tag={name}>
       <span className="tile-name">
         {name}
-        {share !== null && <span className="tile-share"> {shareWords(share)} of alarm</span>}
+        {share !== null && (
+          <span className="tile-share" title="Share of the alarm’s score">
+            {' '}
+            {shareWords(share)} <span className="unseen">of the alarm</span>
+          </span>
+        )}
       </span>
       <span className="tile-value">
         {tag?.kind === 'status' && good && now?.value !== null ? (

@@ -1,0 +1,243 @@
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { ServerState } from '@twinwatch/core/wire/http';
+import { type BrowserContext, chromium, type Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { agent, alarmEvent, demoState, round, telemetry } from './demo-federation.js';
+import { type FixtureServer, startFixtureServer } from './fixture-server.js';
+
+const PAGE_DIR = fileURLToPath(new URL('../../../dashboard/dist', import.meta.url));
+const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
+if (CHROMIUM === undefined)
+  console.warn('The page is not tested: no Chromium found in /usr/bin (apt-get install chromium).');
+
+describe.skipIf(CHROMIUM === undefined)('the page in Chromium', () => {
+  let profile: string;
+  let browser: BrowserContext;
+  let page: Page;
+  let server: FixtureServer;
+  let shown: ServerState;
+  const faults: string[] = [];
+
+  beforeAll(async () => {
+    if (!existsSync(join(PAGE_DIR, 'index.html'))) throw new Error(`${PAGE_DIR} is not built; run: npm run build`);
+    profile = await mkdtemp(join(tmpdir(), 'twinwatch-page-'));
+    browser = await chromium.launchPersistentContext(profile, {
+      executablePath: CHROMIUM!,
+      viewport: { width: 1280, height: 800 },
+      timezoneId: 'UTC',
+      args: [
+        '--headless',
+        '--no-sandbox',
+        '--disable-gpu',
+        '--disable-quic',
+        '--no-first-run',
+        '--disable-background-networking',
+        '--disable-component-update',
+        '--disable-sync',
+      ],
+    });
+  }, 60_000);
+
+  afterAll(async () => {
+    await browser?.close();
+    await rm(profile, { recursive: true, force: true });
+  });
+
+  beforeEach(async () => {
+    faults.length = 0;
+    shown = demoState();
+    server = await startFixtureServer(PAGE_DIR, () => shown);
+    page = await browser.newPage();
+    page.on('pageerror', (error) => faults.push(String(error)));
+    page.on('request', (request) => {
+      if (!request.url().startsWith(server.url) && !request.url().startsWith('data:')) faults.push(request.url());
+    });
+  });
+
+  afterEach(async () => {
+    await page.close();
+    await server.close();
+    expect(faults, 'errors of the page, or requests to elsewhere').toEqual([]);
+  });
+
+  const open = async () => {
+    await page.goto(server.url);
+    await page.getByText('Live', { exact: true }).waitFor();
+  };
+  const feed = (id: string, from: number, to: number) => {
+    for (let index = from; index < to; index += 1) {
+      server.send('telemetry', { agent: id, telemetry: telemetry(id, index) });
+    }
+  };
+
+  it('shows federation, fleet, alarm, rounds and model', async () => {
+    await open();
+    expect(await page.title()).toBe('(1) demo · Twinwatch');
+    expect(await page.getByTestId('activity').textContent()).toBe(shown.activity);
+    expect(await page.getByTestId('alarm-count').textContent()).toBe('1 active alarm');
+    expect(await page.locator('li[aria-current=step]').textContent()).toBe('Learn in rounds');
+
+    expect(await rowWords(page, 'site-3')).toContain('Alarm');
+    expect(await rowWords(page, 'site-4')).toContain('PLC3 fault');
+    expect(await rowWords(page, 'site-5')).toMatch(/Offline.*m-000012.*behind/);
+    expect(await rowWords(page, 'site-2')).toContain('1 rejected');
+
+    const active = page.getByRole('list', { name: 'Active alarms' });
+    expect(await active.textContent()).toMatch(/site-3.*raised 2026-03-07 21:00/);
+    expect(await active.locator('tbody tr').first().textContent()).toBe('S_PU238 %0 ');
+    expect(await page.getByRole('region', { name: 'Cleared alarms' }).textContent()).toContain('5 Mar 15:30 – 20:00');
+
+    const rounds = page.getByRole('region', { name: 'Table of rounds, newest first' });
+    expect(await rounds.locator('[data-round]').count()).toBe(19);
+    expect(await rounds.locator('.rejected').textContent()).toContain(
+      'site-2 rejected, stale round: sent for round 16',
+    );
+
+    const model = page.getByTestId('model');
+    expect(await model.textContent()).toMatch(/m-000018.*from round18.*threshold0\.620.*9f2c4e1ab07d/);
+    const link = await model.getByRole('link', { name: 'Download ONNX' }).getAttribute('href');
+    expect((await page.request.get(new URL(link!, server.url).href)).status()).toBe(200);
+  });
+
+  it('follows events: telemetry, a raised and cleared alarm, a round, an agent, a model, the phase', async () => {
+    await open();
+    feed('site-3', 0, 90);
+    const site = page.getByTestId('site');
+    await site.getByText('plant time 2026-03-07 22:15').waitFor();
+    expect(await site.locator('[data-tag=L_T1]').textContent()).toMatch(/^L_T1 14 % of the alarm4\.53 m/);
+    expect(await site.locator('[data-tag=S_PU2]').textContent()).toContain('off');
+    expect(await darkPixels(page)).toBeGreaterThan(100);
+
+    server.send('alarm', alarmEvent('site-2', 7, 1, 'raised', 90));
+    await page.getByText('2 active alarms').waitFor();
+    server.send('alarm', alarmEvent('site-2', 7, 2, 'cleared', 96));
+    server.send('alarm', alarmEvent('site-3', 1, 2, 'cleared', 96));
+    await page.getByText('No active alarm', { exact: true }).waitFor();
+    expect(await page.getByRole('region', { name: 'Cleared alarms' }).locator('tbody tr').count()).toBe(3);
+
+    server.send('round', { ...round(20), phase: 'committed' });
+    await page.locator('[data-round="20"]').waitFor();
+    server.send('model', { ...shown.model!, modelVersion: 'm-000020' });
+    await page.getByRole('heading', { name: 'Current detector m-000020' }).waitFor();
+    expect(await rowWords(page, 'site-1')).toContain('behind');
+    const view = agent('site-1', 0);
+    server.send('agent', { ...view, status: { ...view.status!, modelVersion: 'm-000020' } });
+    await page.locator('[data-agent=site-1]:not(:has-text("behind"))').waitFor();
+    server.send('phase', { phase: 'finished', activity: 'Watching five sites', progress: null });
+    await page.getByText('Watching five sites').waitFor();
+    expect(await page.getByRole('progressbar').count()).toBe(0);
+  });
+
+  it('lets a person choose a site by keyboard, and shows quality and faults', async () => {
+    await open();
+    feed('site-4', 0, 5);
+    await page.getByRole('button', { name: 'site-4', exact: true }).focus();
+    await page.keyboard.press('Enter');
+    const site = page.getByTestId('site');
+    await site.getByRole('heading', { name: /^site-4/ }).waitFor();
+    expect(await page.getByRole('button', { name: 'site-4', exact: true }).getAttribute('aria-pressed')).toBe('true');
+    expect(await site.getByText(/PLC3 does not answer/).textContent()).toContain('no answer within 1000 ms');
+    expect(await site.locator('[data-tag=P_J27]').textContent()).toMatch(/— .*stale/);
+  });
+
+  it('says when the connection is lost, keeps what it had, and comes back by itself', async () => {
+    await open();
+    const { port } = server;
+    await server.close();
+    await page.getByRole('alert').waitFor();
+    expect(await page.getByRole('alert').textContent()).toMatch(/lost at \d\d:\d\d:\d\d/);
+    expect(await page.locator('[data-agent]').count()).toBe(5);
+    shown = { ...demoState(), activity: 'Back again' };
+    server = await startFixtureServer(PAGE_DIR, () => shown, port);
+    await page.getByText('Back again').waitFor();
+    expect(await page.getByRole('alert').count()).toBe(0);
+  });
+
+  it('says what is waited for where there is nothing yet', async () => {
+    shown = {
+      ...demoState(),
+      phase: 'waiting-for-agents',
+      activity: 'Waiting for 3 sites',
+      progress: null,
+      agents: [],
+      rounds: [],
+      model: null,
+      alarms: [],
+    };
+    await open();
+    const titles = await page.locator('.empty-title').allTextContents();
+    expect(titles).toEqual([
+      'No alarm so far.',
+      'No site has joined yet.',
+      'No site to show.',
+      'No round yet.',
+      'No detector released yet.',
+    ]);
+  });
+
+  it.each([
+    ['light', 1280],
+    ['dark', 1280],
+    ['light', 390],
+  ] as const)(
+    'is legible in %s at %i px: no sideways scrolling, contrast of at least 4.5',
+    async (colorScheme, width) => {
+      await page.emulateMedia({ colorScheme });
+      await page.setViewportSize({ width, height: 800 });
+      await open();
+      feed('site-3', 60, 90);
+      await page.locator('[data-tag=L_T1]').waitFor();
+      expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
+      expect(await faintTexts(page)).toEqual([]);
+    },
+  );
+});
+
+async function rowWords(page: Page, id: string): Promise<string> {
+  return (await page.locator(`[data-agent="${id}"]`).textContent()) ?? '';
+}
+
+/** Pixels of the score plot that are not transparent: something is drawn. */
+function darkPixels(page: Page): Promise<number> {
+  return page.evaluate(() => {
+    const canvas = document.querySelector<HTMLCanvasElement>('.score-plot canvas')!;
+    const { data } = canvas.getContext('2d')!.getImageData(0, 0, canvas.width, canvas.height);
+    return data.filter((value, index) => index % 4 === 3 && value > 0).length;
+  });
+}
+
+/** Texts whose contrast with the ground behind them is below WCAG AA, as 'text ratio'. */
+function faintTexts(page: Page): Promise<string[]> {
+  return page.evaluate(() => {
+    const numbers = (colour: string) => (colour.match(/[\d.]+/g) ?? []).map(Number);
+    const luminance = (rgb: number[]) => {
+      const [r, g, b] = rgb.slice(0, 3).map((value) => {
+        const share = value / 255;
+        return share <= 0.03928 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+      });
+      return 0.2126 * r! + 0.7152 * g! + 0.0722 * b!;
+    };
+    const ground = (element: Element | null): number[] => {
+      for (let at = element; at !== null; at = at.parentElement) {
+        const colour = numbers(getComputedStyle(at).backgroundColor);
+        if (colour.length === 3) return colour;
+      }
+      return [255, 255, 255];
+    };
+    const faint: string[] = [];
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) {
+      const text = walker.currentNode.textContent?.trim() ?? '';
+      const element = walker.currentNode.parentElement!;
+      if (text === '' || ['NOSCRIPT', 'SCRIPT', 'STYLE'].includes(element.tagName)) continue;
+      const pair = [numbers(getComputedStyle(element).color), ground(element)].map(luminance).sort((a, b) => b - a);
+      const ratio = (pair[0]! + 0.05) / (pair[1]! + 0.05);
+      if (ratio < 4.5) faint.push(`${text} ${ratio.toFixed(2)}`);
+    }
+    return faint;
+  });
+}

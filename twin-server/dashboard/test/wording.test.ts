@@ -1,0 +1,50 @@
+import { describe, expect, it } from 'vitest';
+import {
+  bytesWords,
+  countWords,
+  durationWords,
+  scoreWords,
+  shareWords,
+  spanWords,
+  timeAxisWords,
+  valueWords,
+} from '../wording.js';
+
+describe('wording', () => {
+  it.each([
+    [bytesWords(0), '0 B'],
+    [bytesWords(999), '999 B'],
+    [bytesWords(1_540), '1.5 kB'],
+    [bytesWords(999_700), '1.0 MB'],
+    [bytesWords(121e6), '121 MB'],
+    [bytesWords(null), '—'],
+    [countWords(12_040), '12 040'],
+    [valueWords(3.21444), '3.21'],
+    [valueWords(0.051), '0.051'],
+    [valueWords(-118.22), '-118.2'],
+    [valueWords(12_040.4), '12 040'],
+    [valueWords(7), '7'],
+    [valueWords(Number.NaN), '—'],
+    [scoreWords(0.98765), '0.988'],
+    [shareWords(0.376), '38 %'],
+    [durationWords(1.84), '1.8 ms'],
+    [durationWords(2_340), '2.3 s'],
+    [durationWords(15 * 60_000), '15 min'],
+    [durationWords(4.5 * 3_600_000), '4 h 30 min'],
+    [durationWords(72 * 3_600_000), '3 d'],
+    [durationWords(null), '—'],
+  ])('%s', (words, expected) => expect(words).toBe(expected));
+
+  it('names the day of a span once where it is one day', () => {
+    const at = (day: number, hour: number) => new Date(2026, 2, day, hour).getTime();
+    expect(spanWords(at(7, 14), at(7, 16))).toBe('7 Mar 14:00 – 16:00');
+    expect(spanWords(at(7, 14), at(8, 16))).toBe('7 Mar 14:00 – 8 Mar 16:00');
+    expect(spanWords(null, at(8, 16))).toBe('— – 8 Mar 16:00');
+    expect(
+      timeAxisWords(
+        [at(7, 12), at(7, 18), at(8, 0)].map((ms) => ms / 1_000),
+        21_600,
+      ),
+    ).toEqual(['12:00\n7 Mar', '18:00', '00:00\n8 Mar']);
+  });
+});
