@@ -1,0 +1,26 @@
+declare module 'aedes-persistence-level/asyncPersistence.js' {
+  import type { Readable } from 'node:stream';
+  import type { ClassicLevel } from 'classic-level';
+
+  interface StoredPacket {
+    readonly topic: string;
+    readonly payload: Buffer | string;
+    readonly qos: number;
+    readonly retain: boolean;
+    readonly messageId?: number;
+  }
+
+  /** The part of the store that is overridden or called here; the package has no types of its own. */
+  export default class AsyncLevelPersistence {
+    constructor(db: ClassicLevel);
+    storeRetained(packet: StoredPacket): Promise<void>;
+    createRetainedStream(pattern: string): Readable;
+    createRetainedStreamCombi(patterns: string[]): Readable;
+    addSubscriptions(client: { readonly id: string }, subscriptions: { topic: string; qos: number }[]): Promise<void>;
+    countOffline(): Promise<{ readonly subsCount: number; readonly clientsCount: number }>;
+    outgoingEnqueue(subscription: { readonly clientId: string }, packet: StoredPacket): Promise<void>;
+    outgoingClearMessageId(client: { readonly id: string }, packet: StoredPacket): Promise<StoredPacket | undefined>;
+    outgoingStream(client: { readonly id: string }): Readable;
+    delWill(client: { readonly id: string }): Promise<StoredPacket | undefined>;
+  }
+}

@@ -1,0 +1,53 @@
+import { readFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { brokerSchema } from '@twinwatch/core/config/broker';
+import { parseConfig } from '@twinwatch/core/config/load';
+import { TwinwatchError } from '@twinwatch/core/errors';
+import { pino } from 'pino';
+import { startBroker } from './broker.js';
+
+/**
+ * Runs the broker until SIGINT or SIGTERM, or until the process that started it is gone. Logs go to stderr; one line of JSON,
+ * `{"ready":true,"port":…}`, goes to stdout (and to the parent process) when it listens.
+ * @throws TwinwatchError CONFIG_*, BROKER_*.
+ */
+export async function main(configPath: string): Promise<void> {
+  const config = parseConfig(brokerSchema, await readText(configPath), configPath);
+  const log = pino({ level: config.logLevel, name: 'broker' }, pino.destination({ dest: 2, sync: true }));
+  const broker = await startBroker({
+    host: config.host,
+    port: config.port,
+    dataDir: resolve(dirname(configPath), config.dataDir),
+    limits: config.limits,
+    credentials: config.credentials,
+    drainTimeoutMs: config.drainTimeout,
+    heartbeatMs: config.heartbeat,
+    clock: { now: () => Date.now(), monotonic: () => performance.now() },
+    log,
+  });
+  const ready = { ready: true, port: broker.port };
+  log.info({ host: config.host, port: broker.port }, 'broker listens');
+  process.stdout.write(`${JSON.stringify(ready)}\n`);
+  process.send?.(ready);
+  log.info({ reason: await askedToStop() }, 'broker stops');
+  await broker.close();
+}
+
+function askedToStop(): Promise<string> {
+  return new Promise((resolve) => {
+    process.once('SIGINT', resolve);
+    process.once('SIGTERM', resolve);
+    process.once('disconnect', () => resolve('parent process gone'));
+  });
+}
+
+async function readText(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (cause) {
+    throw new TwinwatchError('CONFIG_UNREADABLE', `cannot read ${path}: ${(cause as Error).message}; check the path`, {
+      cause,
+      context: { file: path },
+    });
+  }
+}

@@ -1,0 +1,66 @@
+import type { BrokerLimits } from '@twinwatch/core/config/broker';
+import { CHANNELS, inTree, parseTopic } from '@twinwatch/core/wire/topics';
+
+/** Who may publish and read what. Pure: null means allowed, a text says why not. */
+
+export type Identity =
+  | { readonly role: 'anonymous' | 'server' | 'observer' }
+  | { readonly role: 'agent'; readonly agent: string };
+
+export interface Publication {
+  readonly topic: string;
+  readonly payloadBytes: number;
+  readonly retain: boolean;
+}
+
+export function publishFault(identity: Identity, publication: Publication, limits: BrokerLimits): string | null {
+  const { topic, payloadBytes, retain } = publication;
+  if (payloadBytes > limits.maximumPayloadBytes)
+    return `payload of ${payloadBytes} bytes, at most ${limits.maximumPayloadBytes}`;
+  const fault = topicFault(topic, limits);
+  if (fault !== null) return fault;
+  if (topic.startsWith('$')) return 'topics that begin with $ are the broker’s own';
+  if (identity.role === 'observer') return 'observers publish nothing';
+  const parsed = parseTopic(topic);
+  if (parsed === null) {
+    if (inTree(topic)) return 'no such topic in this tree';
+    return identity.role === 'agent' ? 'not a topic of this agent' : null;
+  }
+  const { publisher, retained } = CHANNELS[parsed.channel];
+  if (retain && !retained) return `${parsed.channel} is not a retained topic`;
+  if (identity.role === 'anonymous') return null;
+  if (identity.role !== publisher) return `${parsed.channel} is published by the ${publisher}`;
+  if (identity.role === 'agent' && parsed.agent !== identity.agent) return 'the topic of another agent';
+  return null;
+}
+
+export function subscribeFault(
+  identity: Identity,
+  filter: string,
+  subscriptions: number,
+  limits: BrokerLimits,
+): string | null {
+  if (subscriptions >= limits.maximumSubscriptionsPerClient)
+    return `more than ${limits.maximumSubscriptionsPerClient} subscriptions`;
+  const fault = topicFault(filter, limits);
+  if (fault !== null) return fault;
+  if (identity.role !== 'agent') return null;
+  if (filter.includes('+') || filter.includes('#')) return 'agents subscribe without wildcards';
+  return readFault(identity, filter);
+}
+
+/** Also asked for every message that is forwarded: a session may hold subscriptions from before its rights changed. */
+export function readFault(identity: Identity, topic: string): string | null {
+  if (identity.role !== 'agent') return null;
+  const parsed = parseTopic(topic);
+  if (parsed === null) return 'not a topic of this agent';
+  if (parsed.agent === null || parsed.agent === identity.agent) return null;
+  return 'the topic of another agent';
+}
+
+function topicFault(topic: string, limits: BrokerLimits): string | null {
+  if (Buffer.byteLength(topic) > limits.maximumTopicBytes)
+    return `topic of more than ${limits.maximumTopicBytes} bytes`;
+  const levels = topic.split('/').length;
+  return levels > limits.maximumTopicLevels ? `topic of ${levels} levels, at most ${limits.maximumTopicLevels}` : null;
+}

@@ -1,0 +1,139 @@
+import { once } from 'node:events';
+import type { Readable } from 'node:stream';
+import type { BrokerLimits } from '@twinwatch/core/config/broker';
+import type { Logger } from '@twinwatch/core/runtime';
+import AsyncLevelPersistence from 'aedes-persistence-level/asyncPersistence.js';
+import type { ClassicLevel } from 'classic-level';
+import type { BrokerCounters } from './counters.js';
+
+export interface SessionStoreOptions {
+  readonly db: ClassicLevel;
+  readonly limits: BrokerLimits;
+  readonly counters: BrokerCounters;
+  readonly log: Logger;
+}
+
+type Enqueue = Parameters<AsyncLevelPersistence['outgoingEnqueue']>;
+type Clear = Parameters<AsyncLevelPersistence['outgoingClearMessageId']>;
+type Retained = Parameters<AsyncLevelPersistence['storeRetained']>;
+
+/**
+ * Sessions, queued and retained messages on disk, with bounds. Writes are not synced: they survive the end of the process
+ * (kill -9 included), not a power cut; what must survive that is kept by its sender until the receipt.
+ */
+export class SessionStore extends AsyncLevelPersistence {
+  readonly #options: SessionStoreOptions;
+  readonly #retained = new Set<string>();
+  /** Client id → messages on disk for it. */
+  readonly #queued = new Map<string, number>();
+  readonly #streams = new Set<Readable>();
+  readonly #writes = new Set<Promise<unknown>>();
+  /** Set by the broker: a subscribe packet is stored as a whole, refused filters included, unless they are taken out here. */
+  mayStore: (client: { readonly id: string }, filter: string) => boolean = () => true;
+
+  constructor(options: SessionStoreOptions) {
+    super(options.db);
+    this.#options = options;
+  }
+
+  /** Reads the whole store once. Rejects where it is damaged. */
+  async survey(): Promise<void> {
+    await this.countOffline();
+    for await (const packet of super.createRetainedStream('#')) this.#retained.add((packet as { topic: string }).topic);
+    for await (const key of this.#options.db.keys({ gte: 'outgoing:', lt: 'outgoing;' })) {
+      const client = decodeURIComponent(key.split(':')[1] ?? '');
+      this.#queued.set(client, (this.#queued.get(client) ?? 0) + 1);
+    }
+  }
+
+  get retainedTopics(): number {
+    return this.#retained.size;
+  }
+
+  override async storeRetained(packet: Retained[0]): Promise<void> {
+    if (packet.payload.length === 0) this.#retained.delete(packet.topic);
+    else if (this.#retained.has(packet.topic) || this.#retained.size < this.#options.limits.maximumRetained)
+      this.#retained.add(packet.topic);
+    else {
+      this.#options.counters.refusedRetained++;
+      return;
+    }
+    await this.#write(super.storeRetained(packet));
+  }
+
+  override async addSubscriptions(
+    client: { readonly id: string },
+    subscriptions: { topic: string; qos: number }[],
+  ): Promise<void> {
+    const allowed = subscriptions.filter(({ topic }) => this.mayStore(client, topic));
+    if (allowed.length > 0) await this.#write(super.addSubscriptions(client, allowed));
+  }
+
+  override async outgoingEnqueue(subscription: Enqueue[0], packet: Enqueue[1]): Promise<void> {
+    const queued = this.#queued.get(subscription.clientId) ?? 0;
+    if (queued >= this.#options.limits.maximumQueuedPerClient) {
+      this.#options.counters.droppedForFullQueue++;
+      return;
+    }
+    this.#queued.set(subscription.clientId, queued + 1);
+    await this.#write(super.outgoingEnqueue(subscription, packet));
+  }
+
+  override async outgoingClearMessageId(
+    client: Clear[0],
+    packet: Clear[1],
+  ): ReturnType<AsyncLevelPersistence['outgoingClearMessageId']> {
+    const cleared = await this.#write(super.outgoingClearMessageId(client, packet));
+    if (cleared === undefined) return undefined;
+    const left = (this.#queued.get(client.id) ?? 1) - 1;
+    if (left > 0) this.#queued.set(client.id, left);
+    else this.#queued.delete(client.id);
+    return cleared;
+  }
+
+  override createRetainedStreamCombi(patterns: string[]): Readable {
+    return this.#watch(super.createRetainedStreamCombi(patterns));
+  }
+
+  override outgoingStream(client: { readonly id: string }): Readable {
+    return this.#watch(super.outgoingStream(client));
+  }
+
+  /** Its caller does not handle a failure, which would end the process. */
+  override async delWill(client: { readonly id: string }): ReturnType<AsyncLevelPersistence['delWill']> {
+    try {
+      return await this.#write(super.delWill(client));
+    } catch (error) {
+      this.#failed('delete a will', error);
+      return undefined;
+    }
+  }
+
+  /** Closing the database under a stream that is still read would end the process: streams first. */
+  async close(): Promise<void> {
+    const closed = [...this.#streams].map((stream) => once(stream, 'close'));
+    for (const stream of this.#streams) stream.destroy();
+    await Promise.allSettled(closed);
+    await Promise.allSettled(this.#writes);
+    await this.#options.db.close();
+  }
+
+  #watch(stream: Readable): Readable {
+    this.#streams.add(stream);
+    stream.on('error', (error) => this.#failed('read messages', error));
+    stream.once('close', () => this.#streams.delete(stream));
+    return stream;
+  }
+
+  #write<T>(write: Promise<T>): Promise<T> {
+    this.#writes.add(write);
+    const forget = () => void this.#writes.delete(write);
+    write.then(forget, forget);
+    return write;
+  }
+
+  #failed(what: string, error: unknown): void {
+    this.#options.counters.storeErrors++;
+    this.#options.log.error({ error: String(error) }, `cannot ${what} in the session store`);
+  }
+}
