@@ -62,7 +62,10 @@ const tool = (path, ...args) =>
 
 /** NODE_ENV=production would make npm leave out the compiler, and tests run against React's silent build. */
 function developmentEnvironment() {
-  const { NODE_ENV: _, ...env } = process.env;
+  const env = { ...process.env };
+  delete env.NODE_ENV;
+  // npm hands .npmrc on to scripts as environment, and then warns of it once more.
+  delete env.npm_config_onnxruntime_node_install;
   return env;
 }
 
