@@ -110,6 +110,12 @@ export async function startBroker(options: BrokerOptions): Promise<RunningBroker
   };
 }
 
+interface PublishedOrWill {
+  readonly topic: string;
+  readonly payload: string | Buffer;
+  readonly retain?: boolean;
+}
+
 interface RightsContext {
   readonly limits: BrokerLimits;
   readonly counters: BrokerCounters;
@@ -136,16 +142,27 @@ function applyRights(aedes: Aedes, store: SessionStore, { limits, counters, log,
     );
   };
 
+  /** Counts and logs; true when the message must not go out. */
+  const refuses = (identity: Identity, packet: PublishedOrWill, client: string | undefined): boolean => {
+    const { topic, payload, retain = false } = packet;
+    const fault = publishFault(identity, { topic, payloadBytes: payload.length, retain }, limits);
+    if (fault === null) return false;
+    counters.refusedPublishes++;
+    log.debug({ client, topic: topic.slice(0, 256), fault }, 'message refused');
+    return true;
+  };
+
+  // A will is published when its client, and after a crash even its session, is gone: it is judged now or never.
+  aedes.preConnect = (_client, packet, done) => {
+    const identity = identify(credentials, packet.username, packet.password);
+    if (packet.will !== undefined && identity !== null && refuses(identity, packet.will, packet.clientId))
+      delete packet.will;
+    done(null, true);
+  };
+
   // An error would end the connection, the client would come back and send the same again: acknowledged, dropped, counted.
   aedes.authorizePublish = (client, packet, done) => {
-    const payloadBytes = packet.payload.length;
-    const fault =
-      client === null && credentials !== undefined
-        ? publishFault({ role: 'anonymous' }, { topic: packet.topic, payloadBytes, retain: packet.retain }, limits)
-        : publishFault(identityOf(client), { topic: packet.topic, payloadBytes, retain: packet.retain }, limits);
-    if (fault !== null) {
-      counters.refusedPublishes++;
-      log.debug({ client: client?.id, topic: packet.topic.slice(0, 256), fault }, 'message refused');
+    if (refuses(identityOf(client), packet, client?.id)) {
       packet.topic = `$SYS/${aedes.id}/refused`;
       packet.payload = Buffer.alloc(0);
       packet.retain = false;

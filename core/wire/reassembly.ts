@@ -85,9 +85,14 @@ export class Reassembly {
         context: { topic, transfer },
       });
     if (pending.parts.has(index)) return { outcome: 'duplicate', transfer };
-    this.#reserve(topic, transfer, chunk.data.length + CHUNK_OVERHEAD_BYTES);
+    const bytes = chunk.data.length + CHUNK_OVERHEAD_BYTES;
+    if (this.#heldBytes + bytes > this.#limits.maximumHeldBytes) {
+      if (pending.parts.size === 0) this.#pending.delete(key);
+      throw this.#full(topic, transfer);
+    }
+    this.#heldBytes += bytes;
+    pending.heldBytes += bytes;
     pending.parts.set(index, chunk.data.slice());
-    pending.heldBytes += chunk.data.length + CHUNK_OVERHEAD_BYTES;
     pending.lastChunkAtMs = this.#clock.monotonic();
     this.#pending.delete(key);
     this.#pending.set(key, pending);
@@ -142,11 +147,6 @@ export class Reassembly {
     };
     this.#pending.set(key, pending);
     return pending;
-  }
-
-  #reserve(topic: string, transfer: string, bytes: number): void {
-    if (this.#heldBytes + bytes > this.#limits.maximumHeldBytes) throw this.#full(topic, transfer);
-    this.#heldBytes += bytes;
   }
 
   #full(topic: string, transfer: string): TwinwatchError {
