@@ -52,7 +52,7 @@ export function Fleet({ agents, history, alarms, model, selected, onSelect }: Fl
                   Memory
                 </th>
                 <th scope="col" className="number wide" title="From row received to alarm decided, 99th percentile">
-                  p99
+                  Latency
                 </th>
               </tr>
             </thead>
