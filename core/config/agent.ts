@@ -16,16 +16,26 @@ export const brokerConnectionSchema = z.strictObject({
     .regex(/^(mqtts?|tcp|ssl|wss?):\/\/\S+$/, { error: "must be a URL such as 'mqtt://broker.example:1883'" }),
   username: z.string().optional(),
   password: z.string().optional(),
-  /** File with the certificate authority's PEM, for a broker whose certificate is not signed by a public one. */
-  ca: z.string().optional(),
+  ca: z
+    .string()
+    .optional()
+    .meta({
+      description:
+        "file with the certificate authority's PEM, for a broker whose certificate is not signed by a public one",
+    }),
 });
 
 const device = z.strictObject({
   name: id,
-  /** Unit id (slave address). 0 is broadcast on a serial line; TCP devices often take 1, 255 or 0. */
-  unit: z.int().min(0).max(255).default(1),
-  /** Device template file, relative to this file. */
-  template: z.string().min(1),
+  unit: z
+    .int()
+    .min(0)
+    .max(255)
+    .default(1)
+    .meta({
+      description: 'unit id (slave address). 0 is broadcast on a serial line; TCP devices often take 1, 255 or 0',
+    }),
+  template: z.string().min(1).meta({ description: 'device template file, relative to this file' }),
 });
 
 const bus = z.strictObject({
@@ -33,10 +43,18 @@ const bus = z.strictObject({
     error:
       "must be 'tcp://host:502', 'rtu+tcp://host:port', or 'rtu:///dev/serial/by-id/…?baudRate=9600&parity=even' (parity, dataBits, stopBits optional)",
   }),
-  /** Longest wait for the answer to one request. */
-  timeoutMs: z.int().min(10).max(60_000).default(1_000),
-  /** Silence kept between two requests, for slow RS-485 devices. */
-  delayMs: z.int().min(0).max(10_000).default(0),
+  timeoutMs: z
+    .int()
+    .min(10)
+    .max(60_000)
+    .default(1_000)
+    .meta({ description: 'longest wait for the answer to one request' }),
+  delayMs: z
+    .int()
+    .min(0)
+    .max(10_000)
+    .default(0)
+    .meta({ description: 'silence kept between two requests, for slow RS-485 devices' }),
   devices: z.array(device).min(1),
 });
 
@@ -51,37 +69,52 @@ export const agentSchema = z
     federation: id,
     agent: id,
     broker: brokerConnectionSchema,
-    /** Where rows, models and the outbox are kept. */
-    dataDir: z.string().min(1),
-    /** Source time between two rows. */
-    interval: durationBetween('100ms', '1d'),
+    dataDir: z.string().min(1).meta({ description: 'where rows, models and the outbox are kept' }),
+    interval: durationBetween('100ms', '1d').meta({ description: 'source time between two rows' }),
     poll: z
       .strictObject({
-        /** Wall-clock time between two polls of a device; 0ms polls as fast as the device answers. */
-        every: duration.prefault('1s'),
-        /** A row that has waited this long for a device's answer goes on without it. */
-        lateAfter: durationBetween('100ms', '1h').prefault('5s'),
-        /** How devices that serve a clock are brought together: they share one scan counter, or only their times agree. */
-        align: z.enum(['sequence', 'time']).default('sequence'),
+        every: duration
+          .prefault('1s')
+          .meta({
+            description: 'wall-clock time between two polls of a device; 0ms polls as fast as the device answers',
+          }),
+        lateAfter: durationBetween('100ms', '1h')
+          .prefault('5s')
+          .meta({ description: "a row that has waited this long for a device's answer goes on without it" }),
+        align: z
+          .enum(['sequence', 'time'])
+          .default('sequence')
+          .meta({
+            description:
+              'how devices that serve a clock are brought together: they share one scan counter, or only their times agree',
+          }),
       })
       .prefault({}),
-    /** None for an agent that only learns from imported history. */
-    buses: z.array(bus).default([]),
+    buses: z.array(bus).default([]).meta({ description: 'none for an agent that only learns from imported history' }),
     training: z
       .strictObject({
-        /** false for an agent that only detects. */
-        enabled: z.boolean().default(true),
-        /** Source time for which a live row is not trained on; imported rows are not quarantined. */
-        quarantine: duration.prefault('12h'),
+        enabled: z.boolean().default(true).meta({ description: 'false for an agent that only detects' }),
+        quarantine: duration
+          .prefault('12h')
+          .meta({
+            description: 'source time for which a live row is not trained on; imported rows are not quarantined',
+          }),
         engine: z.enum(['auto', 'builtin', 'tensorflow']).default('auto'),
-        /** Most rows one local fit takes, the newest first: bounds memory and time. */
-        maximumRows: z.int().min(100).default(50_000),
-        /** A tag that labels rows: any value but 0 means not normal. */
-        labelTag: z.string().optional(),
+        maximumRows: z
+          .int()
+          .min(100)
+          .default(50_000)
+          .meta({ description: 'most rows one local fit takes, the newest first: bounds memory and time' }),
+        labelTag: z
+          .string()
+          .optional()
+          .meta({ description: 'a tag that labels rows: any value but 0 means not normal' }),
       })
       .prefault({}),
-    /** Live values for the server's page. Nothing leaves the site where this is absent. */
-    telemetry: z.strictObject({ everyMs: z.int().min(100).default(1_000) }).optional(),
+    telemetry: z
+      .strictObject({ everyMs: z.int().min(100).default(1_000) })
+      .optional()
+      .meta({ description: "live values for the server's page. Nothing leaves the site where this is absent" }),
     retention: retention.prefault({}),
     statusEvery: durationBetween('1s', '10m').prefault('5s'),
   })

@@ -16,16 +16,19 @@ const address = z.int().min(0).max(ADDRESS_MAX);
 export type RegisterTable = (typeof TABLES)[number];
 
 const templateTag = z.strictObject({
-  name: z
-    .string()
-    .regex(/^[A-Za-z_][A-Za-z0-9_.-]{0,63}$/, {
-      error: 'must start with a letter and hold only letters, digits, _ . -',
-    }),
+  name: z.string().regex(/^[A-Za-z_][A-Za-z0-9_.-]{0,63}$/, {
+    error: 'must start with a letter and hold only letters, digits, _ . -',
+  }),
   unit: z.string().max(16).default(''),
-  /** 'status' where type is BIT, 'analog' otherwise. */
-  kind: z.enum(['analog', 'status']).optional(),
-  /** Smallest change that means anything, in the tag's unit. 1 for a BIT, |scale| for an integer, 0.01 for a float. */
-  resolution: z.number().positive().optional(),
+  kind: z.enum(['analog', 'status']).optional().meta({ description: "'status' where type is BIT, 'analog' otherwise" }),
+  resolution: z
+    .number()
+    .positive()
+    .optional()
+    .meta({
+      description:
+        "smallest change that means anything, in the tag's unit. 1 for a BIT, |scale| for an integer, 0.01 for a float",
+    }),
   register: z.enum(TABLES),
   address,
   type: z.enum(['BIT', 'INT16', 'UINT16', 'INT32', 'UINT32', 'INT64', 'UINT64', 'FLOAT32', 'FLOAT64']),
@@ -35,10 +38,18 @@ const templateTag = z.strictObject({
     .refine((scale) => scale !== 0, { error: 'must not be 0' })
     .default(1),
   offset: z.number().default(0),
-  /** Which bit of the register, for a BIT in a holding or input register; 0 is the least significant. */
-  bit: z.int().min(0).max(15).optional(),
-  /** Values outside are bad: NaN in the row, reason OUT_OF_RANGE. In the tag's unit. */
-  minimum: z.number().optional(),
+  bit: z
+    .int()
+    .min(0)
+    .max(15)
+    .optional()
+    .meta({
+      description: 'which bit of the register, for a BIT in a holding or input register; 0 is the least significant',
+    }),
+  minimum: z
+    .number()
+    .optional()
+    .meta({ description: "values outside are bad: NaN in the row, reason OUT_OF_RANGE. In the tag's unit" }),
   maximum: z.number().optional(),
 });
 
@@ -106,8 +117,14 @@ function* contradictions(template: {
 export const deviceTemplateSchema = z
   .strictObject({
     clock: z.strictObject({ register: z.enum(['input', 'holding']), address }).optional(),
-    /** Most registers one read may ask for, for devices that allow fewer than the 125 of the standard. */
-    maximumRegisters: z.int().min(4).max(125).default(125),
+    maximumRegisters: z
+      .int()
+      .min(4)
+      .max(125)
+      .default(125)
+      .meta({
+        description: 'most registers one read may ask for, for devices that allow fewer than the 125 of the standard',
+      }),
     tags: z.array(templateTag).min(1),
   })
   .superRefine((template, context) => {

@@ -12,46 +12,75 @@ const attack = z.strictObject({
 
 const site = z.strictObject({
   name: id,
-  /** Of demands, noise and everything else in which this site differs from the others. */
-  seed: z.int().default(1),
+  seed: z
+    .int()
+    .default(1)
+    .meta({ description: 'of demands, noise and everything else in which this site differs from the others' }),
   demandScale: z.number().min(0.1).max(10).optional(),
   demandNoise: z.number().min(0).max(1).optional(),
   roughnessScale: z.number().min(0.1).max(10).optional(),
   sensorNoise: z.number().min(0).max(100).optional(),
-  /** PLC → TCP port. With `ports: auto` a port that is taken is replaced, and PLCs not named get one. */
-  ports: z.record(z.string(), port).default({}),
+  ports: z
+    .record(z.string(), port)
+    .default({})
+    .meta({
+      description: 'PLC → TCP port. With `ports: auto` a port that is taken is replaced, and PLCs not named get one',
+    }),
   attacks: z.array(attack).default([]),
 });
 
 const feed = z.strictObject({
   csv: z.string().min(1),
   timeColumn: z.string().default('DATETIME'),
-  /** 'iso', or a pattern of dd MM yy yyyy HH mm ss, such as 'dd/MM/yy HH'; found out from the file where absent. */
-  timeFormat: z.string().optional(),
-  /** Column → tag, for columns that are not named as their tag. */
-  columns: z.record(z.string(), z.string()).default({}),
+  timeFormat: z
+    .string()
+    .optional()
+    .meta({
+      description:
+        "'iso', or a pattern of dd MM yy yyyy HH mm ss, such as 'dd/MM/yy HH'; found out from the file where absent",
+    }),
+  columns: z
+    .record(z.string(), z.string())
+    .default({})
+    .meta({ description: 'column → tag, for columns that are not named as their tag' }),
 });
 
 export const plantSimSchema = z
   .strictObject({
-    /** plant.yaml: tags, PLCs and what each of them reads. */
-    plant: z.string().min(1),
+    plant: z.string().min(1).meta({ description: 'plant.yaml: tags, PLCs and what each of them reads' }),
     host: z.string().default('127.0.0.1'),
     ports: z.enum(['fixed', 'auto']).default('fixed'),
     sites: z.array(site).min(1),
-    /** Serve these rows, in order, instead of a simulation; one site only. */
-    feed: feed.optional(),
-    /** Rows of each site that are served as fast as they are read, before the pace below. */
-    commissioningRows: z.int().min(0).default(0),
-    /** Pace after that. As fast as read where neither is given. */
-    rowsPerSecond: z.number().positive().max(100_000).optional(),
+    feed: feed.optional().meta({ description: 'serve these rows, in order, instead of a simulation; one site only' }),
+    commissioningRows: z
+      .int()
+      .min(0)
+      .default(0)
+      .meta({ description: 'rows of each site that are served as fast as they are read, before the pace below' }),
+    rowsPerSecond: z
+      .number()
+      .positive()
+      .max(100_000)
+      .optional()
+      .meta({ description: 'pace after that. As fast as read where neither is given' }),
     realtimeFactor: z.number().positive().optional().meta({ description: 'plant seconds per second' }),
-    /** Only complete reads of all PLCs under this unit id advance a site; every other unit id just looks. */
-    readerUnit: z.int().min(0).max(255).default(1),
-    /** Where the position of each site is kept, so that a restarted plant goes on where it was. */
-    dataDir: z.string().optional(),
-    /** Loopback HTTP: GET /state, POST /attack {site, name}. */
-    control: z.strictObject({ port }).optional(),
+    readerUnit: z
+      .int()
+      .min(0)
+      .max(255)
+      .default(1)
+      .meta({
+        description:
+          'only complete reads of all PLCs under this unit id advance a site; every other unit id just looks',
+      }),
+    dataDir: z
+      .string()
+      .optional()
+      .meta({ description: 'where the position of each site is kept, so that a restarted plant goes on where it was' }),
+    control: z
+      .strictObject({ port })
+      .optional()
+      .meta({ description: 'loopback HTTP: GET /state, POST /attack {site, name}' }),
   })
   .superRefine((config, context) => {
     if (config.rowsPerSecond !== undefined && config.realtimeFactor !== undefined)
