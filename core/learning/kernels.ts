@@ -1,18 +1,37 @@
 /**
  * The inner loops of training, over preallocated single-precision arrays. Weights are [inputs × outputs], so that every inner loop runs
- * over contiguous outputs; loops are unrolled by four because V8 does not.
+ * over contiguous outputs, and four products are added for every number that is read and written back.
  */
 
-/** out[outAt + j] += factor · x[xAt + j] for j in [0, n). */
-function addScaled(out: Float32Array, outAt: number, x: Float32Array, xAt: number, n: number, factor: number): void {
-  let j = 0;
-  for (; j + 3 < n; j += 4) {
-    out[outAt + j]! += factor * x[xAt + j]!;
-    out[outAt + j + 1]! += factor * x[xAt + j + 1]!;
-    out[outAt + j + 2]! += factor * x[xAt + j + 2]!;
-    out[outAt + j + 3]! += factor * x[xAt + j + 3]!;
+/** out[outAt + j] += Σ over k in [0, 4) of factors[factorAt + k · factorStep] · x[xAt + k · xStep + j], for j in [0, n). */
+function addFourScaled(
+  out: Float32Array,
+  outAt: number,
+  n: number,
+  x: Float32Array,
+  xAt: number,
+  xStep: number,
+  factors: Float32Array,
+  factorAt: number,
+  factorStep: number,
+): void {
+  const f0 = factors[factorAt]!;
+  const f1 = factors[factorAt + factorStep]!;
+  const f2 = factors[factorAt + 2 * factorStep]!;
+  const f3 = factors[factorAt + 3 * factorStep]!;
+  if (f0 === 0 && f1 === 0 && f2 === 0 && f3 === 0) return;
+  const x1 = xAt + xStep;
+  const x2 = x1 + xStep;
+  const x3 = x2 + xStep;
+  for (let j = 0; j < n; j++) {
+    out[outAt + j]! += f0 * x[xAt + j]! + f1 * x[x1 + j]! + (f2 * x[x2 + j]! + f3 * x[x3 + j]!);
   }
-  for (; j < n; j++) out[outAt + j]! += factor * x[xAt + j]!;
+}
+
+/** out[outAt + j] += factor · x[xAt + j] for j in [0, n). */
+function addScaled(out: Float32Array, outAt: number, n: number, x: Float32Array, xAt: number, factor: number): void {
+  if (factor === 0) return;
+  for (let j = 0; j < n; j++) out[outAt + j]! += factor * x[xAt + j]!;
 }
 
 /** Sum of a[aAt + j] · b[bAt + j] for j in [0, n), in double precision. */
@@ -55,11 +74,13 @@ export function forwardLayer(layer: DenseLayer, input: Float32Array, rows: numbe
   } else {
     for (let row = 0; row < rows; row++) {
       const outAt = row * outputs;
-      output.set(bias, outAt);
-      for (let i = 0; i < inputs; i++) {
-        const value = input[row * inputs + i]!;
-        if (value !== 0) addScaled(output, outAt, weights, i * outputs, outputs, value);
+      const inAt = row * inputs;
+      for (let o = 0; o < outputs; o++) output[outAt + o] = bias[o]!;
+      let i = 0;
+      for (; i + 3 < inputs; i += 4) {
+        addFourScaled(output, outAt, outputs, weights, i * outputs, outputs, input, inAt + i, 1);
       }
+      for (; i < inputs; i++) addScaled(output, outAt, outputs, weights, i * outputs, input[inAt + i]!);
     }
   }
   if (!isHidden) return;
@@ -78,22 +99,33 @@ export function backwardLayer(
   rows: number,
 ): void {
   const { inputs, outputs, weights, weightGradient, biasGradient, outputGradient } = layer;
-  for (let row = 0; row < rows; row++) {
-    const inAt = row * inputs;
-    const outAt = row * outputs;
-    if (outputs === 1) {
-      addScaled(weightGradient, 0, input, inAt, inputs, outputGradient[row]!);
-    } else {
+  for (let row = 0; row < rows; row++) addScaled(biasGradient, 0, outputs, outputGradient, row * outputs, 1);
+  if (outputs === 1) {
+    for (let row = 0; row < rows; row++) {
+      addScaled(weightGradient, 0, inputs, input, row * inputs, outputGradient[row]!);
+    }
+  } else {
+    let row = 0;
+    for (; row + 3 < rows; row += 4) {
+      const inAt = row * inputs;
+      const outAt = row * outputs;
       for (let i = 0; i < inputs; i++) {
-        const value = input[inAt + i]!;
-        if (value !== 0) addScaled(weightGradient, i * outputs, outputGradient, outAt, outputs, value);
+        addFourScaled(weightGradient, i * outputs, outputs, outputGradient, outAt, outputs, input, inAt + i, inputs);
       }
     }
-    for (let o = 0; o < outputs; o++) biasGradient[o]! += outputGradient[outAt + o]!;
-    if (inputGradient === null) continue;
+    for (; row < rows; row++) {
+      for (let i = 0; i < inputs; i++) {
+        const factor = input[row * inputs + i]!;
+        addScaled(weightGradient, i * outputs, outputs, outputGradient, row * outputs, factor);
+      }
+    }
+  }
+  if (inputGradient === null) return;
+  for (let row = 0; row < rows; row++) {
     for (let i = 0; i < inputs; i++) {
-      const isActive = input[inAt + i]! > 0;
-      inputGradient[inAt + i] = isActive ? dot(weights, i * outputs, outputGradient, outAt, outputs) : 0;
+      const at = row * inputs + i;
+      const isActive = input[at]! > 0;
+      inputGradient[at] = isActive ? dot(weights, i * outputs, outputGradient, row * outputs, outputs) : 0;
     }
   }
 }
