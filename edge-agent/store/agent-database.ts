@@ -34,8 +34,7 @@ export interface StoredAlarm {
   readonly verdict: 'confirmed' | 'dismissed' | null;
 }
 
-export type StoreWrite =
-  | RowWrite
+type AgentWrite =
   /** One transition: into the outbox and the list of alarms, with the alarm state after it, in one transaction. */
   | { readonly op: 'alarm'; readonly event: AlarmEvent; readonly alarmState: string }
   | { readonly op: 'verdict'; readonly alarmId: string; readonly verdict: 'confirmed' | 'dismissed' }
@@ -43,6 +42,8 @@ export type StoreWrite =
   /** The other end has journalled these: forget them. */
   | { readonly op: 'received'; readonly eventIds: readonly string[] }
   | { readonly op: 'state'; readonly key: string; readonly value: Uint8Array | string | null };
+
+export type StoreWrite = RowWrite | AgentWrite;
 
 export interface StoreStats {
   readonly rows: number;
@@ -90,7 +91,7 @@ export class AgentDatabase {
   /** In order, rows in one transaction and the rest in another. A file found damaged is replaced, and the writes done again. */
   apply(writes: readonly StoreWrite[]): void {
     const rows = writes.filter((write): write is RowWrite => write.op === 'row');
-    const others = writes.filter((write): write is Exclude<StoreWrite, RowWrite> => write.op !== 'row');
+    const others = writes.filter((write): write is AgentWrite => write.op !== 'row');
     // Alarms first: a row that is stored has been judged, so its alarm must be there.
     if (others.length > 0)
       this.#repairing('agent', () =>
@@ -197,7 +198,7 @@ export class AgentDatabase {
     return database;
   }
 
-  #write(write: Exclude<StoreWrite, RowWrite>): void {
+  #write(write: AgentWrite): void {
     const run = (sql: string, ...values: unknown[]) => this.#database.prepare(sql).run(...values);
     switch (write.op) {
       case 'alarm': {

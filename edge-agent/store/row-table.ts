@@ -1,6 +1,16 @@
 import type Database from 'libsql';
 import type { DatabaseFile } from './database-file.js';
 
+/**
+ * What a row says about itself. UNKNOWN is a label that says that nobody knows (−999 in BATADAL's files); UNLABELLED is
+ * the absence of a label, which a history of normal operation has.
+ */
+export type RowLabel = -1 | 0 | 1 | 2;
+export const UNLABELLED = -1;
+export const NORMAL = 0;
+export const ANOMALOUS = 1;
+export const UNKNOWN = 2;
+
 /** Rows by source time. Each row names the tag list it was stored under, so that a changed configuration leaves old rows readable. */
 
 export interface RowWrite {
@@ -10,8 +20,8 @@ export interface RowWrite {
   readonly tags: readonly string[];
   /** [tags]. */
   readonly values: Float64Array;
-  /** From a label tag: 0 normal, 1 not; null where nobody said. */
-  readonly label: 0 | 1 | null;
+  /** From a label tag; UNLABELLED where there is none. */
+  readonly label: RowLabel;
   /** JSON of the AlarmState after this row; null while there is no detector. */
   readonly alarmState: string | null;
 }
@@ -21,7 +31,7 @@ export interface ImportedRows {
   readonly timesMs: Float64Array;
   /** [rows × tags], NaN where there was no value. */
   readonly values: Float64Array;
-  /** 0, 1, or −1 where nobody said. */
+  /** [rows] RowLabel. */
   readonly labels: Int8Array;
 }
 
@@ -31,6 +41,7 @@ export interface StoredRows {
   readonly timesMs: Float64Array;
   /** [count × tags] in the order that was asked for; NaN for a tag that a row does not have. */
   readonly values: Float64Array;
+  /** [count] RowLabel. */
   readonly labels: Int8Array;
   /** 1 for rows that came from a history file. */
   readonly imported: Uint8Array;
@@ -43,7 +54,7 @@ export interface RowLimits {
 
 const TABLES = `
   CREATE TABLE IF NOT EXISTS tag_lists (id INTEGER PRIMARY KEY, tags TEXT NOT NULL UNIQUE);
-  CREATE TABLE IF NOT EXISTS rows (time_ms INTEGER PRIMARY KEY, sequence INTEGER, tag_list INTEGER NOT NULL, label INTEGER,
+  CREATE TABLE IF NOT EXISTS rows (time_ms INTEGER PRIMARY KEY, sequence INTEGER, tag_list INTEGER NOT NULL, label INTEGER NOT NULL,
     imported INTEGER NOT NULL, vals BLOB NOT NULL);
   CREATE TABLE IF NOT EXISTS row_state (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;`;
 
@@ -90,9 +101,9 @@ export class RowTable {
     const width = rows.tags.length;
     this.#transaction(() => {
       for (const [i, timeMs] of rows.timesMs.entries()) {
-        const label = rows.labels[i] ?? -1;
+        const label = (rows.labels[i] ?? UNLABELLED) as RowLabel;
         const values = rows.values.subarray(i * width, (i + 1) * width);
-        this.#put(timeMs, null, rows.tags, values, label < 0 ? null : label, 1);
+        this.#put(timeMs, null, rows.tags, values, label, 1);
       }
     });
     const added = this.count - before;
@@ -106,7 +117,7 @@ export class RowTable {
     const found = this.#database
       .prepare(`SELECT ${columns} FROM rows ORDER BY time_ms DESC LIMIT ?`)
       .raw()
-      .all(limit) as [number, number | null, number, number, Buffer?][];
+      .all(limit) as [number, number, number, number, Buffer?][];
     const count = found.length;
     const stored: StoredRows = {
       count,
@@ -119,7 +130,7 @@ export class RowTable {
     for (const [back, [timeMs, label, imported, tagList, bytes]] of found.entries()) {
       const i = count - 1 - back;
       stored.timesMs[i] = timeMs;
-      stored.labels[i] = label ?? -1;
+      stored.labels[i] = label;
       stored.imported[i] = imported;
       if (bytes === undefined) continue;
       const place = places.get(tagList) ?? [];
@@ -169,7 +180,7 @@ export class RowTable {
     sequence: number | null,
     tags: readonly string[],
     values: Float64Array,
-    label: number | null,
+    label: RowLabel,
     imported: 0 | 1,
   ): void {
     const bytes = Buffer.from(values.buffer, values.byteOffset, values.byteLength);

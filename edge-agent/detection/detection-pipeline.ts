@@ -1,0 +1,212 @@
+import { FeatureExtractor } from '@twinwatch/core/features/extractor';
+import type { Clock, Logger } from '@twinwatch/core/runtime';
+import {
+  type AlarmEffect,
+  type AlarmInput,
+  type AlarmParameters,
+  type AlarmState,
+  alarmStep,
+  QUIET_ALARM,
+} from '@twinwatch/core/scada/alarm';
+import type { AssembledRow } from '@twinwatch/core/scada/row-assembler';
+import type { AlarmCommand, AlarmEvent, Telemetry } from '@twinwatch/core/wire/messages';
+import { ANOMALOUS, NORMAL, type RowLabel, UNLABELLED } from '../store/row-table.js';
+import type { Store } from '../store/store.js';
+import type { Contribution, Detector } from './detector.js';
+import { LatencyWindow } from './latency.js';
+
+export interface PipelineOptions {
+  readonly agent: string;
+  readonly tags: readonly string[];
+  readonly labelTag: string | null;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** An event is in the outbox. */
+  readonly onAlarm: (event: AlarmEvent) => void;
+}
+
+interface Running {
+  readonly detector: Detector;
+  readonly extractor: FeatureExtractor;
+  /** For each of the schema's tags, its index in the site's tags. */
+  readonly places: readonly number[];
+  readonly parameters: AlarmParameters;
+}
+
+/** Rows looked back on when a detector starts: enough to fill its windows and holds. */
+const WARM_UP_SPARE_ROWS = 16;
+
+/**
+ * Row → features → score → alarm → store. One row at a time, in order; a row is stored together with the alarm state it led to, and
+ * its alarm before it, so that a restart goes on with the next row.
+ */
+export class DetectionPipeline {
+  readonly latency = new LatencyWindow();
+  readonly #options: PipelineOptions;
+  #running: Running | null = null;
+  #state: AlarmState = QUIET_ALARM;
+  #turn: Promise<void> = Promise.resolve();
+  #latest: Telemetry | null = null;
+
+  constructor(options: PipelineOptions) {
+    this.#options = options;
+  }
+
+  get modelVersion(): string | null {
+    return this.#running?.detector.metadata.modelVersion ?? null;
+  }
+
+  /** The newest row for the page, null before the first. */
+  get latest(): Telemetry | null {
+    return this.#latest;
+  }
+
+  /** Where the alarm was when the process ended. */
+  async restore(): Promise<void> {
+    const { store, clock } = this.#options;
+    const kept = await store.call('alarmState');
+    // Without a past (a new disk), numbers start from the clock: an event id that a server has journalled is never used again.
+    this.#state =
+      kept === null
+        ? { ...QUIET_ALARM, alarmNumber: Math.floor(clock.now() / 1_000) }
+        : (JSON.parse(kept) as AlarmState);
+  }
+
+  /** Takes a detector into use between two rows, its windows filled from stored rows. The one before is closed. */
+  use(detector: Detector): Promise<void> {
+    return this.#inTurn(async () => {
+      const { schema, threshold, alarm } = detector.metadata;
+      const { tags, store } = this.#options;
+      const names = schema.tags.map((tag) => tag.name);
+      const extractor = new FeatureExtractor(schema);
+      const depth = Math.max(1, ...schema.features.map((spec) => ('rows' in spec ? spec.rows : 0)));
+      const past = await store.call('rows', names, depth + schema.holdRows + WARM_UP_SPARE_ROWS);
+      for (let i = 0; i < past.count; i++)
+        extractor.push({
+          timeMs: past.timesMs[i]!,
+          values: past.values.subarray(i * names.length, (i + 1) * names.length),
+        });
+      const before = this.#running;
+      const places = names.map((name) => tags.indexOf(name));
+      this.#running = { detector, extractor, places, parameters: { ...alarm, threshold } };
+      await before?.detector.close();
+    });
+  }
+
+  /** Never rejects: a detector that fails on a row costs its score, not the row. */
+  row(assembled: AssembledRow): Promise<void> {
+    return this.#inTurn(() => this.#judge(assembled));
+  }
+
+  /** What an operator decided. A command for another alarm than the newest changes only that alarm's verdict. */
+  command({ action, alarmId, shelveMs }: AlarmCommand): Promise<void> {
+    return this.#inTurn(async () => {
+      const { store, agent } = this.#options;
+      if (action === 'confirm' || action === 'dismiss') {
+        store.write({ op: 'verdict', alarmId, verdict: action === 'confirm' ? 'confirmed' : 'dismissed' });
+        return;
+      }
+      if (alarmId !== `${agent}:${this.#state.alarmNumber}` || this.#running === null) return;
+      const timeMs = this.#state.rowTimeMs ?? 0;
+      const input: AlarmInput =
+        action === 'shelve' ? { kind: 'shelve', timeMs, untilMs: timeMs + (shelveMs ?? 0) } : { kind: action, timeMs };
+      const step = alarmStep(this.#state, input, this.#running.parameters);
+      this.#state = step.state;
+      for (const effect of step.effects) this.#tell(effect, [], this.#running, 0);
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#inTurn(async () => {
+      await this.#running?.detector.close();
+      this.#running = null;
+    });
+  }
+
+  async #judge({ row, quality, receivedMs }: AssembledRow): Promise<void> {
+    const { store, tags, clock, log } = this.#options;
+    const running = this.#running;
+    let score: number | null = null;
+    if (running !== null) {
+      let features: Float32Array | null = null;
+      try {
+        const values = Float64Array.from(running.places, (place) => row.values[place] ?? Number.NaN);
+        features = running.extractor.push({ timeMs: row.timeMs, values });
+        score = features === null ? null : await running.detector.score(features);
+      } catch (error) {
+        log.error({ error: String(error), atMs: row.timeMs }, 'a row could not be scored');
+      }
+      // A row that was judged before a crash and comes again fills the windows; its alarm is in the outbox already.
+      const step =
+        this.#state.rowTimeMs === row.timeMs
+          ? { state: this.#state, effects: [] }
+          : alarmStep(this.#state, { kind: 'row', timeMs: row.timeMs, score }, running.parameters);
+      const latencyMs = clock.monotonic() - receivedMs;
+      this.#state = step.state;
+      this.latency.add(latencyMs);
+      for (const effect of step.effects) {
+        const contributions = effect.transition === 'raised' ? await this.#explain(running, features, row.values) : [];
+        this.#tell(effect, contributions, running, latencyMs);
+      }
+    }
+    const alarmState = running === null ? null : JSON.stringify(this.#state);
+    const { timeMs, sequence, values } = row;
+    store.write({ op: 'row', timeMs, sequence, tags, values, label: this.#label(values), alarmState });
+    this.#latest = {
+      atMs: timeMs,
+      score,
+      values: Object.fromEntries(
+        tags.map((tag, i) => [tag, { value: Number.isFinite(values[i]) ? values[i]! : null, quality: quality[i]! }]),
+      ),
+    };
+  }
+
+  async #explain(
+    running: Running,
+    features: Float32Array | null,
+    values: Float64Array,
+  ): Promise<readonly Contribution[]> {
+    if (features === null) return [];
+    const { tags, log } = this.#options;
+    try {
+      return await running.detector.contributions(features, (tag) => values[tags.indexOf(tag)] ?? Number.NaN);
+    } catch (error) {
+      log.error({ error: String(error) }, 'an alarm could not be explained');
+      return [];
+    }
+  }
+
+  #tell(effect: AlarmEffect, contributions: readonly Contribution[], running: Running, latencyMs: number): void {
+    const { agent, store, onAlarm } = this.#options;
+    const alarmId = `${agent}:${effect.alarmNumber}`;
+    const event: AlarmEvent = {
+      eventId: `${alarmId}:${effect.transitionNumber}`,
+      alarmId,
+      agent,
+      transition: effect.transition,
+      atMs: effect.atMs,
+      score: effect.score,
+      threshold: running.parameters.threshold,
+      modelVersion: running.detector.metadata.modelVersion,
+      contributions: contributions.filter(({ value }) => Number.isFinite(value)),
+      latencyMs,
+    };
+    store.write({ op: 'alarm', event, alarmState: JSON.stringify(this.#state) });
+    onAlarm(event);
+  }
+
+  #label(values: Float64Array): RowLabel {
+    const { labelTag, tags } = this.#options;
+    const value = labelTag === null ? Number.NaN : (values[tags.indexOf(labelTag)] ?? Number.NaN);
+    return Number.isNaN(value) ? UNLABELLED : value === 0 ? NORMAL : ANOMALOUS;
+  }
+
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    const turn = this.#turn.then(work);
+    this.#turn = turn.catch((error: unknown) =>
+      this.#options.log.error({ error: String(error) }, 'detection step failed'),
+    );
+    return turn;
+  }
+}

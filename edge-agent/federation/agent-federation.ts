@@ -1,0 +1,285 @@
+import type { TrainingEngine } from '@twinwatch/core/learning/engine';
+import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
+import { decodeEnvelope } from '@twinwatch/core/wire/envelope';
+import { encodeJson, parseServerStatus } from '@twinwatch/core/wire/json-messages';
+import { Link } from '@twinwatch/core/wire/link';
+import type { AgentHealth, AgentStatus, WireMessage } from '@twinwatch/core/wire/messages';
+import type { MqttClientLike, MqttConnectOptions } from '@twinwatch/core/wire/mqtt-client';
+import { parseTopic, topics } from '@twinwatch/core/wire/topics';
+import type { DetectionPipeline } from '../detection/detection-pipeline.js';
+import type { Store } from '../store/store.js';
+import { countEligible, type TrainingLimits } from '../training/local-training.js';
+import { AlarmOutbox } from './alarm-outbox.js';
+import { BlobFetcher } from './blob-fetcher.js';
+import { enveloped, type FederationContext } from './federation-context.js';
+import { ModelKeeper } from './model-keeper.js';
+import { TaskRunner } from './task-runner.js';
+import { UpdateOutbox } from './update-outbox.js';
+
+export interface FederationOptions {
+  readonly federation: string;
+  readonly agent: string;
+  readonly softwareVersion: string;
+  readonly broker: {
+    readonly url: string;
+    readonly username?: string;
+    readonly password?: string;
+    readonly ca?: string;
+  };
+  readonly connect: (options: MqttConnectOptions) => MqttClientLike;
+  readonly store: Store;
+  readonly pipeline: DetectionPipeline;
+  /** Null for an agent that only detects. */
+  readonly training: {
+    readonly limits: TrainingLimits;
+    readonly engine: () => Promise<TrainingEngine>;
+    readonly engineName: string;
+  } | null;
+  readonly siteTags: () => readonly string[];
+  readonly health: () => Promise<AgentHealth>;
+  /** Wall-clock ms between two telemetry messages, null where the site has not opted in. */
+  readonly telemetryEveryMs: number | null;
+  readonly statusEveryMs: number;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  /** In [0, 1). */
+  readonly random: () => number;
+  readonly log: Logger;
+}
+
+/** More rows to learn from by this share: worth telling the server. */
+const HELLO_GROWTH = 1.1;
+
+/** An agent's life in its federation: see "On the wire" in docs/architecture.md. */
+export class AgentFederation {
+  readonly #options: FederationOptions;
+  readonly #context: FederationContext;
+  readonly #blobs: BlobFetcher;
+  readonly #updates: UpdateOutbox;
+  readonly #tasks: TaskRunner | null;
+  readonly #models: ModelKeeper;
+  readonly #outbox: AlarmOutbox;
+  #signal: AbortSignal = AbortSignal.abort();
+  #lineageHash: string | null = null;
+  #serverConnection: string | null = null;
+  #toldEligible = -1;
+
+  constructor(options: FederationOptions) {
+    const { federation, agent, store, clock, timers, log, pipeline, siteTags, training } = options;
+    const agentTopics = topics(federation).agent(agent);
+    let sequence = clock.now();
+    this.#options = options;
+    this.#context = {
+      federation,
+      agent,
+      store,
+      clock,
+      timers,
+      log,
+      topics: agentTopics,
+      link: this.#link(),
+      nextSequence: () => sequence++,
+    };
+    const context = this.#context;
+    this.#blobs = new BlobFetcher(context);
+    this.#updates = new UpdateOutbox(context);
+    this.#outbox = new AlarmOutbox(context);
+    this.#models = new ModelKeeper({
+      context,
+      blobs: this.#blobs,
+      pipeline,
+      siteTags,
+      onModel: () => this.#announce(),
+    });
+    this.#tasks =
+      training === null
+        ? null
+        : new TaskRunner({
+            context,
+            blobs: this.#blobs,
+            updates: this.#updates,
+            engine: training.engine,
+            limits: training.limits,
+            siteTags,
+            onLineage: (hash) => {
+              if (hash === this.#lineageHash) return;
+              this.#lineageHash = hash;
+              store.write({ op: 'state', key: 'lineage', value: hash });
+              void this.#hello();
+            },
+          });
+  }
+
+  get link(): Link {
+    return this.#context.link;
+  }
+
+  /** The detector that ran before, from disk: detection does not wait for a network. */
+  async restore(): Promise<void> {
+    const lineage = await this.#options.store.call('state', 'lineage');
+    this.#lineageHash = lineage === null ? null : Buffer.from(lineage).toString('utf8');
+    await this.#models.restore();
+  }
+
+  /** Runs until the signal aborts, then says goodbye. The broker may be absent for as long as it likes. */
+  async run(signal: AbortSignal): Promise<void> {
+    this.#signal = signal;
+    const { link } = this.#context;
+    link.start();
+    await this.#updates.restore(signal);
+    await Promise.all([this.#outbox.run(signal), this.#statusLoop(signal), this.#telemetryLoop(signal)]);
+    await this.#tasks?.idle();
+    await link.stop();
+  }
+
+  /** An alarm is in the outbox. */
+  alarmStored(): void {
+    this.#outbox.poke();
+  }
+
+  #link(): Link {
+    const { federation, agent, broker, connect, clock, timers, random, log } = this.#options;
+    const all = topics(federation);
+    const mine = all.agent(agent);
+    return new Link({
+      ...broker,
+      connect,
+      clock,
+      timers,
+      random,
+      log,
+      clientId: `twinwatch-${federation}-${agent}`,
+      subscriptions: [mine.task, mine.down, mine.receipt, mine.command, all.manifest, all.serverStatus],
+      will: (connectionId) => ({ topic: mine.status, payload: encodeJson(this.#status(false, connectionId, null)) }),
+      onMessage: (topic, payload) => this.#onMessage(topic, payload),
+      onTransfer: (_topic, bytes, transfer) => this.#blobs.arrived(transfer, bytes),
+      onMissing: (incomplete) => this.#blobs.missing(incomplete),
+      onOnline: () => {
+        this.#outbox.reconnected();
+        this.#announce();
+      },
+    });
+  }
+
+  #onMessage(topic: string, payload: Uint8Array): void {
+    if (parseTopic(topic)?.channel === 'serverStatus') {
+      const server = parseServerStatus(payload);
+      if (!server.online || server.connectionId === this.#serverConnection) return;
+      this.#serverConnection = server.connectionId;
+      // A server that was away has lost nothing that had a receipt, and may have lost everything else.
+      this.#outbox.reconnected();
+      void this.#hello();
+      return;
+    }
+    this.#handle(decodeEnvelope(payload).message);
+  }
+
+  #handle(message: WireMessage): void {
+    const { log } = this.#options;
+    switch (message.kind) {
+      case 'calibrate':
+      case 'fit':
+      case 'evaluate':
+        if (this.#tasks === null) log.debug({ kind: message.kind }, 'training is disabled here; task ignored');
+        else this.#tasks.take(message, this.#signal);
+        break;
+      case 'manifest':
+        this.#models.announce(message, this.#signal);
+        break;
+      case 'update-receipt':
+        this.#updates.received(message);
+        if (message.verdict === 'unknown-agent') void this.#hello();
+        break;
+      case 'alarm-receipt':
+        this.#outbox.received(message.eventIds);
+        break;
+      case 'chunk-request':
+        this.#updates
+          .resend(message.transfer, message.missing, this.#signal)
+          .catch((error: unknown) => log.debug({ error: String(error) }, 'chunks not sent again'));
+        break;
+      case 'alarm-command':
+        this.#options.pipeline
+          .command(message)
+          .catch((error: unknown) => log.warn({ error: String(error) }, 'alarm command failed'));
+        break;
+      case 'hello':
+      case 'calibration':
+      case 'update':
+      case 'blob-request':
+        log.warn({ kind: message.kind }, 'a message that only agents send has come to an agent; ignored');
+        break;
+    }
+  }
+
+  /** On every connection, and whenever what they say has changed. */
+  #announce(): void {
+    void this.#publishStatus();
+    void this.#hello();
+  }
+
+  async #hello(): Promise<void> {
+    const { training, store, siteTags, softwareVersion, log } = this.#options;
+    try {
+      const { eligible, labelled } =
+        training === null ? { eligible: 0, labelled: 0 } : await countEligible(store, training.limits);
+      const hello = enveloped(this.#context, {
+        kind: 'hello',
+        softwareVersion,
+        tags: siteTags(),
+        eligibleRows: eligible,
+        labelledRows: labelled,
+        codecs: ['f32', 'int8'],
+        engine: training?.engineName ?? 'none',
+        lineageHash: this.#lineageHash,
+        modelVersion: this.#models.current?.modelVersion ?? null,
+        publicKeyId: null,
+      });
+      await this.link.publish(this.#context.topics.hello, hello);
+      this.#toldEligible = eligible;
+    } catch (error) {
+      log.debug({ error: String(error) }, 'hello not sent; the next connection sends it');
+    }
+  }
+
+  #status(online: boolean, connectionId: string, health: AgentHealth | null): AgentStatus {
+    const { clock, softwareVersion, pipeline } = this.#options;
+    return { online, connectionId, atMs: clock.now(), softwareVersion, modelVersion: pipeline.modelVersion, health };
+  }
+
+  async #publishStatus(): Promise<void> {
+    if (!this.link.online) return;
+    try {
+      const status = this.#status(true, this.link.connectionId, await this.#options.health());
+      await this.link.publish(this.#context.topics.status, encodeJson(status));
+    } catch (error) {
+      this.#options.log.debug({ error: String(error) }, 'status not sent');
+    }
+  }
+
+  async #statusLoop(signal: AbortSignal): Promise<void> {
+    const { timers, statusEveryMs, training, store } = this.#options;
+    while (!signal.aborted) {
+      await timers.sleep('status', statusEveryMs, signal).catch(() => undefined);
+      if (signal.aborted || !this.link.online) continue;
+      await this.#publishStatus();
+      if (training === null) continue;
+      const counted = await countEligible(store, training.limits).catch(() => null);
+      if (counted !== null && counted.eligible > this.#toldEligible * HELLO_GROWTH) await this.#hello();
+    }
+  }
+
+  /** Decimated by wall clock: however fast rows come, the page gets the newest one. */
+  async #telemetryLoop(signal: AbortSignal): Promise<void> {
+    const { telemetryEveryMs, timers, pipeline } = this.#options;
+    if (telemetryEveryMs === null) return;
+    let sentMs: number | null = null;
+    while (!signal.aborted) {
+      await timers.sleep('telemetry', telemetryEveryMs, signal).catch(() => undefined);
+      const { latest } = pipeline;
+      if (signal.aborted || latest === null || latest.atMs === sentMs || !this.link.online) continue;
+      sentMs = latest.atMs;
+      await this.link.publish(this.#context.topics.telemetry, encodeJson(latest)).catch(() => undefined);
+    }
+  }
+}

@@ -1,0 +1,91 @@
+import { TwinwatchError } from '@twinwatch/core/errors';
+import { hashOf } from '@twinwatch/core/wire/blobs';
+import type { BlobRef } from '@twinwatch/core/wire/messages';
+import type { IncompleteTransfer } from '@twinwatch/core/wire/reassembly';
+import { enveloped, type FederationContext } from './federation-context.js';
+
+/** The server pushes most blobs before they are asked for; asking at once would fetch them twice. */
+const PUSH_GRACE_MS = 2_000;
+const LONGEST_WAIT_MS = 30_000;
+/** Blobs that came unasked, kept for the task that follows: parameters of the last rounds. */
+const KEPT_BLOBS = 4;
+
+/** Blobs by hash: from the store, from what the server pushed, or asked for until they come. */
+export class BlobFetcher {
+  readonly #context: FederationContext;
+  readonly #arrived = new Map<string, Uint8Array>();
+  readonly #waiting = new Map<string, Set<() => void>>();
+
+  constructor(context: FederationContext) {
+    this.#context = context;
+  }
+
+  /** From the link: a transfer that is whole, its hash checked there. */
+  arrived(hash: string, bytes: Uint8Array): void {
+    this.#arrived.delete(hash);
+    this.#arrived.set(hash, bytes);
+    const surplus = [...this.#arrived.keys()].slice(0, -KEPT_BLOBS).filter((key) => !this.#waiting.has(key));
+    for (const key of surplus) this.#arrived.delete(key);
+    for (const wake of this.#waiting.get(hash) ?? []) wake();
+  }
+
+  /** From the link: chunks that stay away. */
+  missing({ transfer, bytes, missing }: IncompleteTransfer): void {
+    void this.#ask({ hash: transfer, bytes }, missing);
+  }
+
+  /**
+   * @param keep whether to store it: what is needed again after a restart.
+   * @throws the signal's reason; TwinwatchError AGENT_BLOB_FAILED where what came is not what was named.
+   */
+  async get(ref: BlobRef, keep: boolean, signal: AbortSignal): Promise<Uint8Array> {
+    const stored = await this.#context.store.call('blob', ref.hash);
+    if (stored !== null && hashOf(stored) === ref.hash) return stored;
+    let waitMs = PUSH_GRACE_MS;
+    for (;;) {
+      signal.throwIfAborted();
+      const bytes = this.#arrived.get(ref.hash);
+      if (bytes !== undefined) {
+        if (bytes.length !== ref.bytes)
+          throw new TwinwatchError(
+            'AGENT_BLOB_FAILED',
+            `blob ${ref.hash} has ${bytes.length} bytes, ${ref.bytes} were announced`,
+          );
+        if (keep) await this.#context.store.call('putBlob', ref.hash, bytes);
+        return bytes;
+      }
+      if (await this.#arrival(ref.hash, waitMs, signal)) continue;
+      void this.#ask(ref, null);
+      waitMs = Math.min(LONGEST_WAIT_MS, waitMs * 1.5);
+    }
+  }
+
+  async #ask(blob: BlobRef, missing: readonly number[] | null): Promise<void> {
+    const { link, topics, log } = this.#context;
+    try {
+      await link.publish(topics.request, enveloped(this.#context, { kind: 'blob-request', blob, missing }));
+    } catch (error) {
+      log.debug({ hash: blob.hash, error: String(error) }, 'blob not asked for yet');
+    }
+  }
+
+  /** True once it is there, false after `waitMs`. */
+  #arrival(hash: string, waitMs: number, signal: AbortSignal): Promise<boolean> {
+    return new Promise((resolve) => {
+      const wakers = this.#waiting.get(hash) ?? new Set();
+      this.#waiting.set(hash, wakers);
+      const settle = (came: boolean) => {
+        cancel();
+        signal.removeEventListener('abort', onAbort);
+        wakers.delete(onArrival);
+        if (wakers.size === 0) this.#waiting.delete(hash);
+        resolve(came);
+      };
+      const onArrival = () => settle(true);
+      const onAbort = () => settle(true);
+      const cancel = this.#context.timers.after('blob-wait', waitMs, () => settle(false));
+      wakers.add(onArrival);
+      signal.addEventListener('abort', onAbort, { once: true });
+    });
+  }
+}

@@ -1,0 +1,49 @@
+import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
+import { type EnvelopeFields, encodeEnvelope } from '@twinwatch/core/wire/envelope';
+import type { Link } from '@twinwatch/core/wire/link';
+import type { WireMessage } from '@twinwatch/core/wire/messages';
+import type { AgentTopics } from '@twinwatch/core/wire/topics';
+import type { Store } from '../store/store.js';
+
+/** What the parts of an agent's life in a federation share. */
+export interface FederationContext {
+  readonly federation: string;
+  readonly agent: string;
+  readonly link: Link;
+  readonly topics: AgentTopics;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly log: Logger;
+  /** Rises with every message, over restarts as well. */
+  readonly nextSequence: () => number;
+}
+
+export function enveloped(context: FederationContext, message: WireMessage, maximumBytes?: number): Uint8Array {
+  const fields: EnvelopeFields = {
+    federation: context.federation,
+    sender: context.agent,
+    sequence: context.nextSequence(),
+    sentAtMs: context.clock.now(),
+    message,
+  };
+  return encodeEnvelope(fields, maximumBytes);
+}
+
+/** Publishes as soon as there is a connection; tries again until the broker has it or the signal aborts. */
+export async function publishUntilTaken(
+  context: FederationContext,
+  topic: string,
+  message: WireMessage,
+  signal: AbortSignal,
+): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      await context.link.publish(topic, enveloped(context, message));
+      return;
+    } catch (error) {
+      context.log.debug({ kind: message.kind, error: String(error) }, 'not published yet');
+      await context.timers.sleep('publish-retry', 500, signal).catch(() => undefined);
+    }
+  }
+}

@@ -1,0 +1,186 @@
+import { TwinwatchError } from '@twinwatch/core/errors';
+import { schemaHash } from '@twinwatch/core/features/schema';
+import type { FeatureSchema } from '@twinwatch/core/features/spec';
+import type { TrainingEngine } from '@twinwatch/core/learning/engine';
+import { decodeLineage } from '@twinwatch/core/wire/blobs';
+import type { CalibrateTask, EvaluateTask, FitTask, Lineage, Update } from '@twinwatch/core/wire/messages';
+import {
+  calibration,
+  evaluate,
+  type FitMaterial,
+  fitTask,
+  ownRows,
+  type TrainingLimits,
+} from '../training/local-training.js';
+import type { BlobFetcher } from './blob-fetcher.js';
+import { type FederationContext, publishUntilTaken } from './federation-context.js';
+import type { UpdateOutbox } from './update-outbox.js';
+
+export type Task = CalibrateTask | FitTask | EvaluateTask;
+
+export interface TaskRunnerOptions {
+  readonly context: FederationContext;
+  readonly blobs: BlobFetcher;
+  readonly updates: UpdateOutbox;
+  readonly engine: () => Promise<TrainingEngine>;
+  readonly limits: TrainingLimits;
+  readonly siteTags: () => readonly string[];
+  /** A lineage was taken up: the hello has changed. */
+  readonly onLineage: (hash: string) => void;
+}
+
+const LOOK_AGAIN_MS = 2_000;
+
+/** Does what the server asks for, one task at a time; a newer task ends the one under way. */
+export class TaskRunner {
+  readonly #options: TaskRunnerOptions;
+  #current: { readonly task: Task; readonly abort: AbortController; readonly done: Promise<void> } | null = null;
+
+  constructor(options: TaskRunnerOptions) {
+    this.#options = options;
+  }
+
+  /** Returns at once. The same task again (QoS 1, or a server that restarted) does not start the work afresh. */
+  take(task: Task, signal: AbortSignal): void {
+    const { updates, context } = this.#options;
+    if (task.kind !== 'calibrate' && updates.holds(task.round, task.attempt, task.parameters.hash)) return;
+    const before = this.#current;
+    if (before !== null && sameTask(before.task, task)) return;
+    before?.abort.abort(new TwinwatchError('AGENT_NOT_READY', 'a newer task has come'));
+    const abort = new AbortController();
+    const both = AbortSignal.any([signal, abort.signal]);
+    const done = (async () => {
+      await before?.done;
+      try {
+        await this.#perform(task, both);
+      } catch (error) {
+        if (both.aborted) return;
+        context.log.warn(
+          { task: task.kind, error: error instanceof Error ? error.message : String(error) },
+          'task failed',
+        );
+      } finally {
+        if (this.#current?.abort === abort) this.#current = null;
+      }
+    })();
+    this.#current = { task, abort, done };
+  }
+
+  /** Resolves when nothing is under way; the signal given to `take` ends what is. */
+  async idle(): Promise<void> {
+    await this.#current?.done;
+  }
+
+  async #perform(task: Task, signal: AbortSignal): Promise<void> {
+    switch (task.kind) {
+      case 'calibrate':
+        return this.#calibrate(task, signal);
+      case 'fit':
+        return this.#fit(task, signal);
+      case 'evaluate':
+        return this.#evaluate(task, signal);
+    }
+  }
+
+  async #calibrate(task: CalibrateTask, signal: AbortSignal): Promise<void> {
+    const { context, limits } = this.#options;
+    this.#requireTags(task.schema);
+    if (schemaHash(task.schema) !== task.schemaHash)
+      throw new TwinwatchError(
+        'AGENT_NOT_READY',
+        'the schema in the task is not the one its hash names; run the same release on both ends',
+      );
+    for (;;) {
+      signal.throwIfAborted();
+      const own = await ownRows(context.store, task.schema, limits);
+      if (own.moments.count >= Math.max(1, task.minimumRows)) {
+        context.log.info({ rows: own.moments.count }, 'calibrated');
+        await publishUntilTaken(context, context.topics.hello, calibration(task.schemaHash, own), signal);
+        return;
+      }
+      context.log.debug({ rows: own.moments.count, needed: task.minimumRows }, 'not enough rows to calibrate yet');
+      await context.timers.sleep('calibrate-wait', LOOK_AGAIN_MS, signal);
+    }
+  }
+
+  async #fit(task: FitTask, signal: AbortSignal): Promise<void> {
+    const { context, updates } = this.#options;
+    const deadline = AbortSignal.any([signal, AbortSignal.timeout(task.deadlineMs)]);
+    const startedMs = context.clock.monotonic();
+    const engine = await this.#options.engine();
+    const material = await this.#material(task, deadline, true);
+    if (material.own.training.labels.length === 0)
+      throw new TwinwatchError(
+        'AGENT_NOT_READY',
+        'no row may be learned from yet; import history, or wait for the quarantine to end',
+      );
+    const local = await fitTask(engine, task, material, deadline);
+    const { residual, ...fields } = local;
+    const trainingMs = context.clock.monotonic() - startedMs;
+    const update: Update = {
+      kind: 'update',
+      round: task.round,
+      attempt: task.attempt,
+      baseHash: task.parameters.hash,
+      codec: task.codec,
+      layerMask: task.layerMask,
+      trainingMs,
+      ...fields,
+    };
+    context.log.info({ round: task.round, rows: local.rows, loss: local.loss, trainingMs }, 'fitted');
+    updates.put(update, task.lineage.hash, residual, task.deadlineMs - trainingMs, signal);
+  }
+
+  async #evaluate(task: EvaluateTask, signal: AbortSignal): Promise<void> {
+    const { context, updates } = this.#options;
+    const deadline = AbortSignal.any([signal, AbortSignal.timeout(task.deadlineMs)]);
+    const startedMs = context.clock.monotonic();
+    const engine = await this.#options.engine();
+    const material = await this.#material(task, deadline, false);
+    const scores = await evaluate(engine, material);
+    const update: Update = {
+      kind: 'update',
+      round: task.round,
+      attempt: task.attempt,
+      baseHash: task.parameters.hash,
+      codec: 'f32',
+      layerMask: null,
+      delta: new Uint8Array(0),
+      rows: 0,
+      loss: 0,
+      trainingMs: context.clock.monotonic() - startedMs,
+      scores,
+    };
+    updates.put(update, task.lineage.hash, null, task.deadlineMs, signal);
+  }
+
+  async #material(task: FitTask | EvaluateTask, signal: AbortSignal, withExchange: boolean): Promise<FitMaterial> {
+    const { blobs, updates, context, limits, onLineage } = this.#options;
+    const lineage: Lineage = decodeLineage(await blobs.get(task.lineage, true, signal));
+    this.#requireTags(lineage.schema);
+    onLineage(task.lineage.hash);
+    const [parameters, exchange, residual, own] = await Promise.all([
+      blobs.get(task.parameters, false, signal),
+      withExchange && lineage.exchange !== null ? blobs.get(lineage.exchange, true, signal) : null,
+      updates.residual(task.lineage.hash),
+      ownRows(context.store, lineage.schema, limits),
+    ]);
+    return { lineage, parameters, exchange, residual, own };
+  }
+
+  #requireTags(schema: FeatureSchema): void {
+    const known = new Set(this.#options.siteTags());
+    const missing = schema.tags.filter((tag) => !known.has(tag.name)).map((tag) => tag.name);
+    if (missing.length > 0)
+      throw new TwinwatchError(
+        'AGENT_NOT_READY',
+        `the federation looks at tags that this site does not have: ${missing.join(', ')}; add them to the device templates`,
+      );
+  }
+}
+
+function sameTask(a: Task, b: Task): boolean {
+  if (a.kind === 'calibrate' || b.kind === 'calibrate')
+    return a.kind === 'calibrate' && b.kind === 'calibrate' && a.schemaHash === b.schemaHash;
+  return a.kind === b.kind && a.round === b.round && a.attempt === b.attempt && a.parameters.hash === b.parameters.hash;
+}

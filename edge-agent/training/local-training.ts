@@ -1,0 +1,158 @@
+import { extractAll, inputCount } from '@twinwatch/core/features/extractor';
+import { Moments, scaleRows } from '@twinwatch/core/features/moments';
+import type { FeatureSchema } from '@twinwatch/core/features/spec';
+import type { Dataset, TrainingEngine } from '@twinwatch/core/learning/engine';
+import { layers, parameterCount } from '@twinwatch/core/learning/network';
+import { fitLocally, scoreHistogram } from '@twinwatch/core/training/local-round';
+import { decodeParameters } from '@twinwatch/core/wire/blobs';
+import { decodeExchangeRows } from '@twinwatch/core/wire/exchange-rows';
+import type { Calibration, FitTask, Lineage, ScoreHistogram } from '@twinwatch/core/wire/messages';
+import { encodeDelta } from '@twinwatch/core/wire/parameter-codec';
+import type { Store } from '../store/store.js';
+import { type TrainingSet, trainingSet } from './training-set.js';
+
+/** What an agent learns from its own rows, which never leave it: moments, an update, scores of held-back rows. */
+
+export interface TrainingLimits {
+  /** Newest rows that are looked at. */
+  readonly maximumRows: number;
+  readonly quarantineMs: number;
+}
+
+/** Features in engineering units of the rows that may be learned from. */
+export interface OwnRows {
+  /** [rows × inputs]; labels 0 or 1. */
+  readonly training: Dataset;
+  /** [rows × inputs] of held-back normal rows. */
+  readonly holdout: Float32Array;
+  /** Of all normal rows, training and held back. */
+  readonly moments: Moments;
+}
+
+export interface LocalUpdate {
+  readonly delta: Uint8Array;
+  /** What the codec left out of this update, [parameters]; to be added to the next once this one is accepted. */
+  readonly residual: Float32Array;
+  readonly rows: number;
+  readonly loss: number;
+  readonly scores: ScoreHistogram;
+}
+
+/** Counts for the hello, without reading any value. */
+export async function countEligible(
+  store: Store,
+  limits: TrainingLimits,
+): Promise<Pick<TrainingSet, 'eligible' | 'labelled'>> {
+  const [alarms, labels, rows] = await Promise.all([
+    store.call('alarms'),
+    store.call('labels'),
+    store.call('rows', [], limits.maximumRows),
+  ]);
+  return trainingSet(rows, { quarantineMs: limits.quarantineMs, alarms, labels });
+}
+
+export async function ownRows(store: Store, schema: FeatureSchema, limits: TrainingLimits): Promise<OwnRows> {
+  const tags = schema.tags.map((tag) => tag.name);
+  const [alarms, labels, rows] = await Promise.all([
+    store.call('alarms'),
+    store.call('labels'),
+    store.call('rows', tags, limits.maximumRows),
+  ]);
+  const set = trainingSet(rows, { quarantineMs: limits.quarantineMs, alarms, labels });
+  const inputs = inputCount(schema);
+  const width = tags.length;
+  // Features look back over rows that are not learned from, so all rows pass through.
+  const extracted = extractAll(
+    schema,
+    Array.from({ length: rows.count }, (_, i) => ({
+      timeMs: rows.timesMs[i]!,
+      sequence: null,
+      values: rows.values.subarray(i * width, (i + 1) * width),
+    })),
+  );
+  const featureOf = new Int32Array(rows.count).fill(-1);
+  for (let f = 0; f < extracted.count; f++) featureOf[extracted.rowIndex[f]!] = f;
+  const chosen = (indices: Int32Array) => indices.filter((row) => featureOf[row]! >= 0);
+  const gather = (indices: Int32Array) => {
+    const features = new Float32Array(indices.length * inputs);
+    for (const [i, row] of indices.entries()) {
+      const from = featureOf[row]! * inputs;
+      features.set(extracted.features.subarray(from, from + inputs), i * inputs);
+    }
+    return features;
+  };
+  const trainingRows = chosen(set.training);
+  const training = {
+    features: gather(trainingRows),
+    labels: Float32Array.from(trainingRows, (row) => set.verdicts[row]!),
+  };
+  const holdout = gather(chosen(set.holdout));
+  const moments = new Moments(inputs);
+  moments.add(gather(trainingRows.filter((row) => set.verdicts[row] === 0)));
+  moments.add(holdout);
+  return { training, holdout, moments };
+}
+
+export function calibration(schemaHash: string, own: OwnRows): Calibration {
+  const { count, mean, m2 } = own.moments;
+  return { kind: 'calibration', schemaHash, moments: { count, mean: [...mean], m2: [...m2] } };
+}
+
+export interface FitMaterial {
+  readonly lineage: Lineage;
+  /** The base parameters' blob. */
+  readonly parameters: Uint8Array;
+  /** The lineage's exchange blob, or null. */
+  readonly exchange: Uint8Array | null;
+  readonly own: OwnRows;
+  /** Left over from updates that were accepted, null for none. */
+  readonly residual: Float32Array | null;
+}
+
+/** @throws TwinwatchError LEARNING_*, WIRE_* */
+export async function fitTask(
+  engine: TrainingEngine,
+  task: FitTask,
+  material: FitMaterial,
+  signal: AbortSignal,
+): Promise<LocalUpdate> {
+  const { architecture, scaler } = material.lineage;
+  const base = decodeParameters(material.parameters, parameterCount(architecture));
+  const { training, holdout } = material.own;
+  const { inputs } = architecture;
+  const fitted = await fitLocally(
+    engine,
+    {
+      architecture,
+      base,
+      own: { features: scaleRows(training.features, scaler, inputs), labels: training.labels },
+      holdout: scaleRows(holdout, scaler, inputs),
+      exchange: material.exchange === null ? null : decodeExchangeRows(material.exchange, inputs),
+      exchangeShare: task.exchangeShare,
+      epochs: task.epochs,
+      batchSize: task.batchSize,
+      learningRate: task.learningRate,
+      proximalMu: task.proximalMu,
+      seed: task.seed,
+    },
+    signal,
+  );
+  const { residual } = material;
+  const owed = residual !== null && residual.length === fitted.delta.length ? residual : null;
+  const delta = owed === null ? fitted.delta : fitted.delta.map((value, i) => value + owed[i]!);
+  const encoded = encodeDelta(delta, layers(architecture), task.codec, task.layerMask);
+  return {
+    delta: encoded.bytes,
+    residual: encoded.residual,
+    rows: fitted.rows,
+    loss: fitted.loss,
+    scores: fitted.scores,
+  };
+}
+
+/** Scores of parameters on the agent's held-back normal rows; nothing is trained. */
+export function evaluate(engine: TrainingEngine, material: FitMaterial): Promise<ScoreHistogram> {
+  const { architecture, scaler } = material.lineage;
+  const parameters = decodeParameters(material.parameters, parameterCount(architecture));
+  return scoreHistogram(engine, architecture, parameters, scaleRows(material.own.holdout, scaler, architecture.inputs));
+}

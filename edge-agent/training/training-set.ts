@@ -1,0 +1,112 @@
+import type { LabelRange, StoredAlarm } from '../store/agent-database.js';
+import { ANOMALOUS, NORMAL, UNKNOWN, UNLABELLED } from '../store/row-table.js';
+
+/** Which stored rows may be learned from, and as what. Pure. */
+
+export interface RowFacts {
+  readonly count: number;
+  /** Source time, oldest first. */
+  readonly timesMs: Float64Array;
+  /** [count] RowLabel. */
+  readonly labels: Int8Array;
+  /** 1 for rows from a history file. */
+  readonly imported: Uint8Array;
+}
+
+export interface TrainingRules {
+  /** A live row is learned from only once it is this old; so are rows this close to an alarm that nobody dismissed. */
+  readonly quarantineMs: number;
+  readonly alarms: readonly StoredAlarm[];
+  /** Later ones overrule earlier ones, and all overrule everything else. */
+  readonly labels: readonly LabelRange[];
+}
+
+export interface TrainingSet {
+  /** Indices of rows, oldest first. */
+  readonly training: Int32Array;
+  /** Normal rows, newer than every normal training row; never trained on. */
+  readonly holdout: Int32Array;
+  /** [rows] 0 normal, 1 anomalous, −1 not to be learned from. */
+  readonly verdicts: Int8Array;
+  readonly eligible: number;
+  /** Of the eligible, those that a person or a label tag has labelled. */
+  readonly labelled: number;
+}
+
+const HOLDOUT_SHARE = 0.2;
+const NOT_ELIGIBLE = -1;
+
+/**
+ * Imported rows count as normal unless they say otherwise; live rows count as normal once out of quarantine and not near an alarm that was not dismissed;
+ * a confirmed alarm's rows are anomalous. A label tag overrules that, a labelled time range overrules all.
+ */
+export function trainingSet(rows: RowFacts, rules: TrainingRules): TrainingSet {
+  const verdicts = new Int8Array(rows.count).fill(NOT_ELIGIBLE);
+  const byPerson = new Uint8Array(rows.count);
+  const newestMs = rows.timesMs[rows.count - 1] ?? 0;
+  for (let i = 0; i < rows.count; i++) {
+    const out = rows.imported[i] === 1 || rows.timesMs[i]! <= newestMs - rules.quarantineMs;
+    if (rows.labels[i] === UNLABELLED && out) verdicts[i] = NORMAL;
+  }
+  for (const alarm of rules.alarms) applyAlarm(alarm, rows, rules.quarantineMs, verdicts);
+  for (let i = 0; i < rows.count; i++) {
+    const label = rows.labels[i]!;
+    if (label === UNKNOWN) verdicts[i] = NOT_ELIGIBLE;
+    if (label !== NORMAL && label !== ANOMALOUS) continue;
+    verdicts[i] = label;
+    byPerson[i] = 1;
+  }
+  for (const { fromMs, toMs, label } of rules.labels)
+    for (let i = firstAt(rows.timesMs, fromMs); i < rows.count && rows.timesMs[i]! <= toMs; i++) {
+      verdicts[i] = label === 'normal' ? NORMAL : ANOMALOUS;
+      byPerson[i] = 1;
+    }
+  return split(verdicts, byPerson);
+}
+
+/** Imported rows were there before the alarm machine was, so only live rows are taken out. */
+function applyAlarm(alarm: StoredAlarm, rows: RowFacts, marginMs: number, verdicts: Int8Array): void {
+  if (alarm.verdict === 'dismissed') return;
+  const endMs = alarm.clearedMs ?? Number.POSITIVE_INFINITY;
+  for (let i = firstAt(rows.timesMs, alarm.raisedMs - marginMs); i < rows.count; i++) {
+    const timeMs = rows.timesMs[i]!;
+    if (timeMs > endMs + marginMs) break;
+    if (rows.imported[i] === 1) continue;
+    const during = timeMs >= alarm.raisedMs && timeMs < endMs;
+    verdicts[i] = alarm.verdict === 'confirmed' && during && alarm.clearedMs !== null ? ANOMALOUS : NOT_ELIGIBLE;
+  }
+}
+
+function split(verdicts: Int8Array, byPerson: Uint8Array): TrainingSet {
+  let normal = 0;
+  let eligible = 0;
+  let labelled = 0;
+  for (const [i, verdict] of verdicts.entries()) {
+    if (verdict === NOT_ELIGIBLE) continue;
+    eligible++;
+    labelled += byPerson[i]!;
+    if (verdict === NORMAL) normal++;
+  }
+  const heldBack = Math.floor(normal * HOLDOUT_SHARE);
+  const training: number[] = [];
+  const holdout: number[] = [];
+  let normalSeen = 0;
+  for (const [i, verdict] of verdicts.entries()) {
+    if (verdict === NOT_ELIGIBLE) continue;
+    if (verdict === NORMAL && ++normalSeen > normal - heldBack) holdout.push(i);
+    else training.push(i);
+  }
+  return { training: Int32Array.from(training), holdout: Int32Array.from(holdout), verdicts, eligible, labelled };
+}
+
+/** Index of the first time not before `timeMs`. */
+function firstAt(timesMs: Float64Array, timeMs: number): number {
+  let low = 0;
+  let high = timesMs.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (timesMs[middle]! < timeMs) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
