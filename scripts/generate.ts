@@ -11,7 +11,7 @@ import { deviceTemplateSchema } from '@twinwatch/core/config/device-template';
 import { plantSimSchema } from '@twinwatch/core/config/plant-sim';
 import { serverConfig } from '@twinwatch/core/config/server';
 import { ERROR_CODES } from '@twinwatch/core/errors';
-import { type ConfigFile, configurationPage } from './generate/configuration-page.js';
+import { type ConfigFile, configurationPage, unexplainedFields } from './generate/configuration-page.js';
 import { codesWithoutAdvice, errorsPage } from './generate/errors-page.js';
 import { jsonSchema } from './generate/json-schema.js';
 
@@ -77,10 +77,13 @@ async function main(check: boolean): Promise<number> {
     return 0;
   }
   const silent = codesWithoutAdvice(ERROR_CODES, await textOf(ERRORS_PAGE));
+  const unexplained = unexplainedFields(configurationPage(CONFIG_FILES));
   for (const path of outdated) console.error(`${path} is out of date; run: node scripts/dist/generate.js`);
   for (const code of silent)
     console.error(`${ERRORS_PAGE}: ${code} has nothing in the column 'what to do'; write it there`);
-  return outdated.length + silent.length === 0 ? 0 : 1;
+  for (const field of unexplained)
+    console.error(`core/config: ${field} has no description; add .meta({ description })`);
+  return outdated.length + silent.length + unexplained.length === 0 ? 0 : 1;
 }
 
 process.exitCode = await main(process.argv.includes('--check'));

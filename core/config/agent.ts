@@ -13,36 +13,32 @@ const BUS_URL =
 export const brokerConnectionSchema = z.strictObject({
   url: z
     .string()
-    .regex(/^(mqtts?|tcp|ssl|wss?):\/\/\S+$/, { error: "must be a URL such as 'mqtt://broker.example:1883'" }),
-  username: z.string().optional(),
-  password: z.string().optional(),
-  ca: z
-    .string()
-    .optional()
-    .meta({
-      description:
-        "file with the certificate authority's PEM, for a broker whose certificate is not signed by a public one",
-    }),
+    .regex(/^(mqtts?|tcp|ssl|wss?):\/\/\S+$/, { error: "must be a URL such as 'mqtt://broker.example:1883'" })
+    .meta({ description: 'of the MQTT broker: mqtt://host:1883, mqtts://host:8883, ws:// or wss://' }),
+  username: z.string().optional().meta({ description: 'where the broker asks for one' }),
+  password: z.string().optional().meta({ description: 'where the broker asks for one' }),
+  ca: z.string().optional().meta({
+    description:
+      "file with the certificate authority's PEM, for a broker whose certificate is not signed by a public one",
+  }),
 });
 
 const device = z.strictObject({
-  name: id,
-  unit: z
-    .int()
-    .min(0)
-    .max(255)
-    .default(1)
-    .meta({
-      description: 'unit id (slave address). 0 is broadcast on a serial line; TCP devices often take 1, 255 or 0',
-    }),
+  name: id.meta({ description: 'name of the device, unique in this file' }),
+  unit: z.int().min(0).max(255).default(1).meta({
+    description: 'unit id (slave address). 0 is broadcast on a serial line; TCP devices often take 1, 255 or 0',
+  }),
   template: z.string().min(1).meta({ description: 'device template file, relative to this file' }),
 });
 
 const bus = z.strictObject({
-  url: z.string().regex(BUS_URL, {
-    error:
-      "must be 'tcp://host:502', 'rtu+tcp://host:port', or 'rtu:///dev/serial/by-id/…?baudRate=9600&parity=even' (parity, dataBits, stopBits optional)",
-  }),
+  url: z
+    .string()
+    .regex(BUS_URL, {
+      error:
+        "must be 'tcp://host:502', 'rtu+tcp://host:port', or 'rtu:///dev/serial/by-id/…?baudRate=9600&parity=even' (parity, dataBits, stopBits optional)",
+    })
+    .meta({ description: 'tcp://host:502, rtu+tcp://host:port, or rtu:///dev/ttyUSB0?baudRate=9600&parity=even' }),
   timeoutMs: z
     .int()
     .min(10)
@@ -55,51 +51,50 @@ const bus = z.strictObject({
     .max(10_000)
     .default(0)
     .meta({ description: 'silence kept between two requests, for slow RS-485 devices' }),
-  devices: z.array(device).min(1),
+  devices: z.array(device).min(1).meta({ description: 'the devices on this bus' }),
 });
 
 /** Bounds of what is kept on disk: whichever is met first, the oldest rows go. */
 const retention = z.strictObject({
-  maximumRows: z.int().min(1_000).default(500_000),
-  maximumMegabytes: z.int().min(8).default(512),
+  maximumRows: z.int().min(1_000).default(500_000).meta({ description: 'rows kept' }),
+  maximumMegabytes: z.int().min(8).default(512).meta({ description: 'size of the database file, in megabytes' }),
 });
 
 export const agentSchema = z
   .strictObject({
-    federation: id,
-    agent: id,
-    broker: brokerConnectionSchema,
+    federation: id.meta({
+      description: 'name of the federation: everything that learns together; part of every MQTT topic',
+    }),
+    agent: id.meta({ description: 'name of this agent, unique in the federation' }),
+    broker: brokerConnectionSchema.meta({ description: 'the MQTT broker, and how to log in' }),
     dataDir: z.string().min(1).meta({ description: 'where rows, models and the outbox are kept' }),
     interval: durationBetween('100ms', '1d').meta({ description: 'source time between two rows' }),
     poll: z
       .strictObject({
-        every: duration
-          .prefault('1s')
-          .meta({
-            description: 'wall-clock time between two polls of a device; 0ms polls as fast as the device answers',
-          }),
+        every: duration.prefault('1s').meta({
+          description: 'wall-clock time between two polls of a device; 0ms polls as fast as the device answers',
+        }),
         lateAfter: durationBetween('100ms', '1h')
           .prefault('5s')
           .meta({ description: "a row that has waited this long for a device's answer goes on without it" }),
-        align: z
-          .enum(['sequence', 'time'])
-          .default('sequence')
-          .meta({
-            description:
-              'how devices that serve a clock are brought together: they share one scan counter, or only their times agree',
-          }),
+        align: z.enum(['sequence', 'time']).default('sequence').meta({
+          description:
+            'how devices that serve a clock are brought together: they share one scan counter, or only their times agree',
+        }),
       })
-      .prefault({}),
+      .prefault({})
+      .meta({ description: 'when devices are read' }),
     buses: z.array(bus).default([]).meta({ description: 'none for an agent that only learns from imported history' }),
     training: z
       .strictObject({
         enabled: z.boolean().default(true).meta({ description: 'false for an agent that only detects' }),
-        quarantine: duration
-          .prefault('12h')
-          .meta({
-            description: 'source time for which a live row is not trained on; imported rows are not quarantined',
-          }),
-        engine: z.enum(['auto', 'builtin', 'tensorflow']).default('auto'),
+        quarantine: duration.prefault('12h').meta({
+          description: 'source time for which a live row is not trained on; imported rows are not quarantined',
+        }),
+        engine: z
+          .enum(['auto', 'builtin', 'tensorflow'])
+          .default('auto')
+          .meta({ description: 'builtin, tensorflow, or the faster of the two for the size of the network' }),
         maximumRows: z
           .int()
           .min(100)
@@ -110,13 +105,20 @@ export const agentSchema = z
           .optional()
           .meta({ description: 'a tag that labels rows: any value but 0 means not normal' }),
       })
-      .prefault({}),
+      .prefault({})
+      .meta({ description: 'what may be learned from, and with what' }),
     telemetry: z
-      .strictObject({ everyMs: z.int().min(100).default(1_000) })
+      .strictObject({
+        everyMs: z.int().min(100).default(1_000).meta({ description: 'milliseconds between two messages' }),
+      })
       .optional()
       .meta({ description: "live values for the server's page. Nothing leaves the site where this is absent" }),
-    retention: retention.prefault({}),
-    statusEvery: durationBetween('1s', '10m').prefault('5s'),
+    retention: retention
+      .prefault({})
+      .meta({ description: 'bounds of what is kept on disk; whichever is met first, the oldest rows go' }),
+    statusEvery: durationBetween('1s', '10m')
+      .prefault('5s')
+      .meta({ description: 'time between two reports of health' }),
   })
   .superRefine((config, context) => {
     const names = new Map<string, string>();

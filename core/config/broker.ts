@@ -7,8 +7,8 @@ const ID = /^[A-Za-z0-9_-]{1,64}$/;
 
 const credential = z
   .strictObject({
-    username: z.string().min(1).max(128),
-    password: z.string().min(8).max(256),
+    username: z.string().min(1).max(128).meta({ description: 'as in the client’s file' }),
+    password: z.string().min(8).max(256).meta({ description: 'as in the client’s file' }),
     role: z.enum(['agent', 'server', 'observer']).meta({
       description:
         'agent: its own topics only; server: what a twin-server does; observer: reads everything, writes nothing',
@@ -41,10 +41,10 @@ export const brokerLimitsSchema = z.strictObject({
     .max(64 * 1024 * 1024)
     .default(256 * 1024)
     .meta({ description: 'a larger message is acknowledged and dropped; one four times as large ends the connection' }),
-  maximumTopicLevels: z.int().min(6).max(100).default(16),
-  maximumTopicBytes: z.int().min(192).max(65_535).default(512),
-  maximumSubscriptionsPerClient: z.int().min(1).default(256),
-  maximumConnections: z.int().min(1).default(4096),
+  maximumTopicLevels: z.int().min(6).max(100).default(16).meta({ description: 'deeper topics are refused' }),
+  maximumTopicBytes: z.int().min(192).max(65_535).default(512).meta({ description: 'longer topics are refused' }),
+  maximumSubscriptionsPerClient: z.int().min(1).default(256).meta({ description: 'further ones are refused' }),
+  maximumConnections: z.int().min(1).default(4096).meta({ description: 'further ones are refused' }),
   maximumQueuedPerClient: z
     .int()
     .min(1)
@@ -61,13 +61,10 @@ export const brokerSchema = z.strictObject({
     .meta({ description: 'address to listen on; 0.0.0.0 for every interface' }),
   port: z.int().min(0).max(65_535).default(1883).meta({ description: '0 takes any free port' }),
   dataDir: z.string().min(1).meta({ description: 'where sessions, queued and retained messages are kept' }),
-  limits: brokerLimitsSchema.prefault({}),
-  drainTimeout: durationBetween('100ms', '1m')
-    .prefault('5s')
-    .meta({
-      description:
-        'a client that takes nothing from its socket for this long is cut off, because it holds up the others',
-    }),
+  limits: brokerLimitsSchema.prefault({}).meta({ description: 'what one client, or all of them, may take' }),
+  drainTimeout: durationBetween('100ms', '1m').prefault('5s').meta({
+    description: 'a client that takes nothing from its socket for this long is cut off, because it holds up the others',
+  }),
   heartbeat: durationBetween('1s', '1h').prefault('5s').meta({
     description:
       'also how soon wills of clients that vanished together with the broker are published: after four of these',
@@ -83,7 +80,10 @@ export const brokerSchema = z.strictObject({
         if (names.indexOf(name) !== index)
           context.addIssue({ code: 'custom', path: [index, 'username'], message: `'${name}' is there twice` });
     }),
-  logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+  logLevel: z
+    .enum(['debug', 'info', 'warn', 'error'])
+    .default('info')
+    .meta({ description: 'least level that is logged' }),
 });
 
 export type BrokerConfig = z.infer<typeof brokerSchema>;

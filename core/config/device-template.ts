@@ -16,41 +16,45 @@ const address = z.int().min(0).max(ADDRESS_MAX);
 export type RegisterTable = (typeof TABLES)[number];
 
 const templateTag = z.strictObject({
-  name: z.string().regex(/^[A-Za-z_][A-Za-z0-9_.-]{0,63}$/, {
-    error: 'must start with a letter and hold only letters, digits, _ . -',
-  }),
-  unit: z.string().max(16).default(''),
+  name: z
+    .string()
+    .regex(/^[A-Za-z_][A-Za-z0-9_.-]{0,63}$/, {
+      error: 'must start with a letter and hold only letters, digits, _ . -',
+    })
+    .meta({ description: 'name of the tag, unique in a site' }),
+  unit: z.string().max(16).default('').meta({ description: "engineering unit: 'm', 'L/s', 'bar'" }),
   kind: z.enum(['analog', 'status']).optional().meta({ description: "'status' where type is BIT, 'analog' otherwise" }),
-  resolution: z
-    .number()
-    .positive()
-    .optional()
+  resolution: z.number().positive().optional().meta({
+    description:
+      "smallest change that means anything, in the tag's unit. 1 for a BIT, |scale| for an integer, 0.01 for a float",
+  }),
+  register: z
+    .enum(TABLES)
+    .meta({ description: 'Modbus table: coil and discrete hold bits, input and holding hold 16-bit registers' }),
+  address: address.meta({ description: 'zero-based, as on the wire: 40001 in manuals is holding 0' }),
+  type: z
+    .enum(['BIT', 'INT16', 'UINT16', 'INT32', 'UINT32', 'INT64', 'UINT64', 'FLOAT32', 'FLOAT64'])
+    .meta({ description: 'how the registers are to be read' }),
+  byte_order: z
+    .enum(['ABCD', 'CDAB', 'BADC', 'DCBA'])
+    .default('ABCD')
     .meta({
-      description:
-        "smallest change that means anything, in the tag's unit. 1 for a BIT, |scale| for an integer, 0.01 for a float",
+      description: 'order of bytes in a value of several registers; ABCD is big endian, CDAB has its words swapped',
     }),
-  register: z.enum(TABLES),
-  address,
-  type: z.enum(['BIT', 'INT16', 'UINT16', 'INT32', 'UINT32', 'INT64', 'UINT64', 'FLOAT32', 'FLOAT64']),
-  byte_order: z.enum(['ABCD', 'CDAB', 'BADC', 'DCBA']).default('ABCD'),
   scale: z
     .number()
     .refine((scale) => scale !== 0, { error: 'must not be 0' })
-    .default(1),
-  offset: z.number().default(0),
-  bit: z
-    .int()
-    .min(0)
-    .max(15)
-    .optional()
-    .meta({
-      description: 'which bit of the register, for a BIT in a holding or input register; 0 is the least significant',
-    }),
+    .default(1)
+    .meta({ description: 'value = raw · scale + offset' }),
+  offset: z.number().default(0).meta({ description: 'value = raw · scale + offset' }),
+  bit: z.int().min(0).max(15).optional().meta({
+    description: 'which bit of the register, for a BIT in a holding or input register; 0 is the least significant',
+  }),
   minimum: z
     .number()
     .optional()
     .meta({ description: "values outside are bad: NaN in the row, reason OUT_OF_RANGE. In the tag's unit" }),
-  maximum: z.number().optional(),
+  maximum: z.number().optional().meta({ description: "values above are bad, in the tag's unit" }),
 });
 
 export type TemplateTag = z.infer<typeof templateTag>;
@@ -116,16 +120,20 @@ function* contradictions(template: {
  */
 export const deviceTemplateSchema = z
   .strictObject({
-    clock: z.strictObject({ register: z.enum(['input', 'holding']), address }).optional(),
-    maximumRegisters: z
-      .int()
-      .min(4)
-      .max(125)
-      .default(125)
+    clock: z
+      .strictObject({
+        register: z.enum(['input', 'holding']).meta({ description: 'table of the four registers' }),
+        address: address.meta({ description: 'zero-based address of the first' }),
+      })
+      .optional()
       .meta({
-        description: 'most registers one read may ask for, for devices that allow fewer than the 125 of the standard',
+        description:
+          'four registers of a device that scans in steps: a scan counter (UINT32), then the time of the scan in seconds since 1970 (UINT32), both big endian',
       }),
-    tags: z.array(templateTag).min(1),
+    maximumRegisters: z.int().min(4).max(125).default(125).meta({
+      description: 'most registers one read may ask for, for devices that allow fewer than the 125 of the standard',
+    }),
+    tags: z.array(templateTag).min(1).meta({ description: 'what the device serves, and where' }),
   })
   .superRefine((template, context) => {
     for (const { path, message } of contradictions(template)) context.addIssue({ code: 'custom', path, message });

@@ -11,34 +11,33 @@ const attack = z.strictObject({
 });
 
 const site = z.strictObject({
-  name: id,
+  name: id.meta({ description: 'name of the site' }),
   seed: z
     .int()
     .default(1)
     .meta({ description: 'of demands, noise and everything else in which this site differs from the others' }),
-  demandScale: z.number().min(0.1).max(10).optional(),
-  demandNoise: z.number().min(0).max(1).optional(),
-  roughnessScale: z.number().min(0.1).max(10).optional(),
-  sensorNoise: z.number().min(0).max(100).optional(),
-  ports: z
-    .record(z.string(), port)
-    .default({})
-    .meta({
-      description: 'PLC → TCP port. With `ports: auto` a port that is taken is replaced, and PLCs not named get one',
-    }),
-  attacks: z.array(attack).default([]),
+  demandScale: z.number().min(0.1).max(10).optional().meta({ description: 'factor on every demand' }),
+  demandNoise: z.number().min(0).max(1).optional().meta({ description: 'day-to-day variation of demands' }),
+  roughnessScale: z.number().min(0.1).max(10).optional().meta({ description: 'factor on the roughness of every pipe' }),
+  sensorNoise: z
+    .number()
+    .min(0)
+    .max(100)
+    .optional()
+    .meta({ description: 'noise of sensors, in resolutions of their tags' }),
+  ports: z.record(z.string(), port).default({}).meta({
+    description: 'PLC → TCP port. With `ports: auto` a port that is taken is replaced, and PLCs not named get one',
+  }),
+  attacks: z.array(attack).default([]).meta({ description: 'what happens to this site, and when' }),
 });
 
 const feed = z.strictObject({
-  csv: z.string().min(1),
-  timeColumn: z.string().default('DATETIME'),
-  timeFormat: z
-    .string()
-    .optional()
-    .meta({
-      description:
-        "'iso', or a pattern of dd MM yy yyyy HH mm ss, such as 'dd/MM/yy HH'; found out from the file where absent",
-    }),
+  csv: z.string().min(1).meta({ description: 'file of recorded rows' }),
+  timeColumn: z.string().default('DATETIME').meta({ description: 'name of the column with the time' }),
+  timeFormat: z.string().optional().meta({
+    description:
+      "'iso', or a pattern of dd MM yy yyyy HH mm ss, such as 'dd/MM/yy HH'; found out from the file where absent",
+  }),
   columns: z
     .record(z.string(), z.string())
     .default({})
@@ -48,9 +47,12 @@ const feed = z.strictObject({
 export const plantSimSchema = z
   .strictObject({
     plant: z.string().min(1).meta({ description: 'plant.yaml: tags, PLCs and what each of them reads' }),
-    host: z.string().default('127.0.0.1'),
-    ports: z.enum(['fixed', 'auto']).default('fixed'),
-    sites: z.array(site).min(1),
+    host: z.string().default('127.0.0.1').meta({ description: 'address the PLCs listen on' }),
+    ports: z
+      .enum(['fixed', 'auto'])
+      .default('fixed')
+      .meta({ description: 'auto: take another port where one is in use' }),
+    sites: z.array(site).min(1).meta({ description: 'instances of the plant' }),
     feed: feed.optional().meta({ description: 'serve these rows, in order, instead of a simulation; one site only' }),
     commissioningRows: z
       .int()
@@ -64,21 +66,15 @@ export const plantSimSchema = z
       .optional()
       .meta({ description: 'pace after that. As fast as read where neither is given' }),
     realtimeFactor: z.number().positive().optional().meta({ description: 'plant seconds per second' }),
-    readerUnit: z
-      .int()
-      .min(0)
-      .max(255)
-      .default(1)
-      .meta({
-        description:
-          'only complete reads of all PLCs under this unit id advance a site; every other unit id just looks',
-      }),
+    readerUnit: z.int().min(0).max(255).default(1).meta({
+      description: 'only complete reads of all PLCs under this unit id advance a site; every other unit id just looks',
+    }),
     dataDir: z
       .string()
       .optional()
       .meta({ description: 'where the position of each site is kept, so that a restarted plant goes on where it was' }),
     control: z
-      .strictObject({ port })
+      .strictObject({ port: port.meta({ description: '0 takes any free port' }) })
       .optional()
       .meta({ description: 'loopback HTTP: GET /state, POST /attack {site, name}' }),
   })

@@ -8,12 +8,64 @@ const rows = z.int().min(1).max(10_000);
 const tag = z.string().min(1).meta({ description: "a tag, or a pattern such as 'L_*'" });
 
 const featurePattern = z.discriminatedUnion('type', [
-  z.strictObject({ type: z.literal('raw'), tag }),
-  z.strictObject({ type: z.literal('delta'), tag, rows: rows.default(1) }),
-  z.strictObject({ type: z.literal('lag'), tag, rows: rows.default(1) }),
-  z.strictObject({ type: z.literal('rollingMean'), tag, rows }),
-  z.strictObject({ type: z.literal('rollingStd'), tag, rows: rows.min(2) }),
-  z.strictObject({ type: z.literal('hourOfDay'), harmonics: z.int().min(1).max(6).default(1) }),
+  z.strictObject({
+    type: z
+      .literal('raw')
+      .meta({
+        description:
+          'raw: the value; delta: its change over `rows`; lag: its value `rows` before; rollingMean, rollingStd: over the last `rows`; hourOfDay: sine and cosine of the time of day',
+      }),
+    tag,
+  }),
+  z.strictObject({
+    type: z
+      .literal('delta')
+      .meta({
+        description:
+          'raw: the value; delta: its change over `rows`; lag: its value `rows` before; rollingMean, rollingStd: over the last `rows`; hourOfDay: sine and cosine of the time of day',
+      }),
+    tag,
+    rows: rows.default(1).meta({ description: 'rows back, or rows of the window' }),
+  }),
+  z.strictObject({
+    type: z
+      .literal('lag')
+      .meta({
+        description:
+          'raw: the value; delta: its change over `rows`; lag: its value `rows` before; rollingMean, rollingStd: over the last `rows`; hourOfDay: sine and cosine of the time of day',
+      }),
+    tag,
+    rows: rows.default(1).meta({ description: 'rows back, or rows of the window' }),
+  }),
+  z.strictObject({
+    type: z
+      .literal('rollingMean')
+      .meta({
+        description:
+          'raw: the value; delta: its change over `rows`; lag: its value `rows` before; rollingMean, rollingStd: over the last `rows`; hourOfDay: sine and cosine of the time of day',
+      }),
+    tag,
+    rows: rows.meta({ description: 'rows back, or rows of the window' }),
+  }),
+  z.strictObject({
+    type: z
+      .literal('rollingStd')
+      .meta({
+        description:
+          'raw: the value; delta: its change over `rows`; lag: its value `rows` before; rollingMean, rollingStd: over the last `rows`; hourOfDay: sine and cosine of the time of day',
+      }),
+    tag,
+    rows: rows.min(2).meta({ description: 'rows back, or rows of the window' }),
+  }),
+  z.strictObject({
+    type: z
+      .literal('hourOfDay')
+      .meta({
+        description:
+          'raw: the value; delta: its change over `rows`; lag: its value `rows` before; rollingMean, rollingStd: over the last `rows`; hourOfDay: sine and cosine of the time of day',
+      }),
+    harmonics: z.int().min(1).max(6).default(1).meta({ description: 'pairs of sine and cosine' }),
+  }),
 ]);
 
 const twin = z
@@ -21,11 +73,21 @@ const twin = z
     plant: z.string().optional().meta({ description: 'plant.yaml, relative to this file' }),
     csv: z.string().optional().meta({ description: 'a file of simulated rows instead of a plant' }),
     csvLabel: z.string().optional().meta({ description: 'column of the csv that is 1 under attack' }),
-    seed: z.int().default(1),
-    episodes: z.int().min(2).max(10_000).default(40),
-    days: z.number().min(0.25).max(366).default(7),
+    seed: z.int().default(1).meta({ description: 'of everything random in the twin' }),
+    episodes: z
+      .int()
+      .min(2)
+      .max(10_000)
+      .default(40)
+      .meta({ description: 'simulated stretches of time, attacked ones included' }),
+    days: z.number().min(0.25).max(366).default(7).meta({ description: 'simulated days of one episode' }),
     attackShare: z.number().min(0).max(1).default(0.5).meta({ description: 'share of episodes that hold an attack' }),
-    validationShare: z.number().min(0.05).max(0.5).default(0.25),
+    validationShare: z
+      .number()
+      .min(0.05)
+      .max(0.5)
+      .default(0.25)
+      .meta({ description: 'share of the episodes held back to validate on' }),
   })
   .refine((value) => (value.plant === undefined) !== (value.csv === undefined), {
     error: "has to name exactly one source, 'plant' or 'csv'",
@@ -35,61 +97,126 @@ const detector = z.strictObject({
   features: z
     .array(featurePattern)
     .min(1)
-    .prefault([{ type: 'raw', tag: '*' }]),
+    .prefault([{ type: 'raw', tag: '*' }])
+    .meta({ description: 'inputs of the model, in this order' }),
   interval: duration.optional().meta({ description: "of rows; the plant's own where absent" }),
-  holdRows: z.int().min(0).max(1_000).default(3),
-  hidden: z.array(z.int().min(1).max(4_096)).max(8).default([32, 16]),
-  members: z.int().min(1).max(16).default(1),
-  clip: z.number().min(1).max(1_000).default(8),
+  holdRows: z
+    .int()
+    .min(0)
+    .max(1_000)
+    .default(3)
+    .meta({ description: 'rows for which a tag that is not good keeps its last good value' }),
+  hidden: z
+    .array(z.int().min(1).max(4_096))
+    .max(8)
+    .default([32, 16])
+    .meta({ description: 'width of each hidden layer, first to last' }),
+  members: z.int().min(1).max(16).default(1).meta({ description: 'networks averaged into one score' }),
+  clip: z.number().min(1).max(1_000).default(8).meta({ description: 'scaled inputs are cut off at ± this' }),
   alarm: z
     .strictObject({
-      onDelayRows: z.int().min(1).max(1_000).default(2),
-      offDelayRows: z.int().min(1).max(1_000).default(4),
-      hysteresis: z.number().min(0).max(0.9).default(0.1),
+      onDelayRows: z
+        .int()
+        .min(1)
+        .max(1_000)
+        .default(2)
+        .meta({ description: 'rows in a row above the threshold that raise an alarm' }),
+      offDelayRows: z.int().min(1).max(1_000).default(4).meta({ description: 'rows in a row below it that clear one' }),
+      hysteresis: z
+        .number()
+        .min(0)
+        .max(0.9)
+        .default(0.1)
+        .meta({ description: 'an alarm clears below threshold · (1 − hysteresis)' }),
     })
-    .prefault({}),
-  maximumFalseRate: z.number().gt(0).max(0.5).default(0.001),
+    .prefault({})
+    .meta({ description: 'from scores to alarms' }),
+  maximumFalseRate: z
+    .number()
+    .gt(0)
+    .max(0.5)
+    .default(0.001)
+    .meta({ description: 'share of normal rows above the threshold that is accepted; sets the threshold' }),
 });
 
 export const roundsConfig = z
   .strictObject({
-    method: z.enum(['fedavg', 'fedprox', 'cwa']).default('cwa'),
-    count: z.int().min(1).max(100_000).default(20),
-    quorum: z.int().min(1).max(100_000).default(3),
+    method: z
+      .enum(['fedavg', 'fedprox', 'cwa'])
+      .default('cwa')
+      .meta({ description: 'FedAvg, FedProx, or cyclic weight adaptation with the twin' }),
+    count: z.int().min(1).max(100_000).default(20).meta({ description: 'rounds until the server has finished' }),
+    quorum: z.int().min(1).max(100_000).default(3).meta({ description: 'updates without which a round fails' }),
     fraction: z.number().gt(0).max(1).default(1).meta({ description: 'of the agents online, asked per round' }),
-    minimumRows: z.int().min(1).default(200),
-    deadline: duration.prefault('60s'),
-    epochs: z.int().min(1).max(1_000).default(2),
-    twinEpochs: z.int().min(1).max(1_000).default(2),
-    batchSize: z.int().min(1).max(100_000).default(32),
-    learningRate: z.number().gt(0).max(1).default(0.001),
+    minimumRows: z
+      .int()
+      .min(1)
+      .default(200)
+      .meta({ description: 'rows that may be trained on without which an agent is not asked' }),
+    deadline: duration
+      .prefault('60s')
+      .meta({ description: 'after which a round goes on without those that are missing' }),
+    epochs: z.int().min(1).max(1_000).default(2).meta({ description: 'passes over an agent’s rows per round' }),
+    twinEpochs: z.int().min(1).max(1_000).default(2).meta({ description: 'passes over the twin’s rows per round' }),
+    batchSize: z.int().min(1).max(100_000).default(32).meta({ description: 'rows per step' }),
+    learningRate: z.number().gt(0).max(1).default(0.001).meta({ description: 'of Adam' }),
     proximalMu: z.number().min(0).max(1_000).default(0.01).meta({ description: 'of fedprox' }),
-    codec: z.enum(['f32', 'int8']).default('int8'),
-    exchangeRows: z.int().min(0).max(1_000_000).default(2_000),
-    exchangeShare: z.number().min(0).max(100).default(1),
+    codec: z
+      .enum(['f32', 'int8'])
+      .default('int8')
+      .meta({ description: 'how parameters travel: 4 bytes each, or 1 with the error carried over to the next round' }),
+    exchangeRows: z
+      .int()
+      .min(0)
+      .max(1_000_000)
+      .default(2_000)
+      .meta({ description: 'twin rows sent to every agent once' }),
+    exchangeShare: z
+      .number()
+      .min(0)
+      .max(100)
+      .default(1)
+      .meta({ description: 'twin rows per row of the agent’s own in an epoch' }),
     releaseEvery: z.int().min(0).default(0).meta({ description: 'rounds; 0: only after the last' }),
     maximumUpdateNorm: z.number().gt(0).default(1_000).meta({ description: 'Euclidean norm of an accepted update' }),
-    maximumUpdateRows: z.int().min(1).default(10_000_000),
+    maximumUpdateRows: z
+      .int()
+      .min(1)
+      .default(10_000_000)
+      .meta({ description: 'an update that claims more is refused' }),
   })
   .prefault({});
 
 export const serverConfig = z.strictObject({
-  federation: id,
-  broker: z.strictObject({
-    url: z.url({ protocol: /^(mqtts?|wss?|tcp)$/ }),
-    username: z.string().optional(),
-    password: z.string().optional(),
-    ca: z.string().optional().meta({ description: 'PEM file, relative to this file' }),
+  federation: id.meta({
+    description: 'name of the federation: everything that learns together; part of every MQTT topic',
   }),
-  dataDir: z.string().min(1),
+  broker: z
+    .strictObject({
+      url: z
+        .url({ protocol: /^(mqtts?|wss?|tcp)$/ })
+        .meta({ description: 'of the MQTT broker: mqtt://host:1883, mqtts://host:8883, ws:// or wss://' }),
+      username: z.string().optional().meta({ description: 'where the broker asks for one' }),
+      password: z.string().optional().meta({ description: 'where the broker asks for one' }),
+      ca: z.string().optional().meta({ description: 'PEM file, relative to this file' }),
+    })
+    .meta({ description: 'the MQTT broker, and how to log in' }),
+  dataDir: z.string().min(1).meta({ description: 'where the journal, models and the twin’s rows are kept' }),
   http: z
-    .strictObject({ host: z.string().default('127.0.0.1'), port: z.int().min(0).max(65_535).default(8_080) })
-    .prefault({}),
-  twin,
-  detector: detector.prefault({}),
-  rounds: roundsConfig,
-  engine: z.enum(['auto', 'builtin', 'tensorflow']).default('auto'),
-  log: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+    .strictObject({
+      host: z.string().default('127.0.0.1').meta({ description: 'address to listen on; 0.0.0.0 for every interface' }),
+      port: z.int().min(0).max(65_535).default(8_080).meta({ description: '0 takes any free port' }),
+    })
+    .prefault({})
+    .meta({ description: 'the page and the API' }),
+  twin: twin.meta({ description: 'where labelled rows come from' }),
+  detector: detector.prefault({}).meta({ description: 'what the model looks at, its shape, and when it alarms' }),
+  rounds: roundsConfig.meta({ description: 'federated rounds' }),
+  engine: z
+    .enum(['auto', 'builtin', 'tensorflow'])
+    .default('auto')
+    .meta({ description: 'builtin, tensorflow, or the faster of the two for the size of the network' }),
+  log: z.enum(['debug', 'info', 'warn', 'error']).default('info').meta({ description: 'least level that is logged' }),
 });
 
 export type ServerConfig = z.output<typeof serverConfig>;

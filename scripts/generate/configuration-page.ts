@@ -117,7 +117,7 @@ function range(schema: JsonSchema): string {
     [' ≤ ', bound(schema.maximum)],
     [' < ', bound(schema.exclusiveMaximum)],
   ] as const;
-  return parts.map(([sign, value]) => (value === undefined ? '' : `${sign}${value}`)).join(',');
+  return parts.flatMap(([sign, value]) => (value === undefined ? [] : [`${sign}${value}`])).join(',');
 }
 
 function standardOf(field: JsonSchema, required: boolean): string {
@@ -137,3 +137,8 @@ const anchor = (title: string): string =>
     .toLowerCase()
     .replaceAll(/[^a-z0-9 -]/g, '')
     .replaceAll(' ', '-');
+
+/** Fields of the page that no schema explains. */
+export function unexplainedFields(page: string): string[] {
+  return [...page.matchAll(/^\| `([^`]+)` \|.*\| {2}\|$/gm)].map((match) => match[1] ?? '');
+}
