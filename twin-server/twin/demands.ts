@@ -1,7 +1,4 @@
-import type { createRandom } from '@twinwatch/core/learning/random';
-import type { PlantConfig } from './plant-config.js';
-
-export type Random = ReturnType<typeof createRandom>;
+import type { Random } from '@twinwatch/core/learning/random';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;

@@ -28,26 +28,24 @@ export function layOut(config: PlantConfig, hydraulics: Hydraulics): NetworkLayo
     return index ?? 0;
   };
   const sensors = config.tags.map(({ name, measures, element }): Sensor => {
-    switch (measures) {
-      case 'level': {
-        const node = found(hydraulics.nodeIndex(element), `tag ${name}: there is no tank '${element}'`);
-        if (node > 0 && !hydraulics.isTank(node)) missing.push(`tag ${name}: '${element}' is no tank`);
-        return { measures, node, elevationMetres: node > 0 ? hydraulics.elevation(node) : 0 };
-      }
-      case 'pressure':
-        return { measures, node: found(hydraulics.nodeIndex(element), `tag ${name}: there is no node '${element}'`) };
-      case 'flow':
-        return { measures, link: found(hydraulics.linkIndex(element), `tag ${name}: there is no link '${element}'`) };
-      case 'status': {
-        const actuator = config.controls.findIndex((control) => control.actuator === element);
-        if (actuator === -1) missing.push(`tag ${name}: '${element}' is not under controls, so its status is unknown`);
-        return { measures, actuator };
-      }
+    if (measures === 'status') {
+      const actuator = config.controls.findIndex((control) => control.actuator === element);
+      if (actuator === -1) missing.push(`tag ${name}: '${element}' is not under controls, so its status is unknown`);
+      return { measures, actuator };
     }
+    if (measures === 'flow')
+      return { measures, link: found(hydraulics.linkIndex(element), `tag ${name}: there is no link '${element}'`) };
+    const node = found(hydraulics.nodeIndex(element), `tag ${name}: there is no node '${element}'`);
+    if (measures === 'pressure') return { measures, node };
+    if (node > 0 && !hydraulics.isTank(node)) missing.push(`tag ${name}: '${element}' is no tank`);
+    return { measures, node, elevationMetres: node > 0 ? hydraulics.elevation(node) : 0 };
   });
-  const actuators = config.controls.map(({ actuator }) => {
-    const link = found(hydraulics.linkIndex(actuator), `controls: there is no pump or valve '${actuator}'`);
-    return { link, pump: link > 0 && hydraulics.isPump(link) };
+  const actuators = config.controls.map(({ actuator, kind }) => {
+    const link = found(hydraulics.linkIndex(actuator), `controls: there is no ${kind} '${actuator}'`);
+    const pump = kind === 'pump';
+    if (link > 0 && hydraulics.isPump(link) !== pump)
+      missing.push(`controls: '${actuator}' is ${pump ? 'no' : 'a'} pump`);
+    return { link, pump };
   });
   const districts = config.districts.map(({ name, pattern, multipliers }) => {
     const index = found(hydraulics.patternIndex(pattern), `district ${name}: there is no pattern '${pattern}'`);

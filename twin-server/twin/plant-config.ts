@@ -45,6 +45,7 @@ const controlSchema = z.strictObject({
   plc: name,
   /** Pump or valve in the network file. */
   actuator: z.string().min(1),
+  kind: z.enum(['pump', 'valve']).default('pump'),
   /** Without on and off the actuator stays as it is initially, and only an attack moves it. */
   on: condition.optional(),
   off: condition.optional(),

@@ -1,8 +1,8 @@
 import { TwinwatchError } from '@twinwatch/core/errors';
-import { createRandom } from '@twinwatch/core/learning/random';
+import { createRandom, type Random } from '@twinwatch/core/learning/random';
 import type { Tag } from '@twinwatch/core/scada/tag';
 import { type AttackInstance, type Concealment, checkAttack, type Effect } from './attacks.js';
-import { createDemandModel, type DemandModel, type Random } from './demands.js';
+import { createDemandModel, type DemandModel } from './demands.js';
 import { Hydraulics } from './hydraulics.js';
 import { layOut, type NetworkLayout } from './network-layout.js';
 import { type PlantConfig, plantTags } from './plant-config.js';
@@ -11,7 +11,7 @@ import { ScadaView } from './scada-view.js';
 
 /** In what one instance of a plant differs from another. What is absent is drawn by the seed from the plant file's ranges. */
 export interface Variation {
-  readonly seed: number;
+  readonly seed: number | string;
   /** Factor on all demands. */
   readonly demandScale?: number | undefined;
   /** Standard deviation of the logarithm of demand within the day. */

@@ -1,5 +1,5 @@
+import type { Random } from '@twinwatch/core/learning/random';
 import type { Concealment } from './attacks.js';
-import type { Random } from './demands.js';
 
 /** The longest period of a replay for which rows are kept. */
 const HISTORY_MS = 168 * 3_600_000;
