@@ -24,7 +24,7 @@ const site = z.strictObject({
     .min(0)
     .max(100)
     .optional()
-    .meta({ description: 'noise of sensors, in resolutions of their tags' }),
+    .meta({ description: 'factor on the noise of every sensor' }),
   ports: z.record(z.string(), port).default({}).meta({
     description: 'PLC → TCP port. With `ports: auto` a port that is taken is replaced, and PLCs not named get one',
   }),
