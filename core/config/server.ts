@@ -9,61 +9,49 @@ const tag = z.string().min(1).meta({ description: "a tag, or a pattern such as '
 
 const featurePattern = z.discriminatedUnion('type', [
   z.strictObject({
-    type: z
-      .literal('raw')
-      .meta({
-        description:
-          'raw: the value; delta: its change over `rows`; lag: its value `rows` before; rollingMean, rollingStd: over the last `rows`; hourOfDay: sine and cosine of the time of day',
-      }),
+    type: z.literal('raw').meta({
+      description:
+        'raw: the value; delta: its change over `rows`; lag: its value `rows` before; rollingMean, rollingStd: over the last `rows`; hourOfDay: sine and cosine of the time of day',
+    }),
     tag,
   }),
   z.strictObject({
-    type: z
-      .literal('delta')
-      .meta({
-        description:
-          'raw: the value; delta: its change over `rows`; lag: its value `rows` before; rollingMean, rollingStd: over the last `rows`; hourOfDay: sine and cosine of the time of day',
-      }),
+    type: z.literal('delta').meta({
+      description:
+        'raw: the value; delta: its change over `rows`; lag: its value `rows` before; rollingMean, rollingStd: over the last `rows`; hourOfDay: sine and cosine of the time of day',
+    }),
     tag,
     rows: rows.default(1).meta({ description: 'rows back, or rows of the window' }),
   }),
   z.strictObject({
-    type: z
-      .literal('lag')
-      .meta({
-        description:
-          'raw: the value; delta: its change over `rows`; lag: its value `rows` before; rollingMean, rollingStd: over the last `rows`; hourOfDay: sine and cosine of the time of day',
-      }),
+    type: z.literal('lag').meta({
+      description:
+        'raw: the value; delta: its change over `rows`; lag: its value `rows` before; rollingMean, rollingStd: over the last `rows`; hourOfDay: sine and cosine of the time of day',
+    }),
     tag,
     rows: rows.default(1).meta({ description: 'rows back, or rows of the window' }),
   }),
   z.strictObject({
-    type: z
-      .literal('rollingMean')
-      .meta({
-        description:
-          'raw: the value; delta: its change over `rows`; lag: its value `rows` before; rollingMean, rollingStd: over the last `rows`; hourOfDay: sine and cosine of the time of day',
-      }),
+    type: z.literal('rollingMean').meta({
+      description:
+        'raw: the value; delta: its change over `rows`; lag: its value `rows` before; rollingMean, rollingStd: over the last `rows`; hourOfDay: sine and cosine of the time of day',
+    }),
     tag,
     rows: rows.meta({ description: 'rows back, or rows of the window' }),
   }),
   z.strictObject({
-    type: z
-      .literal('rollingStd')
-      .meta({
-        description:
-          'raw: the value; delta: its change over `rows`; lag: its value `rows` before; rollingMean, rollingStd: over the last `rows`; hourOfDay: sine and cosine of the time of day',
-      }),
+    type: z.literal('rollingStd').meta({
+      description:
+        'raw: the value; delta: its change over `rows`; lag: its value `rows` before; rollingMean, rollingStd: over the last `rows`; hourOfDay: sine and cosine of the time of day',
+    }),
     tag,
     rows: rows.min(2).meta({ description: 'rows back, or rows of the window' }),
   }),
   z.strictObject({
-    type: z
-      .literal('hourOfDay')
-      .meta({
-        description:
-          'raw: the value; delta: its change over `rows`; lag: its value `rows` before; rollingMean, rollingStd: over the last `rows`; hourOfDay: sine and cosine of the time of day',
-      }),
+    type: z.literal('hourOfDay').meta({
+      description:
+        'raw: the value; delta: its change over `rows`; lag: its value `rows` before; rollingMean, rollingStd: over the last `rows`; hourOfDay: sine and cosine of the time of day',
+    }),
     harmonics: z.int().min(1).max(6).default(1).meta({ description: 'pairs of sine and cosine' }),
   }),
 ]);

@@ -5,7 +5,7 @@ import type { ScoreHistogram } from '../wire/messages.js';
 /** A client's part of a round, the same for an agent in the field and for a federation within one process. */
 
 /** Bins of a ScoreHistogram: fine enough for a threshold, small enough to go up with every update. */
-const SCORE_BINS = 256;
+export const SCORE_BINS = 256;
 
 export interface LocalFit {
   readonly architecture: Architecture;

@@ -48,7 +48,8 @@ export function mergedScaler(
   clip: number,
 ): Lineage['scaler'] {
   const real = clients.filter(({ count }) => count > 0);
-  return scalerFrom(real.length > 0 ? Moments.merge(real) : twin, schema, { clip });
+  const { mean, scale } = scalerFrom(real.length > 0 ? Moments.merge(real) : twin, schema, { clip });
+  return { mean: [...mean], scale: [...scale], clip };
 }
 
 export function lineageOf(

@@ -26,6 +26,7 @@ import {
   INITIAL_STATE,
   type MachineConfig,
   type UpdateFacts,
+  type WorkEffect,
 } from './rounds/round-state.js';
 import { closedRoundView } from './rounds/round-view.js';
 import { strategyNamed } from './strategies/by-name.js';
@@ -52,6 +53,8 @@ export interface RoundRunnerOptions {
   readonly log: Logger;
   /** Called after each step is journalled, before its effects. */
   readonly onStep: (step: Step) => void;
+  /** A step of the server's own went wrong; it is tried again after a deadline. */
+  readonly onFailure?: (error: unknown) => void;
 }
 
 /** Models kept for download; older ones keep their entry in the registry. */
@@ -245,6 +248,7 @@ export class RoundRunner {
         const detail = error instanceof Error ? error.message : String(error);
         log.error({ step: effect.type, error }, `${effect.type} failed: ${detail}`);
         this.#dispatch({ type: 'step-failed', detail });
+        this.#options.onFailure?.(error);
       })
       .finally(() => this.#working.delete(working));
     this.#working.add(working);
@@ -254,39 +258,40 @@ export class RoundRunner {
     const { journal, run, work } = this.#options;
     const { lineageHash, globalHash, twinHash, current, release } = this.#state;
     const blobs = this.#blobs;
-    if (effect.type === 'freeze-lineage') {
-      return { event: { type: 'lineage-frozen', ...work.freezeLineage(journal.calibrations(run), blobs) } };
-    }
-    if (lineageHash === null || globalHash === null || twinHash === null) throw outOfStep(effect);
+    const early = lineageHash === null || globalHash === null || twinHash === null;
+    const anchor = early ? null : { lineageHash, globalHash, twinHash };
     switch (effect.type) {
+      case 'freeze-lineage':
+        return { event: { type: 'lineage-frozen', ...work.freezeLineage(journal.calibrations(run), blobs) } };
       case 'fit-twin': {
-        if (current === null) throw outOfStep(effect);
-        const fromHash = effect.from === 'twin' ? twinHash : globalHash;
-        const request = { lineageHash, fromHash, epochs: effect.epochs, round: current.round };
+        if (anchor === null || current === null) throw outOfStep(effect);
+        const fromHash = effect.from === 'twin' ? anchor.twinHash : anchor.globalHash;
+        const request = { lineageHash: anchor.lineageHash, fromHash, epochs: effect.epochs, round: current.round };
         return { event: { type: 'twin-fitted', ...(await work.fitTwin(request, blobs, this.#stopping.signal)) } };
       }
       case 'aggregate': {
-        if (current === null || current.baseHash === null) throw outOfStep(effect);
+        if (anchor === null || current === null || current.baseHash === null) throw outOfStep(effect);
         const { round, baseHash } = current;
-        const updates = journal.updates(run, round);
-        return {
-          event: { type: 'aggregated', ...work.aggregate({ globalHash, twinHash, baseHash, round, updates }, blobs) },
-        };
+        const request = { ...anchor, baseHash, round, updates: journal.updates(run, round) };
+        return { event: { type: 'aggregated', ...work.aggregate(request, blobs) } };
       }
-      case 'validate':
-        return { event: { type: 'validated', validation: await work.validate(lineageHash, globalHash, blobs) } };
+      case 'validate': {
+        if (anchor === null) throw outOfStep(effect);
+        const validation = await work.validate(anchor.lineageHash, anchor.globalHash, blobs);
+        return { event: { type: 'validated', validation } };
+      }
       case 'release':
-        if (release === null) throw outOfStep(effect);
-        return this.#release(lineageHash, release);
+        if (anchor === null || release === null) throw outOfStep(effect);
+        return this.#release(anchor.lineageHash, release);
     }
   }
 
   async #release(lineageHash: string, release: CurrentRelease): Promise<{ event: FederationEvent; write: () => void }> {
-    const { journal, run, work, now } = this.#options;
+    const { journal, run, work, now, log } = this.#options;
     const { candidate } = release;
     const releasedAtMs = now();
     const modelVersion = `v${journal.modelCount() + 1}-r${candidate.round}-${candidate.parametersHash.slice(0, 8)}`;
-    const { onnx, threshold, rocAuc } = await work.release(
+    const { onnx, threshold, allowedFalseRate, rocAuc, onnxDifference } = await work.release(
       {
         lineageHash,
         candidate,
@@ -297,6 +302,14 @@ export class RoundRunner {
       },
       this.#blobs,
     );
+    const configured = this.#options.plan.detector.maximumFalseRate;
+    if (allowedFalseRate > configured) {
+      log.warn(
+        { modelVersion, allowedFalseRate, configured },
+        `no threshold keeps false alarms to ${configured} of normal rows; ${allowedFalseRate} was allowed for ${modelVersion}`,
+      );
+    }
+    log.info({ modelVersion, threshold, rocAuc, onnxDifference }, `model ${modelVersion} is exported and checked`);
     const model: BlobRef = { hash: hashOf(onnx), bytes: onnx.length };
     const { round, parametersHash } = candidate;
     const lineage = { hash: lineageHash, bytes: this.#blobs.get(lineageHash).length };
@@ -385,8 +398,6 @@ export class RoundRunner {
     return needed;
   }
 }
-
-type WorkEffect = Extract<Effect, { type: 'freeze-lineage' | 'fit-twin' | 'aggregate' | 'validate' | 'release' }>;
 
 function outOfStep(effect: Effect): TwinwatchError {
   return new TwinwatchError(

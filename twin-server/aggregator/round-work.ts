@@ -76,10 +76,6 @@ export class RoundWork {
     return { lineageHash: blobs.put(encodeLineage(lineage)), globalHash, twinHash: globalHash };
   }
 
-  lineage(lineageHash: string, blobs: Blobs): Lineage {
-    return this.#rows(lineageHash, blobs).lineage;
-  }
-
   async fitTwin(
     request: { lineageHash: string; fromHash: string; epochs: number; round: number },
     blobs: Blobs,

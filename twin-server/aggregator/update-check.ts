@@ -1,3 +1,5 @@
+import { TwinwatchError } from '@twinwatch/core/errors';
+import { SCORE_BINS } from '@twinwatch/core/training/local-round';
 import type { Update, UpdateVerdict } from '@twinwatch/core/wire/messages';
 
 /** What an update must keep to before it counts. */
@@ -15,14 +17,14 @@ export interface CheckedUpdate {
 /**
  * Looks at the content of an update whose round and base are right; those are the round machine's to judge.
  *
- * @param delta decoded difference to the base parameters, or why it could not be decoded.
+ * @param delta decoded difference to the base parameters, or the codec's error.
  */
 export function checkUpdate(
   update: Pick<Update, 'rows' | 'loss' | 'scores'>,
-  delta: Float32Array | { readonly undecodable: string },
+  delta: Float32Array | TwinwatchError,
   limits: UpdateLimits,
 ): CheckedUpdate {
-  if (!(delta instanceof Float32Array)) return { verdict: 'malformed', detail: delta.undecodable };
+  if (delta instanceof TwinwatchError) return { verdict: verdictOf(delta), detail: delta.message };
   if (delta.length !== limits.parameterCount) {
     return { verdict: 'wrong-shape', detail: `${delta.length} parameters, expected ${limits.parameterCount}` };
   }
@@ -43,7 +45,15 @@ export function checkUpdate(
 /** An evaluation carries counts only. */
 export function checkScores({ scores }: Pick<Update, 'scores'>): CheckedUpdate {
   const total = scores.counts.reduce((sum, count) => sum + count, 0);
+  if (scores.counts.length !== SCORE_BINS) {
+    return { verdict: 'wrong-shape', detail: `${scores.counts.length} bins of scores, expected ${SCORE_BINS}` };
+  }
   const proper = scores.counts.every((count) => Number.isInteger(count) && count >= 0) && total === scores.rows;
   if (proper) return { verdict: 'accepted', detail: '' };
   return { verdict: 'malformed', detail: `the counts of scores sum to ${total}, not to the ${scores.rows} rows given` };
+}
+
+function verdictOf({ code }: TwinwatchError): UpdateVerdict {
+  if (code === 'WIRE_DELTA_SHAPE') return 'wrong-shape';
+  return code === 'WIRE_DELTA_NOT_FINITE' ? 'not-finite' : 'malformed';
 }

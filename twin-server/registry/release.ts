@@ -1,11 +1,14 @@
 import type { DetectorConfig } from '@twinwatch/core/config/server';
 import { prAuc, rocAuc } from '@twinwatch/core/evaluation/ranking';
-import { chooseThreshold } from '@twinwatch/core/evaluation/threshold';
+import { chooseThreshold, mergeHistograms } from '@twinwatch/core/evaluation/threshold';
 import type { Dataset, TrainingEngine } from '@twinwatch/core/learning/engine';
 import { exportOnnx } from '@twinwatch/core/onnx/export';
 import { type DetectorMetadata, encodeMetadata } from '@twinwatch/core/onnx/metadata';
 import type { Lineage, ScoreHistogram } from '@twinwatch/core/wire/messages';
 import { checkOnnx } from './onnx-check.js';
+
+/** A detector that alarms more often than this is of no use. */
+const LARGEST_FALSE_RATE = 0.1;
 
 export interface ReleaseRequest {
   readonly engine: TrainingEngine;
@@ -26,6 +29,8 @@ export interface ReleaseRequest {
 export interface ReleasedDetector {
   readonly onnx: Uint8Array;
   readonly threshold: number;
+  /** Of normal rows; above the configured one where that cannot be kept. */
+  readonly allowedFalseRate: number;
   readonly rocAuc: number;
   readonly prAuc: number;
   /** Largest difference to our own forward pass over the rows of the check. */
@@ -41,13 +46,11 @@ export async function releaseDetector(request: ReleaseRequest): Promise<Released
   const { engine, lineage, parameters, validation, detector } = request;
   const { architecture, scaler, schema } = lineage;
   const scores = await engine.score(architecture, parameters, validation.features);
-  const normalHistogram = mergeHistograms(request.histograms);
-  const threshold = chooseThreshold({
-    scores,
-    labels: validation.labels,
-    ...(normalHistogram === null ? {} : { normalHistogram }),
-    maximumFalseRate: detector.maximumFalseRate,
-  });
+  const { threshold, allowedFalseRate } = affordableThreshold(
+    { scores, labels: validation.labels },
+    mergeHistograms(request.histograms),
+    detector.maximumFalseRate,
+  );
   const metadata: DetectorMetadata = {
     federation: request.federation,
     modelVersion: request.modelVersion,
@@ -66,23 +69,26 @@ export async function releaseDetector(request: ReleaseRequest): Promise<Released
   return {
     onnx,
     threshold,
+    allowedFalseRate,
     rocAuc: rocAuc(scores, validation.labels),
     prAuc: prAuc(scores, validation.labels),
     onnxDifference,
   };
 }
 
-/** Histograms with the same number of bins, added up; null where nobody has scored a row. */
-export function mergeHistograms(histograms: readonly ScoreHistogram[]): ScoreHistogram | null {
-  const scored = histograms.filter(({ rows }) => rows > 0);
-  const bins = scored[0]?.counts.length;
-  if (bins === undefined) return null;
-  const counts = new Array<number>(bins).fill(0);
-  let rows = 0;
-  for (const histogram of scored) {
-    if (histogram.counts.length !== bins) continue;
-    rows += histogram.rows;
-    for (let i = 0; i < bins; i++) counts[i] = counts[i]! + histogram.counts[i]!;
+/**
+ * The configured false rate where a threshold keeps it; else twice, four times… as much, since a detector that never
+ * alarms helps nobody. The twin's rows alone decide where the agents' rows allow nothing.
+ */
+function affordableThreshold(
+  labelled: { readonly scores: Float32Array; readonly labels: Float32Array },
+  normalHistogram: ScoreHistogram,
+  maximumFalseRate: number,
+): Pick<ReleasedDetector, 'threshold' | 'allowedFalseRate'> {
+  for (let rate = maximumFalseRate; rate <= LARGEST_FALSE_RATE; rate *= 2) {
+    const choice = chooseThreshold({ ...labelled, normalHistogram, maximumFalseRate: rate });
+    if (choice.isWithinMaximum && choice.threshold < 1) return { threshold: choice.threshold, allowedFalseRate: rate };
   }
-  return { counts, rows };
+  const { threshold } = chooseThreshold({ ...labelled, maximumFalseRate: LARGEST_FALSE_RATE });
+  return { threshold, allowedFalseRate: LARGEST_FALSE_RATE };
 }

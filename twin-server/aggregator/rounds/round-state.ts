@@ -133,11 +133,18 @@ export type FederationEvent =
   | { readonly type: 'released'; readonly parametersHash: string; readonly modelVersion: string }
   | { readonly type: 'step-failed'; readonly detail: string };
 
-export type Effect =
-  | { readonly type: 'send-calibrate'; readonly agent: string }
-  | { readonly type: 'arm-calibration-deadline'; readonly ms: number }
+/** Steps that take a while and end with an event of their own, or with step-failed. */
+export type WorkEffect =
   | { readonly type: 'freeze-lineage' }
   | { readonly type: 'fit-twin'; readonly from: 'twin' | 'global'; readonly epochs: number }
+  | { readonly type: 'aggregate' }
+  | { readonly type: 'validate' }
+  | { readonly type: 'release' };
+
+export type Effect =
+  | WorkEffect
+  | { readonly type: 'send-calibrate'; readonly agent: string }
+  | { readonly type: 'arm-calibration-deadline'; readonly ms: number }
   | { readonly type: 'send-fit'; readonly agents: readonly string[] }
   | { readonly type: 'send-evaluate'; readonly agents: readonly string[] }
   | { readonly type: 'arm-deadline'; readonly round: number; readonly attempt: number; readonly ms: number }
@@ -148,10 +155,7 @@ export type Effect =
       readonly attempt: number;
       readonly verdict: UpdateVerdict;
       readonly detail: string;
-    }
-  | { readonly type: 'aggregate' }
-  | { readonly type: 'validate' }
-  | { readonly type: 'release' };
+    };
 
 export const INITIAL_STATE: FederationState = {
   agents: {},

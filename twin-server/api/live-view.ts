@@ -1,0 +1,101 @@
+import type { RoundsConfig } from '@twinwatch/core/config/server';
+import type { Tag } from '@twinwatch/core/scada/tag';
+import type { AgentStatus, AlarmEvent, Telemetry } from '@twinwatch/core/wire/messages';
+import type { Journal } from '../aggregator/journal.js';
+import type { Step } from '../aggregator/rounds/round-machine.js';
+import type { FederationState } from '../aggregator/rounds/round-state.js';
+import { closedRoundView } from '../aggregator/rounds/round-view.js';
+import type { FederationObserver } from '../federation-service.js';
+import type { ChangeFeed } from './change-feed.js';
+import { agentView, openRoundView, phaseView, type Snapshot } from './views.js';
+
+export interface LiveViewOptions {
+  readonly federation: string;
+  readonly rounds: RoundsConfig;
+  readonly tags: readonly Tag[];
+  readonly journal: Journal;
+  readonly run: string;
+  readonly changes: ChangeFeed;
+}
+
+const SHOWN_ALARMS = 200;
+const SHOWN_ROUNDS = 1_000;
+
+/** What is shown now, and the telling of what changed. */
+export class LiveView implements FederationObserver {
+  readonly #options: LiveViewOptions;
+  readonly #statuses = new Map<string, AgentStatus>();
+  readonly #telemetry = new Map<string, Telemetry>();
+  #twinProgress: number | null = 0;
+  #state: FederationState | null = null;
+
+  constructor(options: LiveViewOptions) {
+    this.#options = options;
+  }
+
+  snapshot(): Snapshot {
+    const { federation, tags, journal, run } = this.#options;
+    return {
+      ...this.#brief(),
+      federation,
+      tags,
+      closedRounds: journal.rounds(run).slice(-SHOWN_ROUNDS),
+      model: journal.latestModel(),
+      alarms: journal.alarms(SHOWN_ALARMS),
+    };
+  }
+
+  onTwinProgress(share: number): void {
+    this.#twinProgress = share;
+    this.#options.changes.publish('phase', phaseView(this.#brief()));
+  }
+
+  onReady(state: FederationState): void {
+    this.#twinProgress = null;
+    this.#state = state;
+    this.#options.changes.publish('phase', phaseView(this.#brief()));
+  }
+
+  onStep({ state, closed }: Step): void {
+    const before = this.#state;
+    this.#state = state;
+    const { method } = this.#options.rounds;
+    for (const [id, agent] of Object.entries(state.agents)) {
+      if (before?.agents[id] !== agent) this.#options.changes.publish('agent', agentView(id, this.#brief()));
+    }
+    for (const round of closed) this.#options.changes.publish('round', closedRoundView(round, method));
+    if (state.current !== before?.current) {
+      const open = openRoundView(this.#brief());
+      if (open !== null) this.#options.changes.publish('round', open);
+    }
+    if (state.released !== before?.released) {
+      const model = this.#options.journal.latestModel();
+      if (model !== null) this.#options.changes.publish('model', model);
+    }
+    if (state !== before) this.#options.changes.publish('phase', phaseView(this.#brief()));
+  }
+
+  onStatus(agent: string, status: AgentStatus): void {
+    this.#statuses.set(agent, status);
+    this.#options.changes.publish('agent', agentView(agent, this.#brief()));
+  }
+
+  onTelemetry(agent: string, telemetry: Telemetry): void {
+    this.#telemetry.set(agent, telemetry);
+    this.#options.changes.publish('telemetry', { agent, telemetry });
+  }
+
+  onAlarm(event: AlarmEvent): void {
+    this.#options.changes.publish('alarm', event);
+  }
+
+  #brief() {
+    return {
+      machine: this.#options.rounds,
+      twinProgress: this.#twinProgress,
+      state: this.#state,
+      statuses: this.#statuses,
+      telemetry: this.#telemetry,
+    };
+  }
+}

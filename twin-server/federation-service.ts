@@ -1,0 +1,239 @@
+import { TwinwatchError } from '@twinwatch/core/errors';
+import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
+import { decodeEnvelope, encodeEnvelope } from '@twinwatch/core/wire/envelope';
+import { encodeJson, parseAgentStatus, parseAlarmEvent, parseTelemetry } from '@twinwatch/core/wire/json-messages';
+import { Link, type LinkOptions } from '@twinwatch/core/wire/link';
+import type {
+  AgentStatus,
+  AlarmEvent,
+  BlobRef,
+  ServerStatus,
+  Telemetry,
+  Update,
+  WireMessage,
+} from '@twinwatch/core/wire/messages';
+import { supersedes } from '@twinwatch/core/wire/presence';
+import { type AgentChannel as Channel, parseTopic, topics } from '@twinwatch/core/wire/topics';
+import type { Journal } from './aggregator/journal.js';
+import { type AgentChannel, RoundRunner } from './aggregator/round-runner.js';
+import type { FederationPlan, RoundWork } from './aggregator/round-work.js';
+import type { Step } from './aggregator/rounds/round-machine.js';
+
+/** Brings together the link to the broker and the round runner: messages in, messages out, presence, alarms, blobs. */
+
+export interface FederationServiceOptions {
+  readonly plan: FederationPlan;
+  readonly work: RoundWork;
+  readonly journal: Journal;
+  readonly run: string;
+  readonly broker: Pick<LinkOptions, 'connect' | 'url' | 'username' | 'password' | 'ca'>;
+  readonly softwareVersion: string;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly random: () => number;
+  readonly log: Logger;
+  readonly observer: FederationObserver;
+}
+
+/** Told after what it is told of is journalled. */
+export interface FederationObserver {
+  onStep(step: Step): void;
+  onStatus(agent: string, status: AgentStatus): void;
+  onTelemetry(agent: string, telemetry: Telemetry): void;
+  onAlarm(event: AlarmEvent): void;
+}
+
+/** An update of the largest network that is plausible here, with its envelope. */
+const MAXIMUM_UPDATE_BYTES = 64 * 1024 * 1024;
+
+export class FederationService {
+  readonly runner: RoundRunner;
+  readonly #options: FederationServiceOptions;
+  readonly #topics: ReturnType<typeof topics>;
+  readonly #link: Link;
+  readonly #statuses = new Map<string, AgentStatus>();
+  /** Blobs on their way, by agent and hash: a hello during a transfer does not start it again. */
+  readonly #sending = new Set<string>();
+  readonly #stopping = new AbortController();
+  #sequence: number;
+
+  constructor(options: FederationServiceOptions) {
+    const { plan, clock, broker } = options;
+    this.#options = options;
+    this.#topics = topics(plan.federation);
+    // Rises over restarts, too, as long as a server sends less than a thousand messages per millisecond.
+    this.#sequence = clock.now() * 1_000;
+    const { status, telemetry, alarms, hello, up, request } = this.#topics.everyAgent;
+    this.#link = new Link({
+      ...broker,
+      clientId: `${plan.federation}-server`,
+      will: (connectionId) => ({ topic: this.#topics.serverStatus, payload: this.#serverStatus(false, connectionId) }),
+      subscriptions: [status, telemetry, alarms, hello, up, request],
+      clock,
+      timers: options.timers,
+      random: options.random,
+      log: options.log,
+      onMessage: (topic, payload) => this.#onMessage(topic, payload),
+      onTransfer: (topic, bytes) => this.#onTransfer(topic, bytes),
+      onMissing: ({ topic, transfer, missing }) => {
+        const agent = parseTopic(topic)?.agent ?? null;
+        if (agent === null) return;
+        this.#send(agent, 'receipt', { kind: 'chunk-request', transfer, missing: missing.slice(0, 256) });
+      },
+      onOnline: (connectionId) => this.#onOnline(connectionId),
+    });
+    this.runner = new RoundRunner({
+      ...options,
+      agents: this.#channel(),
+      now: () => clock.now(),
+      onStep: (step) => options.observer.onStep(step),
+    });
+  }
+
+  start(): void {
+    this.#link.start();
+    this.runner.start();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.runner.stop();
+    await this.#link.stop();
+  }
+
+  #channel(): AgentChannel {
+    return {
+      sendTask: (agent, task) => this.#send(agent, 'task', task),
+      sendReceipt: (agent, receipt) => this.#send(agent, 'receipt', receipt),
+      sendBlob: (agent, blob) => this.#sendBlob(agent, blob, null),
+      publishManifest: (manifest) => this.#publish(this.#topics.manifest, manifest),
+    };
+  }
+
+  #onOnline(connectionId: string): void {
+    this.#options.log.info({ connectionId }, 'connected to the broker');
+    this.#link
+      .publish(this.#topics.serverStatus, this.#serverStatus(true, connectionId))
+      .catch((error: unknown) => this.#lost(this.#topics.serverStatus, error));
+    this.runner.publishManifest();
+  }
+
+  #onMessage(topic: string, payload: Uint8Array): void {
+    const parsed = parseTopic(topic);
+    if (parsed === null || parsed.agent === null || payload.length === 0) return;
+    const { agent, channel } = parsed;
+    const { observer } = this.#options;
+    switch (channel) {
+      case 'status': {
+        const status = parseAgentStatus(payload);
+        if (!supersedes(this.#statuses.get(agent) ?? null, status)) return;
+        this.#statuses.set(agent, status);
+        observer.onStatus(agent, status);
+        this.runner.onStatus(agent, status);
+        return;
+      }
+      case 'telemetry':
+        observer.onTelemetry(agent, parseTelemetry(payload));
+        return;
+      case 'alarms':
+        this.#onAlarm(agent, payload);
+        return;
+      case 'hello':
+      case 'request':
+        this.#onEnvelope(agent, this.#open(agent, decodeEnvelope(payload)));
+        return;
+      default:
+        return;
+    }
+  }
+
+  #onEnvelope(agent: string, message: WireMessage): void {
+    switch (message.kind) {
+      case 'hello':
+        this.runner.onHello(agent, message);
+        return;
+      case 'calibration':
+        this.runner.onCalibration(agent, message);
+        return;
+      case 'blob-request':
+        this.#sendBlob(agent, message.blob, message.missing);
+        return;
+      default:
+        this.#options.log.warn(
+          { agent, kind: message.kind },
+          `agent ${agent} sent a ${message.kind}, which only servers send`,
+        );
+    }
+  }
+
+  #onTransfer(topic: string, bytes: Uint8Array): void {
+    const parsed = parseTopic(topic);
+    if (parsed?.channel !== 'up') return;
+    const message = this.#open(parsed.agent, decodeEnvelope(bytes, MAXIMUM_UPDATE_BYTES));
+    if (message.kind === 'update') this.runner.onUpdate(parsed.agent, message satisfies Update, bytes.length);
+  }
+
+  #onAlarm(agent: string, payload: Uint8Array): void {
+    const event = parseAlarmEvent(payload);
+    if (event.agent !== agent) {
+      throw new TwinwatchError(
+        'WIRE_INVALID',
+        `agent ${agent} sent an alarm in the name of ${event.agent}; it is ignored`,
+      );
+    }
+    const added = this.#options.journal.putAlarm(event);
+    this.#send(agent, 'receipt', { kind: 'alarm-receipt', eventIds: [event.eventId] });
+    if (added) this.#options.observer.onAlarm(event);
+  }
+
+  /** @throws TwinwatchError WIRE_INVALID where the envelope names another sender or federation than its topic. */
+  #open(agent: string, envelope: ReturnType<typeof decodeEnvelope>): WireMessage {
+    const { federation } = this.#options.plan;
+    if (envelope.sender === agent && envelope.federation === federation) return envelope.message;
+    throw new TwinwatchError(
+      'WIRE_INVALID',
+      `a message on the topic of ${agent} in ${federation} says it is from ${envelope.sender} in ${envelope.federation}; it is ignored`,
+      { context: { agent, sender: envelope.sender } },
+    );
+  }
+
+  #sendBlob(agent: string, { hash }: BlobRef, missing: readonly number[] | null): void {
+    const bytes = this.#options.journal.blob(hash);
+    if (bytes === null) {
+      this.#options.log.warn({ agent, hash }, `agent ${agent} asks for blob ${hash}, which is not kept here any more`);
+      return;
+    }
+    const key = `${agent} ${hash}`;
+    if (missing === null && this.#sending.has(key)) return;
+    this.#sending.add(key);
+    const { down } = this.#topics.agent(agent);
+    this.#link
+      .sendTransfer(down, bytes, { ...(missing === null ? {} : { indices: missing }), signal: this.#stopping.signal })
+      .catch((error: unknown) => this.#lost(down, error))
+      .finally(() => this.#sending.delete(key));
+  }
+
+  #send(agent: string, channel: Extract<Channel, 'task' | 'receipt'>, message: WireMessage): void {
+    this.#publish(this.#topics.agent(agent)[channel], message);
+  }
+
+  #publish(topic: string, message: WireMessage): void {
+    const { plan, clock } = this.#options;
+    const fields = { federation: plan.federation, sender: 'server', sequence: this.#sequence++, sentAtMs: clock.now() };
+    this.#link
+      .publish(topic, encodeEnvelope({ ...fields, message }))
+      .catch((error: unknown) => this.#lost(topic, error));
+  }
+
+  /** No alarm: tasks go out again at the agent's next hello, receipts at the next repetition, the manifest at the next connection. */
+  #lost(topic: string, error: unknown): void {
+    if (this.#stopping.signal.aborted) return;
+    const reason = error instanceof Error ? error.message : String(error);
+    this.#options.log.debug({ topic, reason }, `message for ${topic} was not sent: ${reason}`);
+  }
+
+  #serverStatus(online: boolean, connectionId: string): Uint8Array {
+    const status: ServerStatus = { online, connectionId, softwareVersion: this.#options.softwareVersion };
+    return encodeJson(status);
+  }
+}

@@ -1,0 +1,102 @@
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { dirname, resolve } from 'node:path';
+import { setTimeout as sleepMs } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { parseConfig } from '@twinwatch/core/config/load';
+import { type ServerConfig, serverConfig } from '@twinwatch/core/config/server';
+import { TwinwatchError } from '@twinwatch/core/errors';
+import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
+import { createWorkerEngine } from '@twinwatch/core/training/engine-host';
+import type { LinkOptions } from '@twinwatch/core/wire/link';
+import mqtt from 'mqtt';
+import { pino } from 'pino';
+import { startServer } from './server.js';
+import { EpanetTwin } from './twin/epanet-twin.js';
+import { loadPlant } from './twin/plant-config.js';
+import type { TwinSource } from './twin/twin-source.js';
+
+const SOFTWARE_VERSION = '0.1.0';
+
+const clock: Clock = { now: () => Date.now(), monotonic: () => performance.now() };
+const timers: Timers = {
+  sleep: async (_name, ms, signal) => void (await sleepMs(ms, undefined, signal === undefined ? {} : { signal })),
+  after(_name, ms, callback) {
+    const timer = setTimeout(callback, ms);
+    return () => clearTimeout(timer);
+  },
+};
+
+/**
+ * Runs the twin-server until SIGINT or SIGTERM, or until the process that started it is gone. Logs go to stderr; one line of
+ * JSON, `{"ready":true,"http":port}`, goes to stdout (and to the parent process) once the API listens.
+ *
+ * @throws TwinwatchError CONFIG_*, PLANT_*, TWIN_*, FEATURES_UNKNOWN_TAG, JOURNAL_UNREADABLE, API_PORT_BUSY.
+ */
+export async function main(configPath: string): Promise<void> {
+  const config = parseConfig(serverConfig, await readText(configPath), configPath);
+  const beside = (file: string): string => resolve(dirname(configPath), file);
+  const log = pino({ level: config.log, name: 'server' }, pino.destination({ dest: 2, sync: true }));
+  const { twin, twinHash } = await openTwin(config, beside);
+  const server = await startServer({
+    ...{ config, twin, twinHash, clock, timers, log },
+    dataDir: beside(config.dataDir),
+    dashboardDir: fileURLToPath(new URL('../dashboard/dist', import.meta.url)),
+    createEngine: () => createWorkerEngine({ kind: config.engine, log }),
+    broker: await brokerOptions(config, beside),
+    softwareVersion: SOFTWARE_VERSION,
+    random: Math.random,
+  });
+  const ready = { ready: true, http: server.httpPort };
+  log.info({ host: config.http.host, port: server.httpPort }, 'server listens');
+  process.stdout.write(`${JSON.stringify(ready)}\n`);
+  process.send?.(ready);
+  try {
+    const reason = await Promise.race([askedToStop(), server.learning.then(() => new Promise<never>(() => undefined))]);
+    log.info({ reason }, 'server stops');
+  } finally {
+    await server.stop();
+  }
+}
+
+async function openTwin(
+  config: ServerConfig,
+  beside: (file: string) => string,
+): Promise<{ twin: TwinSource; twinHash: string }> {
+  const plant = await loadPlant(beside(config.twin.plant ?? ''), readText);
+  const twinHash = createHash('sha256').update(JSON.stringify(plant)).digest('hex');
+  return { twin: new EpanetTwin({ plant, threads: availableParallelism() }), twinHash };
+}
+
+async function brokerOptions(
+  { broker }: ServerConfig,
+  beside: (file: string) => string,
+): Promise<Pick<LinkOptions, 'connect' | 'url' | 'username' | 'password' | 'ca'>> {
+  return {
+    connect: (options) => mqtt.connect(options.url, options),
+    url: broker.url,
+    ...(broker.username === undefined ? {} : { username: broker.username }),
+    ...(broker.password === undefined ? {} : { password: broker.password }),
+    ...(broker.ca === undefined ? {} : { ca: await readText(beside(broker.ca)) }),
+  };
+}
+
+function askedToStop(): Promise<string> {
+  return new Promise((stop) => {
+    process.once('SIGINT', stop);
+    process.once('SIGTERM', stop);
+    process.once('disconnect', () => stop('the process that started it is gone'));
+  });
+}
+
+async function readText(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (cause) {
+    throw new TwinwatchError('CONFIG_UNREADABLE', `cannot read ${path}: ${(cause as Error).message}; check the path`, {
+      cause,
+      context: { file: path },
+    });
+  }
+}

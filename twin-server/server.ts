@@ -1,0 +1,144 @@
+import { createHash } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { ServerConfig } from '@twinwatch/core/config/server';
+import type { FeatureSchema } from '@twinwatch/core/features/spec';
+import type { TrainingEngine } from '@twinwatch/core/learning/engine';
+import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
+import type { LinkOptions } from '@twinwatch/core/wire/link';
+import { openJournal } from './aggregator/journal.js';
+import { architectureOf, buildSchema } from './aggregator/lineage.js';
+import { type FederationPlan, RoundWork } from './aggregator/round-work.js';
+import { readTwinCache, writeTwinCache } from './aggregator/twin-cache.js';
+import { type TwinFeatures, twinFeatures } from './aggregator/twin-rows.js';
+import { ChangeFeed } from './api/change-feed.js';
+import { createApi, listen } from './api/http.js';
+import { LiveView } from './api/live-view.js';
+import { serverState } from './api/views.js';
+import { FederationService } from './federation-service.js';
+import type { TwinSource } from './twin/twin-source.js';
+
+export interface ServerOptions {
+  readonly config: ServerConfig;
+  readonly dataDir: string;
+  readonly dashboardDir: string;
+  readonly twin: TwinSource;
+  /** Hash of the files that the twin is made from: another plant is another run. */
+  readonly twinHash: string;
+  readonly createEngine: () => Promise<TrainingEngine>;
+  readonly broker: Pick<LinkOptions, 'connect' | 'url' | 'username' | 'password' | 'ca'>;
+  readonly softwareVersion: string;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly random: () => number;
+  readonly log: Logger;
+}
+
+export interface RunningServer {
+  readonly httpPort: number;
+  /** Resolves once the twin is ready and rounds can begin; rejects with what went wrong before. */
+  readonly learning: Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** @throws TwinwatchError JOURNAL_UNREADABLE, API_PORT_BUSY, FEATURES_UNKNOWN_TAG. */
+export async function startServer(options: ServerOptions): Promise<RunningServer> {
+  const { config, twin, log } = options;
+  const schema = buildSchema(config.detector, twin.tags, twin.intervalMs);
+  await mkdir(options.dataDir, { recursive: true });
+  const journal = openJournal(join(options.dataDir, 'server.db'));
+  const run = runKey(options, schema);
+  const changes = new ChangeFeed();
+  const live = new LiveView({
+    federation: config.federation,
+    rounds: config.rounds,
+    tags: schema.tags,
+    journal,
+    run,
+    changes,
+  });
+  const stopping = new AbortController();
+  let service: FederationService | null = null;
+  let engine: TrainingEngine | null = null;
+  try {
+    const app = await createApi({
+      state: () => serverState(live.snapshot()),
+      changes,
+      model: (version) => {
+        const hash = journal.modelHash(version);
+        return hash === null ? null : journal.blob(hash);
+      },
+      dashboardDir: options.dashboardDir,
+      timers: options.timers,
+    });
+    const httpPort = await listen(app, config.http.host, config.http.port);
+
+    const learn = async (): Promise<void> => {
+      const rows = await prepareTwin(options, schema, run, stopping.signal, (share) => live.onTwinProgress(share));
+      engine = await options.createEngine();
+      stopping.signal.throwIfAborted();
+      const plan: FederationPlan = {
+        federation: config.federation,
+        schema,
+        detector: config.detector,
+        rounds: config.rounds,
+        seed: config.twin.seed,
+      };
+      const work = new RoundWork(plan, engine, rows);
+      service = new FederationService({ ...options, plan, work, journal, run, observer: live });
+      live.onReady(service.runner.state);
+      service.start();
+      log.info({ run, inputs: work.architecture.inputs, parameters: work.parameterCount }, 'ready for agents');
+    };
+    const learning = learn();
+    learning.catch(() => undefined);
+    return {
+      httpPort,
+      learning,
+      async stop() {
+        stopping.abort();
+        await learning.catch(() => undefined);
+        await service?.stop();
+        await app.close();
+        await engine?.close();
+        journal.close();
+      },
+    };
+  } catch (error) {
+    journal.close();
+    throw error;
+  }
+}
+
+/** Everything that parameters must have in common to be averaged; methods and numbers of rounds may change within a run. */
+function runKey({ config, twinHash }: ServerOptions, schema: FeatureSchema): string {
+  const { detector, rounds, twin } = config;
+  const identity = {
+    ...{ schema, twinHash, twin, clip: detector.clip, architecture: architectureOf(detector, schema) },
+    exchange: { rows: rounds.exchangeRows, mixed: rounds.exchangeShare > 0 },
+  };
+  return createHash('sha256').update(JSON.stringify(identity)).digest('hex').slice(0, 16);
+}
+
+async function prepareTwin(
+  { config, dataDir, twin, log }: ServerOptions,
+  schema: FeatureSchema,
+  key: string,
+  signal: AbortSignal,
+  onProgress: (share: number) => void,
+): Promise<TwinFeatures> {
+  const file = join(dataDir, 'twin-features.cbor');
+  const cached = await readTwinCache(file, key);
+  if (cached !== null) {
+    log.info({ rows: cached.training.labels.length }, 'twin rows are those of the last start');
+    return cached;
+  }
+  const { seed, episodes, days, attackShare, validationShare } = config.twin;
+  const request = { seed, episodes, hoursPerEpisode: days * 24, attackShare };
+  const rows = await twin.generate(request, ({ episodesDone }) => onProgress(episodesDone / episodes), signal);
+  const features = twinFeatures(schema, rows, { validationShare, seed });
+  for (const [warning, times] of rows.warnings) log.warn({ times }, `twin: ${warning}`);
+  log.info({ rows: features.training.labels.length, validation: features.validation.labels.length }, 'twin simulated');
+  await writeTwinCache(file, key, features);
+  return features;
+}
