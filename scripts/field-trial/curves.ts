@@ -1,3 +1,5 @@
+import { tiesDescending } from '@twinwatch/core/evaluation/ranking';
+
 /** Points of the ROC and precision-recall curves, for drawing; the areas come from core/evaluation. */
 
 export interface CurvePoint {
@@ -19,12 +21,10 @@ export interface Curves {
  * `score` and `labels` are parallel, one element per row.
  */
 export function curvesOf(score: readonly (number | null)[], labels: readonly (boolean | null)[]): Curves | null {
-  const rows = score
-    .flatMap((value, index) => {
-      const label = labels[index];
-      return value === null || label === null || label === undefined ? [] : [{ value, label }];
-    })
-    .sort((a, b) => b.value - a.value);
+  const rows = score.flatMap((value, index) => {
+    const label = labels[index] ?? null;
+    return value === null || label === null ? [] : [{ value, label }];
+  });
   const positives = rows.filter(({ label }) => label).length;
   const negatives = rows.length - positives;
   if (positives === 0 || negatives === 0) return null;
@@ -32,26 +32,17 @@ export function curvesOf(score: readonly (number | null)[], labels: readonly (bo
   const pr: CurvePoint[] = [];
   let hits = 0;
   let falses = 0;
-  rows.forEach(({ value, label }, index) => {
-    if (label) hits += 1;
-    else falses += 1;
-    // Equal scores fall on the same side of every threshold, so they make one point.
-    if (rows[index + 1]?.value === value) return;
+  // Equal scores fall on the same side of every threshold, so they make one point.
+  for (const tied of tiesDescending(
+    rows.map(({ value }) => value),
+    rows.map(({ label }) => (label ? 1 : 0)),
+  )) {
+    hits += tied.attacks;
+    falses += tied.normals;
     roc.push({ x: falses / negatives, y: hits / positives });
     pr.push({ x: hits / positives, y: hits / (hits + falses) });
-  });
+  }
   return { roc, pr: [{ x: 0, y: pr[0]!.y }, ...pr], prevalence: positives / rows.length };
-}
-
-/** Runs of true, as [first, last] indices, both inside. */
-export function runsOf(flags: readonly (boolean | null)[]): readonly (readonly [number, number])[] {
-  const runs: [number, number][] = [];
-  flags.forEach((flag, index) => {
-    if (!flag) return;
-    if (flags[index - 1]) runs.at(-1)![1] = index;
-    else runs.push([index, index]);
-  });
-  return runs;
 }
 
 /**

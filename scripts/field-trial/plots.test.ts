@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { curvesOf, runsOf, thinned } from './curves.js';
+import { curvesOf, thinned } from './curves.js';
 import { comparisonPlot, curvePlot, delayPlot, roundsPlot, scorePlot } from './plots.js';
 import { escapeXml, linear, ticks } from './svg.js';
 import { syntheticTrial } from './synthetic-trial.js';
@@ -25,14 +25,6 @@ describe('curves', () => {
       prevalence: 0.4,
     });
     expect(curvesOf([0.1, 0.2], [false, false])).toBeNull();
-  });
-
-  it('finds runs', () => {
-    expect(runsOf([true, true, false, null, true])).toEqual([
-      [0, 1],
-      [4, 4],
-    ]);
-    expect(runsOf([])).toEqual([]);
   });
 
   it('thins a long series without losing a peak, a dip or a gap', () => {

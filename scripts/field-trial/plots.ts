@@ -1,4 +1,5 @@
-import { type CurvePoint, runsOf, thinned } from './curves.js';
+import { episodesOf } from '@twinwatch/core/evaluation/episodes';
+import { type CurvePoint, thinned } from './curves.js';
 import type { AttackRow, BaselineScores, DetectorScores, ScoreSeries, TrialRound } from './field-trial-data.js';
 import { bytesWords, dayWords, hoursWords, scoreWords, timeWords } from './report-words.js';
 import { type Frame, line, linear, path, px, rect, svg, text, ticks, xAxis, yAxis } from './svg.js';
@@ -9,7 +10,7 @@ const DAY_MS = 86_400_000;
 
 /** Score against time; attacks shaded and named, alarms as a strip below. */
 export function scorePlot(series: ScoreSeries, attacks: readonly AttackRow[], intervalMs: number): string {
-  const frame: Frame = { width: 1100, height: 264, left: 44, right: 1092, top: 22, bottom: 204 };
+  const frame: Frame = { width: 1100, height: 250, left: 44, right: 1092, top: 22, bottom: 204 };
   const first = series.timeMs[0] ?? 0;
   const last = (series.timeMs.at(-1) ?? first) + intervalMs;
   const x = linear(first, last, frame.left, frame.right);
@@ -28,7 +29,8 @@ export function scorePlot(series: ScoreSeries, attacks: readonly AttackRow[], in
       ) + text((from + to) / 2, frame.top - 7, name, 'middle', 'attack-name')
     );
   });
-  const strips = runsOf(series.alarm).map(([start, end]) => {
+  const strips = episodesOf(series.alarm).map(([start, next]) => {
+    const end = next - 1;
     const from = x(series.timeMs[start]!);
     const to = x(series.timeMs[end]! + intervalMs);
     return rect(
@@ -45,7 +47,9 @@ export function scorePlot(series: ScoreSeries, attacks: readonly AttackRow[], in
   const start = Math.ceil(first / DAY_MS);
   const dates = Array.from({ length: Math.floor(last / DAY_MS) - start + 1 }, (_, index) => start + index)
     .filter((day) => (day - start) % step === 0)
-    .map((day) => day * DAY_MS);
+    .map((day) => day * DAY_MS)
+    // A label is about 70 wide and stands in the middle under its mark.
+    .filter((date) => x(date) <= frame.right - 27);
   const points = thinned(series.timeMs, series.score, frame.right - frame.left);
   return svg(
     frame,

@@ -1,4 +1,5 @@
-import { curvesOf, runsOf } from './curves.js';
+import { episodesOf } from '@twinwatch/core/evaluation/episodes';
+import { curvesOf } from './curves.js';
 import type { DetectorScores, FieldTrialData } from './field-trial-data.js';
 import { comparisonPlot, curvePlot, delayPlot, roundsPlot, scorePlot } from './plots.js';
 import { REPORT_STYLE } from './report-style.js';
@@ -121,7 +122,7 @@ function tiles({ run, scores, attacks, alarms, latency, rounds, agentRss }: Fiel
 function scoreSection({ series, attacks, run }: FieldTrialData): string {
   const shaded = series.labels === null ? '' : ' Shaded: rows labelled as under attack.';
   const alarmed = series.alarm.filter(Boolean).length;
-  return `<p>Threshold ${scoreWords(series.threshold)} (dashed), chosen from ${escapeXml(run.model.chosenFrom)}.${shaded} The strip below shows when the alarm was active: ${countWords(alarmed)} rows in ${runsOf(series.alarm).length} stretches.</p>
+  return `<p>Threshold ${scoreWords(series.threshold)} (dashed), chosen from ${escapeXml(run.model.chosenFrom)}.${shaded} The strip below shows when the alarm was active: ${countWords(alarmed)} rows in ${episodesOf(series.alarm).length} stretches.</p>
 <figure class="wide">${scorePlot(series, attacks, run.intervalMs)}</figure>`;
 }
 
