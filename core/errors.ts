@@ -55,6 +55,7 @@ export const ERROR_CODES = {
   BROKER_STORE_LOCKED: 'Another process uses the data directory of the broker',
   BROKER_STORE_FAILED: 'The data directory of the broker cannot be opened',
   CLI_USAGE: 'The command line is wrong: an unknown command, option or value',
+  CLI_DATA_DIR_IN_USE: 'Another demonstration runs in the same data directory',
   CLI_PORT_TAKEN: 'A port that the demonstration or the field trial was told to use is taken by another process',
   PLANT_PORT_TAKEN: 'A port that a simulated PLC should listen on is taken by another process',
   PLANT_NOT_LISTENING: 'A simulated PLC cannot listen on its host and port',

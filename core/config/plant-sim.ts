@@ -19,12 +19,7 @@ const site = z.strictObject({
   demandScale: z.number().min(0.1).max(10).optional().meta({ description: 'factor on every demand' }),
   demandNoise: z.number().min(0).max(1).optional().meta({ description: 'day-to-day variation of demands' }),
   roughnessScale: z.number().min(0.1).max(10).optional().meta({ description: 'factor on the roughness of every pipe' }),
-  sensorNoise: z
-    .number()
-    .min(0)
-    .max(100)
-    .optional()
-    .meta({ description: 'factor on the noise of every sensor' }),
+  sensorNoise: z.number().min(0).max(100).optional().meta({ description: 'factor on the noise of every sensor' }),
   ports: z.record(z.string(), port).default({}).meta({
     description: 'PLC → TCP port. With `ports: auto` a port that is taken is replaced, and PLCs not named get one',
   }),

@@ -1,5 +1,5 @@
 import { createServer, type Socket } from 'node:net';
-import { TwinwatchError } from '@twinwatch/core/errors.js';
+import { TwinwatchError } from '@twinwatch/core/errors';
 import { type ReadRequest, takeRequests } from './modbus-frames.js';
 
 export interface ModbusServerOptions {

@@ -1,5 +1,5 @@
-import { type DeviceTemplate, layoutOf, type RegisterTable } from '@twinwatch/core/config/device-template.js';
-import { encodeValue, registerWidth } from '@twinwatch/core/scada/registers.js';
+import { type DeviceTemplate, layoutOf, type RegisterTable } from '@twinwatch/core/config/device-template';
+import { encodeValue, registerWidth } from '@twinwatch/core/scada/registers';
 
 /** What one PLC holds in its four tables at one scan. */
 
@@ -64,7 +64,12 @@ export function createRegisterBank(template: DeviceTemplate): RegisterBank {
       }
       if (clock === null) return;
       const seconds = Math.round(timeMs / 1000);
-      put(clock, [(sequence >>> 16) & 0xffff, sequence & 0xffff, Math.floor(seconds / 0x10000) & 0xffff, seconds % 0x10000]);
+      put(clock, [
+        (sequence >>> 16) & 0xffff,
+        sequence & 0xffff,
+        Math.floor(seconds / 0x10000) & 0xffff,
+        seconds % 0x10000,
+      ]);
     },
     read(span) {
       const { words, present } = tables[span.table];

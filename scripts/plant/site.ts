@@ -1,16 +1,24 @@
-import type { DeviceTemplate } from '@twinwatch/core/config/device-template.js';
-import { TwinwatchError } from '@twinwatch/core/errors.js';
-import type { Clock, Timers } from '@twinwatch/core/runtime.js';
+import type { DeviceTemplate } from '@twinwatch/core/config/device-template';
+import { TwinwatchError } from '@twinwatch/core/errors';
+import type { Clock, Timers } from '@twinwatch/core/runtime';
 import { EXCEPTION, exceptionFrame, isAllowedCount, type ReadRequest, readFrame } from './modbus-frames.js';
 import { createRegisterBank, type RegisterBank } from './register-bank.js';
 import type { RowSource, ScheduledAttack } from './row-source.js';
-import { advance, dueInMs, forgetReads, isPlcRead, type Pace, recordRead, type StepperState, startStepper } from './stepper.js';
+import {
+  advance,
+  dueInMs,
+  forgetReads,
+  isPlcRead,
+  type Pace,
+  recordRead,
+  type StepperState,
+  startStepper,
+} from './stepper.js';
 
 /** A reader that asks a PLC again for what it has is answered at the next row, or after this long: it need not spin. */
 const LONGEST_HOLD_MS = 50;
 
 export type SiteEvent =
-  | { readonly kind: 'row'; readonly site: string; readonly rows: number; readonly timeMs: number }
   | {
       readonly kind: 'attack';
       readonly site: string;
@@ -147,7 +155,6 @@ export class Site {
         sequence,
         row.timeMs,
       );
-    if (show) emit({ kind: 'row', site: name, rows: sequence, timeMs: row.timeMs });
     this.#tellAttack(row.attack, row.timeMs, sequence, show);
   }
 

@@ -54,8 +54,7 @@ export function recordRead(state: StepperState, plc: string, span: Span): Steppe
   const hadAllTags = progress.unread.size === 0;
   const unread = new Set(progress.unread);
   for (const tag of progress.unread) if (covers(span, progress.tags[tag]!)) unread.delete(tag);
-  const complete =
-    progress.clock === null ? unread.size === 0 : hadAllTags && covers(span, progress.clock);
+  const complete = progress.clock === null ? unread.size === 0 : hadAllTags && covers(span, progress.clock);
   return withPlc(state, plc, { ...progress, unread, complete });
 }
 

@@ -1,0 +1,27 @@
+import type { serverConfig } from '@twinwatch/core/config/server';
+import type { z } from 'zod';
+
+type ServerFile = z.input<typeof serverConfig>;
+
+/** How detectors of the reference plant are learned: one set of choices for the demonstration and the catalogue run. */
+
+export const TWIN = { seed: 1, episodes: 40, days: 7 } as const;
+
+export const DETECTOR = {
+  features: [
+    { type: 'raw', tag: '*' },
+    { type: 'delta', tag: 'L_*', rows: 1 },
+    { type: 'delta', tag: 'L_*', rows: 4 },
+    { type: 'rollingMean', tag: '*', rows: 8 },
+    { type: 'hourOfDay', harmonics: 2 },
+  ],
+  hidden: [32, 16],
+  members: 1,
+  alarm: { onDelayRows: 2, offDelayRows: 4, hysteresis: 0.1 },
+} satisfies ServerFile['detector'];
+
+/** Plant time that every site is read as fast as it answers, before anything is learned: ten days. */
+export const COMMISSIONING_HOURS = 240;
+
+/** Seeds of the plants, none of them the twin's: every site differs from it in demands, roughness and noise. */
+export const siteSeed = (index: number): number => 101 + index;
