@@ -6,9 +6,9 @@ const CORE_LAYERS: Readonly<Record<string, readonly string[]>> = {
   scada: [],
   features: ['scada'],
   learning: [],
-  evaluation: ['learning'],
   onnx: ['scada', 'features', 'learning'],
   wire: ['scada', 'features', 'learning'],
+  evaluation: ['learning', 'wire'],
   config: ['scada', 'features'],
   training: ['scada', 'features', 'learning', 'evaluation', 'wire'],
 };
