@@ -64,17 +64,6 @@ export function chooseThreshold(
   return equallyGood[Math.floor((equallyGood.length - 1) / 2)]!;
 }
 
-/** All counts together. Histograms need the same number of bins; an empty list gives no rows. */
-export function mergeHistograms(histograms: readonly ScoreHistogram[]): ScoreHistogram {
-  const counts = new Array<number>(histograms[0]?.counts.length ?? 0).fill(0);
-  let rows = 0;
-  for (const histogram of histograms) {
-    rows += histogram.rows;
-    for (let bin = 0; bin < counts.length; bin++) counts[bin]! += histogram.counts[bin] ?? 0;
-  }
-  return { counts, rows };
-}
-
 /** Share of rows that may be at or above a threshold: a bin that the threshold cuts counts in full. */
 function heldBackFalseRate(histogram: ScoreHistogram): (threshold: number) => number {
   const bins = histogram.counts.length;

@@ -2,11 +2,8 @@ import { createAdam } from './adam.js';
 import type { Architecture, Dataset, FitRequest, FitResult, TrainingEngine } from './engine.js';
 import { type CheckedFit, checkFitRequest, checkLoss, type StopSignal, throwIfStopped } from './fit-request.js';
 import { crossEntropy, sigmoid } from './loss.js';
-import { createMemberNetwork, type MemberNetwork } from './member-network.js';
-import { checkParameters, countRows, memberParameterCount } from './network.js';
+import { checkParameters, createMemberNetwork, forward, type MemberNetwork, memberParameterCount } from './network.js';
 import { createRandom } from './random.js';
-
-const SCORE_ROWS = 128;
 
 /**
  * Training on typed arrays without any dependency, in the calling thread: a fit blocks it until done, so services use it through
@@ -53,30 +50,10 @@ export class BuiltinEngine implements TrainingEngine {
   }
 
   async score(architecture: Architecture, parameters: Float32Array, features: Float32Array): Promise<Float32Array> {
-    return scoreRows(architecture, parameters, features);
+    return forward(architecture, parameters, features);
   }
 
   async close(): Promise<void> {}
-}
-
-/** Averaged sigmoid outputs, one per row of `features` [count × inputs]. @throws TwinwatchError LEARNING_SHAPE, LEARNING_NOT_FINITE. */
-export function scoreRows(architecture: Architecture, parameters: Float32Array, features: Float32Array): Float32Array {
-  checkParameters(architecture, parameters);
-  const { inputs, members } = architecture;
-  const rows = countRows(features, inputs);
-  const perMember = memberParameterCount(architecture);
-  const scores = new Float32Array(rows);
-  for (let member = 0; member < members; member++) {
-    const own = parameters.subarray(member * perMember, (member + 1) * perMember);
-    const network = createMemberNetwork(architecture, own, Math.min(rows, SCORE_ROWS));
-    for (let at = 0; at < rows; at += SCORE_ROWS) {
-      const count = Math.min(SCORE_ROWS, rows - at);
-      network.input.set(features.subarray(at * inputs, (at + count) * inputs));
-      network.forward(count);
-      for (let row = 0; row < count; row++) scores[at + row]! += sigmoid(network.logits[row]!) / members;
-    }
-  }
-  return scores;
 }
 
 /** Order of the rows in every epoch of one member: each a fresh shuffle; every engine takes the same. */

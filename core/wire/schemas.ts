@@ -50,7 +50,7 @@ const feature: ZodType<FeatureSpec> = z.discriminatedUnion('type', [
   z.object({ type: z.literal('hourOfDay'), harmonics: positive }),
 ]);
 
-const featureSchema: ZodType<FeatureSchema> = z.object({
+export const featureSchema: ZodType<FeatureSchema> = z.object({
   tags: z.array(tag).min(1).max(4096),
   features: z.array(feature).min(1).max(16384),
   intervalMs: z.number().positive(),
@@ -210,20 +210,24 @@ export const envelopeSchema = z.object({
   signature: bytes.refine((value) => value.length === 64, 'must be 64 bytes').nullable(),
 });
 
+export const scalerSchema: ZodType<Lineage['scaler']> = z.object({
+  mean: z.array(z.number()).max(16384),
+  scale: z.array(z.number().positive()).max(16384),
+  clip: z.number().positive(),
+});
+
+export const architectureSchema: ZodType<Lineage['architecture']> = z.object({
+  inputs: positive.max(16384),
+  hidden: z.array(positive.max(8192)).max(16),
+  members: positive.max(64),
+});
+
 export const lineageSchema: ZodType<Lineage> = z
   .object({
     schema: featureSchema,
     schemaHash: hash,
-    scaler: z.object({
-      mean: z.array(z.number()).max(16384),
-      scale: z.array(z.number().positive()).max(16384),
-      clip: z.number().positive(),
-    }),
-    architecture: z.object({
-      inputs: positive.max(16384),
-      hidden: z.array(positive.max(8192)).max(16),
-      members: positive.max(64),
-    }),
+    scaler: scalerSchema,
+    architecture: architectureSchema,
     exchange: blob.nullable(),
   })
   .refine(
