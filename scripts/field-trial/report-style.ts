@@ -24,6 +24,6 @@ text{fill:var(--text);font-size:12px}text.axis{fill:var(--muted)}text.heading{fo
 .grid{stroke:var(--grid)}.trace{fill:none;stroke:var(--trace);stroke-width:2;stroke-linejoin:round}.trace.thin{stroke-width:1.1}.trace.second{stroke:var(--second);stroke-dasharray:6 4}
 .threshold{stroke:var(--muted);stroke-dasharray:5 4}.attack{fill:var(--attack)}.alarm,.missed{fill:var(--alarm)}.strip{fill:var(--strip)}
 .down{fill:var(--softer)}.up{fill:var(--soft)}.ours,.delay{fill:var(--trace)}.baseline{fill:var(--soft)}.seen{fill:var(--softer)}
-@media (max-width:640px){header,main{padding-left:10px;padding-right:10px}section{padding:12px}figure.wide{overflow-x:auto}figure.wide svg{min-width:760px}}
+@media (max-width:640px){header,main{padding-left:10px;padding-right:10px}section{padding:12px}section>figure{overflow-x:auto}section>figure svg{min-width:680px}.tiles{grid-template-columns:repeat(auto-fit,minmax(150px,1fr))}}
 @media print{body{background:#fff}section{break-inside:avoid}}
 `;

@@ -70,7 +70,7 @@ function Progress({ server }: { readonly server: ServerFacts | null }) {
         <p className="activity" aria-live="polite" data-testid="activity">
           {server.activity}
         </p>
-        {server.progress !== null && (
+        {server.progress !== null && server.phase !== 'finished' && (
           <>
             <progress max={1} value={server.progress} aria-label={`Progress of: ${server.activity}`} />
             <span className="percent">{shareWords(server.progress)}</span>

@@ -7,7 +7,7 @@ import type { ServerState } from '@twinwatch/core/wire/http';
 import { type BrowserContext, chromium, type Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { agent, alarmEvent, demoState, round, telemetry } from './demo-federation.js';
-import { type FixtureServer, startFixtureServer } from './fixture-server.js';
+import { type PageServer, startPageServer } from './page-server.js';
 
 const PAGE_DIR = fileURLToPath(new URL('../../../dashboard/dist', import.meta.url));
 const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
@@ -18,7 +18,7 @@ describe.skipIf(CHROMIUM === undefined)('the page in Chromium', () => {
   let profile: string;
   let browser: BrowserContext;
   let page: Page;
-  let server: FixtureServer;
+  let server: PageServer;
   let shown: ServerState;
   const faults: string[] = [];
 
@@ -50,7 +50,7 @@ describe.skipIf(CHROMIUM === undefined)('the page in Chromium', () => {
   beforeEach(async () => {
     faults.length = 0;
     shown = demoState();
-    server = await startFixtureServer(PAGE_DIR, () => shown);
+    server = await startPageServer(PAGE_DIR, () => shown);
     page = await browser.newPage();
     page.on('pageerror', (error) => faults.push(String(error)));
     page.on('request', (request) => {
@@ -152,7 +152,7 @@ describe.skipIf(CHROMIUM === undefined)('the page in Chromium', () => {
     expect(await page.getByRole('alert').textContent()).toMatch(/lost at \d\d:\d\d:\d\d/);
     expect(await page.locator('[data-agent]').count()).toBe(5);
     shown = { ...demoState(), activity: 'Back again' };
-    server = await startFixtureServer(PAGE_DIR, () => shown, port);
+    server = await startPageServer(PAGE_DIR, () => shown, port);
     await page.getByText('Back again').waitFor();
     expect(await page.getByRole('alert').count()).toBe(0);
   });
