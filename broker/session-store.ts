@@ -27,7 +27,8 @@ export class SessionStore extends AsyncLevelPersistence {
   /** Client id → messages on disk for it. */
   readonly #queued = new Map<string, number>();
   readonly #streams = new Set<Readable>();
-  readonly #writes = new Set<Promise<unknown>>();
+  /** Client or retained topic → its last write under way. */
+  readonly #writes = new Map<string, Promise<void>>();
   /** Set by the broker: a subscribe packet is stored as a whole, refused filters included, unless they are taken out here. */
   mayStore: (client: { readonly id: string }, filter: string) => boolean = () => true;
 
@@ -58,7 +59,7 @@ export class SessionStore extends AsyncLevelPersistence {
       this.#options.counters.refusedRetained++;
       return;
     }
-    await this.#write(super.storeRetained(packet));
+    await this.#inOrder(`topic ${packet.topic}`, () => super.storeRetained(packet));
   }
 
   override async addSubscriptions(
@@ -66,7 +67,7 @@ export class SessionStore extends AsyncLevelPersistence {
     subscriptions: { topic: string; qos: number }[],
   ): Promise<void> {
     const allowed = subscriptions.filter(({ topic }) => this.mayStore(client, topic));
-    if (allowed.length > 0) await this.#write(super.addSubscriptions(client, allowed));
+    if (allowed.length > 0) await this.#inOrder(`client ${client.id}`, () => super.addSubscriptions(client, allowed));
   }
 
   override async outgoingEnqueue(subscription: Enqueue[0], packet: Enqueue[1]): Promise<void> {
@@ -76,14 +77,18 @@ export class SessionStore extends AsyncLevelPersistence {
       return;
     }
     this.#queued.set(subscription.clientId, queued + 1);
-    await this.#write(super.outgoingEnqueue(subscription, packet));
+    await this.#inOrder(`client ${subscription.clientId}`, () => super.outgoingEnqueue(subscription, packet));
+  }
+
+  override async outgoingUpdate(client: { readonly id: string }, packet: Enqueue[1]): Promise<void> {
+    await this.#inOrder(`client ${client.id}`, () => super.outgoingUpdate(client, packet));
   }
 
   override async outgoingClearMessageId(
     client: Clear[0],
     packet: Clear[1],
   ): ReturnType<AsyncLevelPersistence['outgoingClearMessageId']> {
-    const cleared = await this.#write(super.outgoingClearMessageId(client, packet));
+    const cleared = await this.#inOrder(`client ${client.id}`, () => super.outgoingClearMessageId(client, packet));
     if (cleared === undefined) return undefined;
     const left = (this.#queued.get(client.id) ?? 1) - 1;
     if (left > 0) this.#queued.set(client.id, left);
@@ -102,7 +107,7 @@ export class SessionStore extends AsyncLevelPersistence {
   /** Its caller does not handle a failure, which would end the process. */
   override async delWill(client: { readonly id: string }): ReturnType<AsyncLevelPersistence['delWill']> {
     try {
-      return await this.#write(super.delWill(client));
+      return await this.#inOrder(`client ${client.id}`, () => super.delWill(client));
     } catch (error) {
       this.#failed('delete a will', error);
       return undefined;
@@ -114,7 +119,7 @@ export class SessionStore extends AsyncLevelPersistence {
     const closed = [...this.#streams].map((stream) => once(stream, 'close'));
     for (const stream of this.#streams) stream.destroy();
     await Promise.allSettled(closed);
-    await Promise.allSettled(this.#writes);
+    await Promise.all(this.#writes.values());
     await this.#options.db.close();
   }
 
@@ -125,11 +130,19 @@ export class SessionStore extends AsyncLevelPersistence {
     return stream;
   }
 
-  #write<T>(write: Promise<T>): Promise<T> {
-    this.#writes.add(write);
-    const forget = () => void this.#writes.delete(write);
-    write.then(forget, forget);
-    return write;
+  /** LevelDB writes on several threads: without an order, messages of a topic would turn round, and an old retained one win. */
+  #inOrder<T>(key: string, write: () => Promise<T>): Promise<T> {
+    const result = (this.#writes.get(key) ?? Promise.resolve()).then(write);
+    const settled: Promise<void> = result.then(
+      () => this.#settled(key, settled),
+      () => this.#settled(key, settled),
+    );
+    this.#writes.set(key, settled);
+    return result;
+  }
+
+  #settled(key: string, settled: Promise<void>): void {
+    if (this.#writes.get(key) === settled) this.#writes.delete(key);
   }
 
   #failed(what: string, error: unknown): void {

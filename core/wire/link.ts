@@ -236,13 +236,13 @@ export class Link {
     client.subscribe([...subscriptions], { qos: 1 }, (error, granted) => {
       if (this.#client !== client) return;
       this.#cancelTimer();
-      const refused = (granted ?? []).filter(({ qos }) => qos > 2).map(({ topic }) => topic);
+      const refused = refusedFilters(subscriptions, error, granted);
       if (!error && refused.length === 0) {
         subscribed();
         return;
       }
       log.error({ refused, error: error?.message }, 'cannot subscribe; check the rights of this user at the broker');
-      this.#lost(client, error ? error.message : `the broker refuses ${refused.join(', ')}`);
+      this.#lost(client, refused.length > 0 ? `the broker refuses ${refused.join(', ')}` : String(error?.message));
     });
   }
 
@@ -375,6 +375,17 @@ function connectOptions(options: LinkOptions, connectionId: string): MqttConnect
           },
         }),
   };
+}
+
+/** mqtt.js fails a subscribe as a whole when one filter is refused; the codes are on the packet that its error carries. */
+function refusedFilters(
+  filters: readonly string[],
+  error: Error | null,
+  granted: readonly { readonly topic: string; readonly qos: number }[] = [],
+): string[] {
+  const codes = (error as { packet?: { granted?: readonly number[] } } | null)?.packet?.granted;
+  if (codes !== undefined) return filters.filter((_, index) => (codes[index] ?? 0) > 2);
+  return granted.filter(({ qos }) => qos > 2).map(({ topic }) => topic);
 }
 
 function stopped(): TwinwatchError {

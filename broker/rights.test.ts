@@ -1,0 +1,53 @@
+import { brokerLimitsSchema } from '@twinwatch/core/config/broker';
+import { topics } from '@twinwatch/core/wire/topics';
+import { describe, expect, it } from 'vitest';
+import { type Identity, publishFault, readFault, subscribeFault } from './rights.js';
+
+const limits = brokerLimitsSchema.parse({ maximumPayloadBytes: 4096, maximumSubscriptionsPerClient: 3 });
+const agent: Identity = { role: 'agent', agent: 'site-1' };
+const server: Identity = { role: 'server' };
+const anonymous: Identity = { role: 'anonymous' };
+const own = topics('demo').agent('site-1');
+const other = topics('demo').agent('site-2');
+const { manifest, serverStatus, everyAgent } = topics('demo');
+
+const publish = (identity: Identity, topic: string, retain = false, payloadBytes = 10) =>
+  publishFault(identity, { topic, payloadBytes, retain }, limits);
+const subscribe = (identity: Identity, filter: string, held = 0) => subscribeFault(identity, filter, held, limits);
+
+describe('rights', () => {
+  it('let an agent say and hear what is its own, and nothing else', () => {
+    expect(
+      [own.status, own.telemetry, own.alarms, own.hello, own.up, own.request].map((t) => publish(agent, t)),
+    ).toEqual(new Array(6).fill(null));
+    expect(publish(agent, own.status, true)).toBeNull();
+    for (const topic of [other.status, own.task, manifest, serverStatus, 'elsewhere', '$SYS/x'])
+      expect(publish(agent, topic)).toEqual(expect.any(String));
+    for (const topic of [own.task, own.down, own.receipt, own.command, manifest, serverStatus])
+      expect(subscribe(agent, topic)).toBeNull();
+    for (const filter of ['#', everyAgent.status, 'tw/v1/demo/agents/site-1/+', other.task, 'elsewhere'])
+      expect(subscribe(agent, filter)).toEqual(expect.any(String));
+    expect(readFault(agent, other.task)).toEqual(expect.any(String));
+  });
+
+  it('let a server say its part and hear everything, an observer only hear', () => {
+    expect([own.task, own.down, manifest, serverStatus].map((topic) => publish(server, topic))).toEqual(
+      new Array(4).fill(null),
+    );
+    expect(publish(server, own.status)).toEqual(expect.any(String));
+    expect(subscribe(server, everyAgent.up)).toBeNull();
+    expect(subscribe({ role: 'observer' }, '#')).toBeNull();
+    expect(publish({ role: 'observer' }, own.task)).toEqual(expect.any(String));
+  });
+
+  it('hold everybody to the tree, its retained topics and the limits', () => {
+    expect(publish(anonymous, 'sensors/a', true)).toBeNull();
+    expect(publish(anonymous, own.up, true)).toMatch(/not a retained topic/);
+    expect(publish(anonymous, 'tw/v1/demo/agents/site-1/other')).toMatch(/no such topic/);
+    expect(publish(anonymous, 'a', false, 4097)).toMatch(/payload of 4097/);
+    expect(publish(anonymous, new Array(17).fill('a').join('/'))).toMatch(/17 levels/);
+    expect(publish(anonymous, 'ä'.repeat(300))).toMatch(/more than 512 bytes/);
+    expect(subscribe(anonymous, new Array(17).fill('+').join('/'))).toMatch(/17 levels/);
+    expect(subscribe(anonymous, 'a', 3)).toMatch(/more than 3/);
+  });
+});
