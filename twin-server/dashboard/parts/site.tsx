@@ -30,16 +30,29 @@ export function Site({ agent, history, alarms, tags, threshold }: SiteProps) {
     );
   }
   const last = history.at(-1);
+  const live = agent.status?.online === true;
+  const when = last === undefined ? '' : dateTimeWords(last.atMs);
   const accused = new Map(
     alarms.filter(isActive).flatMap(({ cause }) => cause.contributions.map(({ tag, share }) => [tag, share] as const)),
   );
   return (
-    <section className="panel site" aria-labelledby="site-title" data-testid="site">
+    <section className={live ? 'panel site' : 'panel site offline'} aria-labelledby="site-title" data-testid="site">
       <h2 id="site-title">
         {agent.id}{' '}
-        <small>{last === undefined ? 'live tags' : `live tags, plant time ${dateTimeWords(last.atMs)}`}</small>
+        <small>
+          {last === undefined
+            ? 'live tags'
+            : live
+              ? `live tags, plant time ${when}`
+              : `last values, from plant time ${when}`}
+        </small>
       </h2>
       <Health agent={agent} />
+      {!live && last !== undefined && (
+        <p className="fault">
+          <WarningMark /> The site is offline: nothing below is live.
+        </p>
+      )}
       {last === undefined ? (
         <Empty title="This site shows no live values.">
           Rows stay on the device. A site that may show them here sets <code>{'telemetry: { everyMs: 1000 }'}</code> in

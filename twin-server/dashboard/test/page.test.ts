@@ -142,6 +142,11 @@ describe.skipIf(CHROMIUM === undefined)('the page in Chromium', () => {
     expect(await page.getByRole('button', { name: 'site-4', exact: true }).getAttribute('aria-pressed')).toBe('true');
     expect(await site.getByText(/PLC3 does not answer/).textContent()).toContain('no answer within 1000 ms');
     expect(await site.locator('[data-tag=P_J27]').textContent()).toMatch(/— .*stale/);
+
+    feed('site-5', 0, 2);
+    await page.getByRole('button', { name: 'site-5', exact: true }).click();
+    await site.getByText('The site is offline: nothing below is live.').waitFor();
+    expect(await site.getByRole('heading').textContent()).toContain('last values, from plant time 2026-03-07 00:15');
   });
 
   it('says when the connection is lost, keeps what it had, and comes back by itself', async () => {
