@@ -33,6 +33,8 @@ export interface FederationServiceOptions {
   readonly random: () => number;
   readonly log: Logger;
   readonly observer: FederationObserver;
+  /** See RoundRunnerOptions. */
+  readonly onFatal: (error: unknown) => void;
 }
 
 /** Told after what it is told of is journalled. */

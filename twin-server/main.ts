@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { parseConfig } from '@twinwatch/core/config/load';
 import { type ServerConfig, serverConfig } from '@twinwatch/core/config/server';
 import { TwinwatchError } from '@twinwatch/core/errors';
-import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
+import type { Clock, Timers } from '@twinwatch/core/runtime';
 import { createWorkerEngine } from '@twinwatch/core/training/engine-host';
 import type { LinkOptions } from '@twinwatch/core/wire/link';
 import mqtt from 'mqtt';
@@ -53,7 +53,7 @@ export async function main(configPath: string): Promise<void> {
   process.stdout.write(`${JSON.stringify(ready)}\n`);
   process.send?.(ready);
   try {
-    const reason = await Promise.race([askedToStop(), server.learning.then(() => new Promise<never>(() => undefined))]);
+    const reason = await Promise.race([askedToStop(), server.failed]);
     log.info({ reason }, 'server stops');
   } finally {
     await server.stop();

@@ -36,8 +36,8 @@ export interface ServerOptions {
 
 export interface RunningServer {
   readonly httpPort: number;
-  /** Resolves once the twin is ready and rounds can begin; rejects with what went wrong before. */
-  readonly learning: Promise<void>;
+  /** Rejects with what makes it useless to go on: no twin, no engine, a journal that cannot be written. Never resolves. */
+  readonly failed: Promise<never>;
   stop(): Promise<void>;
 }
 
@@ -60,6 +60,11 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const stopping = new AbortController();
   let service: FederationService | null = null;
   let engine: TrainingEngine | null = null;
+  let fail: (error: unknown) => void = () => undefined;
+  const failed = new Promise<never>((_resolve, reject) => {
+    fail = reject;
+  });
+  failed.catch(() => undefined);
   try {
     const app = await createApi({
       state: () => serverState(live.snapshot()),
@@ -85,19 +90,18 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
         seed: config.twin.seed,
       };
       const work = new RoundWork(plan, engine, rows);
-      service = new FederationService({ ...options, plan, work, journal, run, observer: live });
+      service = new FederationService({ ...options, plan, work, journal, run, observer: live, onFatal: fail });
       live.onReady(service.runner.state);
       service.start();
       log.info({ run, inputs: work.architecture.inputs, parameters: work.parameterCount }, 'ready for agents');
     };
-    const learning = learn();
-    learning.catch(() => undefined);
+    const learning = learn().catch(fail);
     return {
       httpPort,
-      learning,
+      failed,
       async stop() {
         stopping.abort();
-        await learning.catch(() => undefined);
+        await learning;
         await service?.stop();
         await app.close();
         await engine?.close();

@@ -118,6 +118,7 @@ export async function runFederation(request: FederationRequest): Promise<Federat
           });
         },
         onFailure: reject,
+        onFatal: reject,
       });
       stop = () => runner.stop();
       signal?.addEventListener('abort', () => reject(signal.reason), { once: true });

@@ -55,6 +55,8 @@ export interface RoundRunnerOptions {
   readonly onStep: (step: Step) => void;
   /** A step of the server's own went wrong; it is tried again after a deadline. */
   readonly onFailure?: (error: unknown) => void;
+  /** The journal cannot be written: nothing more can be done here, a restart goes on where it was. */
+  readonly onFatal: (error: unknown) => void;
 }
 
 /** Models kept for download; older ones keep their entry in the registry. */
@@ -196,6 +198,15 @@ export class RoundRunner {
     for (const effect of next.effects) this.#perform(effect);
   }
 
+  /** For events of the server's own, which nobody would send again. */
+  #proceed(event: FederationEvent, write?: () => void): void {
+    try {
+      this.#dispatch(event, write);
+    } catch (error) {
+      this.#options.onFatal(error);
+    }
+  }
+
   #perform(effect: Effect): void {
     const { agents, plan, work, timers } = this.#options;
     switch (effect.type) {
@@ -210,14 +221,14 @@ export class RoundRunner {
       case 'arm-calibration-deadline':
         this.#cancelCalibrationDeadline ??= timers.after('calibration deadline', effect.ms, () => {
           this.#cancelCalibrationDeadline = null;
-          this.#dispatch({ type: 'calibration-deadline' });
+          this.#proceed({ type: 'calibration-deadline' });
         });
         return;
       case 'arm-deadline': {
         const { round, attempt } = effect;
         this.#cancelDeadline();
         this.#cancelDeadline = timers.after('round deadline', effect.ms, () =>
-          this.#dispatch({ type: 'deadline', round, attempt }),
+          this.#proceed({ type: 'deadline', round, attempt }),
         );
         return;
       }
@@ -242,12 +253,12 @@ export class RoundRunner {
   #work(effect: WorkEffect): void {
     const { log } = this.#options;
     const working = this.#produce(effect)
-      .then(({ event, write }) => this.#dispatch(event, write))
+      .then(({ event, write }) => this.#proceed(event, write))
       .catch((error: unknown) => {
         if (this.#stopping.signal.aborted) return;
         const detail = error instanceof Error ? error.message : String(error);
         log.error({ step: effect.type, error }, `${effect.type} failed: ${detail}`);
-        this.#dispatch({ type: 'step-failed', detail });
+        this.#proceed({ type: 'step-failed', detail });
         this.#options.onFailure?.(error);
       })
       .finally(() => this.#working.delete(working));

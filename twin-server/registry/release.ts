@@ -1,6 +1,6 @@
 import type { DetectorConfig } from '@twinwatch/core/config/server';
 import { prAuc, rocAuc } from '@twinwatch/core/evaluation/ranking';
-import { chooseThreshold, mergeHistograms } from '@twinwatch/core/evaluation/threshold';
+import { chooseThreshold } from '@twinwatch/core/evaluation/threshold';
 import type { Dataset, TrainingEngine } from '@twinwatch/core/learning/engine';
 import { exportOnnx } from '@twinwatch/core/onnx/export';
 import { type DetectorMetadata, encodeMetadata } from '@twinwatch/core/onnx/metadata';
@@ -91,4 +91,12 @@ function affordableThreshold(
   }
   const { threshold } = chooseThreshold({ ...labelled, maximumFalseRate: LARGEST_FALSE_RATE });
   return { threshold, allowedFalseRate: LARGEST_FALSE_RATE };
+}
+
+/** All counts together; the update check has seen to it that they have the same bins. */
+function mergeHistograms(histograms: readonly ScoreHistogram[]): ScoreHistogram {
+  const counts = new Array<number>(histograms[0]?.counts.length ?? 0).fill(0);
+  for (const histogram of histograms)
+    for (let bin = 0; bin < counts.length; bin++) counts[bin]! += histogram.counts[bin]!;
+  return { counts, rows: histograms.reduce((sum, { rows }) => sum + rows, 0) };
 }

@@ -1,0 +1,98 @@
+import { rocAuc } from '@twinwatch/core/evaluation/ranking';
+import { extractAll } from '@twinwatch/core/features/extractor';
+import { scaleRows } from '@twinwatch/core/features/moments';
+import { BuiltinEngine } from '@twinwatch/core/learning/builtin-engine';
+import { readOnnxModel } from '@twinwatch/core/onnx/metadata';
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { describe, expect, it } from 'vitest';
+import { type FederationOutcome, runFederation } from './in-process.js';
+import type { ClientRows } from './in-process-client.js';
+import { normalClients, plantRows, SILENT, syntheticConfig, syntheticTwin } from './synthetic-plant.test-data.js';
+
+const engine = new BuiltinEngine();
+
+function federate(clients: readonly ClientRows[], rounds: object): Promise<FederationOutcome> {
+  const config = syntheticConfig(rounds);
+  return runFederation({
+    ...{ clients, engine, detector: config.detector, rounds: config.rounds, log: SILENT },
+    twin: syntheticTwin(1),
+    validationShare: 0.25,
+    seed: 7,
+    now: () => 1_000,
+  });
+}
+
+/** ROC AUC on a site that nobody has trained on, under an attack. */
+async function onNewSite({ lineage, parameters }: FederationOutcome): Promise<number> {
+  const site = plantRows('new site', 4, 1.5, [150, 220]);
+  const { features, rowIndex } = extractAll(lineage.schema, site.rows);
+  const scaled = scaleRows(features, lineage.scaler, lineage.architecture.inputs);
+  const scores = await engine.score(lineage.architecture, parameters, scaled);
+  return rocAuc(
+    scores,
+    [...rowIndex].map((row) => site.labels[row]!),
+  );
+}
+
+describe('a federation in one process', () => {
+  it.each(['fedavg', 'fedprox', 'cwa'])('learns with %s from label-free sites and the twin’s rows', async (method) => {
+    const outcome = await federate(normalClients(3), { method });
+    expect(outcome.rounds.map(({ round, phase }) => [round, phase])).toEqual(
+      [1, 2, 3, 4, 5, 6].map((round) => [round, 'committed']),
+    );
+    expect(await onNewSite(outcome)).toBeGreaterThan(0.95);
+    const best = Math.max(...outcome.rounds.map(({ validation }) => validation!.prAuc));
+    expect(outcome.rounds[outcome.model.round - 1]?.validation?.prAuc).toBe(best);
+    expect(outcome.rounds[0]?.bytesUp).toBeGreaterThan(0);
+  });
+
+  it('unlearns attacks where sites have no label and no twin rows are shared', async () => {
+    const withTwin = await federate(normalClients(3), { method: 'cwa' });
+    const without = await federate(normalClients(3), { method: 'fedavg', exchangeRows: 0 });
+    expect(without.lineage.exchange).toBeNull();
+    expect(await onNewSite(withTwin)).toBeGreaterThan((await onNewSite(without)) + 0.05);
+  });
+
+  it('gives the same detector again for the same seed', async () => {
+    const first = await federate(normalClients(2), { count: 2 });
+    const second = await federate(normalClients(2), { count: 2 });
+    expect(second.onnx).toEqual(first.onnx);
+  });
+
+  it('exports a file that onnxruntime runs on engineering units, with its threshold and origin inside', async () => {
+    const outcome = await federate(normalClients(3), { count: 4 });
+    const { metadata, parameters } = readOnnxModel(outcome.onnx);
+    expect(metadata).toMatchObject({
+      threshold: outcome.threshold,
+      alarm: { onDelayRows: 2 },
+      provenance: { method: 'cwa' },
+    });
+    expect(parameters).toEqual(outcome.parameters);
+    const session = await InferenceSession.create(outcome.onnx);
+    const rows = Float32Array.of(3, 60, 1, 3, 74, 1);
+    const { score } = await session.run({ features: new Tensor('float32', rows, [2, 3]) });
+    const [normal = 1, attacked = 0] = score!.data as Float32Array;
+    expect(normal).toBeLessThan(outcome.threshold);
+    expect(attacked).toBeGreaterThan(outcome.threshold);
+  });
+
+  it('takes the labels that a site has', async () => {
+    const attacked = plantRows('labelled', 6, 0, [200, 300]);
+    const clients = [...normalClients(1), { id: 'labelled', rows: attacked.rows, labels: attacked.labels }];
+    const outcome = await federate(clients, { method: 'fedavg', exchangeRows: 0 });
+    expect(await onNewSite(outcome)).toBeGreaterThan(0.9);
+  });
+
+  it('stops with the first error', async () => {
+    const aborted = AbortSignal.abort(new Error('enough'));
+    const config = syntheticConfig({});
+    const request = { engine, detector: config.detector, rounds: config.rounds, log: SILENT, seed: 1, now: () => 0 };
+    const twin = syntheticTwin(1);
+    await expect(
+      runFederation({ ...request, twin, clients: normalClients(2), validationShare: 0.25, signal: aborted }),
+    ).rejects.toThrow('enough');
+    await expect(
+      runFederation({ ...request, twin: syntheticTwin(1, 1), clients: normalClients(2), validationShare: 0.25 }),
+    ).rejects.toMatchObject({ code: 'LEARNER_NO_ATTACKS' });
+  });
+});

@@ -1,0 +1,40 @@
+import { TwinwatchError } from '@twinwatch/core/errors';
+import { SCORE_BINS } from '@twinwatch/core/training/local-round';
+import { describe, expect, it } from 'vitest';
+import { checkScores, checkUpdate } from './update-check.js';
+
+const limits = { parameterCount: 3, maximumNorm: 10, maximumRows: 1_000 };
+const counts = new Array<number>(SCORE_BINS).fill(0).with(5, 40);
+const update = { rows: 200, loss: 0.3, scores: { counts, rows: 40 } };
+const fewBins = { ...update, scores: { counts: [40], rows: 40 } };
+const delta = Float32Array.of(1, -2, 3);
+
+describe('update check', () => {
+  it('accepts what is in order', () => {
+    expect(checkUpdate(update, delta, limits).verdict).toBe('accepted');
+  });
+
+  it.each([
+    ['wrong-shape', update, Float32Array.of(1, 2)],
+    ['wrong-shape', update, new TwinwatchError('WIRE_DELTA_SHAPE', 'too short')],
+    ['not-finite', update, new TwinwatchError('WIRE_DELTA_NOT_FINITE', 'NaN')],
+    ['malformed', update, new TwinwatchError('WIRE_INVALID', 'what')],
+    ['not-finite', update, Float32Array.of(1, Number.NaN, 2)],
+    ['not-finite', { ...update, loss: Number.NaN }, delta],
+    ['too-large', update, Float32Array.of(6, 6, 6)],
+    ['implausible-rows', { ...update, rows: 0 }, delta],
+    ['implausible-rows', { ...update, rows: 1_001 }, delta],
+    ['implausible-rows', { ...update, rows: 1.5 }, delta],
+    ['malformed', { ...update, scores: { counts, rows: 41 } }, delta],
+    ['wrong-shape', fewBins, delta],
+  ] as const)('says %s', (verdict, candidate, change) => {
+    const checked = checkUpdate(candidate, change, limits);
+    expect(checked.verdict).toBe(verdict);
+    expect(checked.detail).not.toBe('');
+  });
+
+  it('checks an evaluation’s counts alone', () => {
+    expect(checkScores(update).verdict).toBe('accepted');
+    expect(checkScores({ scores: { counts: counts.with(0, -1).with(1, 1), rows: 40 } }).verdict).toBe('malformed');
+  });
+});
