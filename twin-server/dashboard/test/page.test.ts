@@ -14,7 +14,7 @@ const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/go
 if (CHROMIUM === undefined)
   console.warn('The page is not tested: no Chromium found in /usr/bin (apt-get install chromium).');
 
-describe.skipIf(CHROMIUM === undefined)('the page in Chromium', () => {
+describe.skipIf(CHROMIUM === undefined)('the page in Chromium', { timeout: 30_000 }, () => {
   let profile: string;
   let browser: BrowserContext;
   let page: Page;
