@@ -11,6 +11,8 @@ import { deviceTemplateSchema } from '@twinwatch/core/config/device-template';
 import { plantSimSchema } from '@twinwatch/core/config/plant-sim';
 import { serverConfig } from '@twinwatch/core/config/server';
 import { ERROR_CODES } from '@twinwatch/core/errors';
+import { attackCatalogueSchema } from '@twinwatch/twin-server/twin/attacks';
+import { plantSchema } from '@twinwatch/twin-server/twin/plant-config';
 import { type ConfigFile, configurationPage, unexplainedFields } from './generate/configuration-page.js';
 import { codesWithoutAdvice, errorsPage } from './generate/errors-page.js';
 import { jsonSchema } from './generate/json-schema.js';
@@ -48,6 +50,18 @@ const CONFIG_FILES: readonly ConfigFile[] = [
     title: 'Plant simulator',
     about: 'For `twinwatch plant --config FILE`.',
     schema: jsonSchema(plantSimSchema, 'Twinwatch plant simulator'),
+  },
+  {
+    name: 'plant',
+    title: 'Plant',
+    about: 'What a plant is, for the twin and for the simulator: `plant.yaml` beside its network file.',
+    schema: jsonSchema(plantSchema, 'Twinwatch plant'),
+  },
+  {
+    name: 'attacks',
+    title: 'Attack catalogue',
+    about: 'Attacks as data, and how random ones are drawn for the twin: `attacks.yaml` beside `plant.yaml`.',
+    schema: jsonSchema(attackCatalogueSchema, 'Twinwatch attack catalogue'),
   },
 ];
 

@@ -72,6 +72,7 @@ function merged(a: FieldRow, b: FieldRow): FieldRow {
 function innerRows(field: JsonSchema, path: string): FieldRow[] {
   const branches = field.anyOf ?? field.oneOf ?? [field];
   return branches.flatMap((branch) => {
+    if (branch.items !== undefined && 'length' in branch.items) return [];
     if (branch.items !== undefined) return fieldRowsOf(branch.items, `${path}[]`);
     if (typeof branch.additionalProperties === 'object')
       return fieldRowsOf(branch.additionalProperties, `${path}.NAME`);
@@ -94,7 +95,7 @@ function kindOf(schema: JsonSchema): string {
     case 'boolean':
       return '`true` or `false`';
     case 'array':
-      return `list of ${plural(schema.items ?? {})}`;
+      return listOf(schema.items ?? {});
     case 'object':
       return typeof schema.additionalProperties === 'object'
         ? `name → ${kindOf(schema.additionalProperties)}`
@@ -106,7 +107,11 @@ function kindOf(schema: JsonSchema): string {
   }
 }
 
-const plural = (schema: JsonSchema): string => (kindOf(schema) === 'block' ? 'blocks' : kindOf(schema));
+function listOf(items: JsonSchema | readonly JsonSchema[]): string {
+  if ('length' in items) return `[${items.map(kindOf).join(', ')}]`;
+  const kind = kindOf(items);
+  return `list of ${/^block\b/.test(kind) ? 'blocks' : kind}`;
+}
 
 function range(schema: JsonSchema): string {
   const bound = (value: number | undefined): number | undefined =>
@@ -123,7 +128,7 @@ function range(schema: JsonSchema): string {
 function standardOf(field: JsonSchema, required: boolean): string {
   if (required) return '**required**';
   const value = field.default;
-  if (value === undefined) return '';
+  if (value === undefined || value === '') return '';
   if (typeof value === 'object' && value !== null && Object.keys(value).length === 0) {
     return Array.isArray(value) ? 'none' : '';
   }

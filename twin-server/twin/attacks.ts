@@ -8,13 +8,16 @@ import type { PlantConfig } from './plant-config.js';
 const tag = z.string().min(1);
 const tags = z.array(tag).min(1);
 /** When, within the attack: `after` its onset, and how `long`; to the attack's end where absent. */
-const timing = { after: duration.prefault('0s'), lasts: duration.optional() };
+const timing = {
+  after: duration.prefault('0s').meta({ description: 'time after the onset' }),
+  lasts: duration.optional().meta({ description: 'to the end of the attack where absent' }),
+};
 
 /** What a false reading shows instead of the true value: one of the three. */
 const falseReading = {
-  constant: z.number().optional(),
-  offset: z.number().optional(),
-  freeze: z.literal(true).optional(),
+  constant: z.number().optional().meta({ description: 'shown instead of the true value' }),
+  offset: z.number().optional().meta({ description: 'added to the true value' }),
+  freeze: z.literal(true).optional().meta({ description: 'the last true value stays' }),
 };
 type FalseReading = { constant?: number | undefined; offset?: number | undefined; freeze?: true | undefined };
 const oneReading = ({ constant, offset, freeze }: FalseReading) =>
@@ -24,54 +27,89 @@ const ONE_READING = { error: 'must have exactly one of constant, offset and free
 const effectSchema = z.discriminatedUnion('kind', [
   z
     .strictObject({
-      kind: z.literal('thresholds'),
-      actuator: z.string(),
-      on: z.number().optional(),
-      off: z.number().optional(),
+      kind: z.literal('thresholds').meta({ description: 'see [attacks.md](attacks.md)' }),
+      actuator: z.string().meta({ description: 'pump or valve' }),
+      on: z.number().optional().meta({ description: 'threshold it is rewritten to' }),
+      off: z.number().optional().meta({ description: 'threshold it is rewritten to' }),
       ...timing,
     })
     .refine(({ on, off }) => on !== undefined || off !== undefined, { error: 'must have on, off or both' }),
   z
-    .strictObject({ kind: z.literal('link'), tag, to: z.string(), ...falseReading, ...timing })
+    .strictObject({
+      kind: z.literal('link').meta({ description: 'see [attacks.md](attacks.md)' }),
+      tag: tag.meta({ description: 'tag that is falsified' }),
+      to: z.string().meta({ description: 'PLC that receives the false value' }),
+      ...falseReading,
+      ...timing,
+    })
     .refine(oneReading, ONE_READING),
-  z.strictObject({ kind: z.literal('sensor'), tag, ...falseReading, ...timing }).refine(oneReading, ONE_READING),
-  z.strictObject({ kind: z.literal('speed'), actuator: z.string(), speed: z.number().min(0.1).max(2), ...timing }),
-  z.strictObject({ kind: z.literal('force'), actuator: z.string(), state: z.enum(['on', 'off']), ...timing }),
+  z
+    .strictObject({
+      kind: z.literal('sensor').meta({ description: 'see [attacks.md](attacks.md)' }),
+      tag: tag.meta({ description: 'tag that is falsified' }),
+      ...falseReading,
+      ...timing,
+    })
+    .refine(oneReading, ONE_READING),
+  z.strictObject({
+    kind: z.literal('speed').meta({ description: 'see [attacks.md](attacks.md)' }),
+    actuator: z.string().meta({ description: 'pump or valve' }),
+    speed: z.number().min(0.1).max(2).meta({ description: 'relative speed of the pump' }),
+    ...timing,
+  }),
+  z.strictObject({
+    kind: z.literal('force').meta({ description: 'see [attacks.md](attacks.md)' }),
+    actuator: z.string().meta({ description: 'pump or valve' }),
+    state: z.enum(['on', 'off']).meta({ description: 'state it is held in' }),
+    ...timing,
+  }),
 ]);
 
 const point = z.tuple([duration, z.number()]);
 const concealmentSchema = z.discriminatedUnion('kind', [
   z.strictObject({
-    kind: z.literal('replay'),
-    tags,
-    /** How much of the time before is looped. */
-    period: duration.prefault('24h'),
-    /** Standard deviation of noise added to the looped values, in each tag's resolution. */
-    noise: z.number().min(0).default(0),
+    kind: z.literal('replay').meta({ description: 'see [attacks.md](attacks.md)' }),
+    tags: tags.meta({ description: 'tags that are falsified' }),
+    period: duration.prefault('24h').meta({ description: 'how much of the time before is looped' }),
+    noise: z
+      .number()
+      .min(0)
+      .default(0)
+      .meta({ description: "standard deviation of noise added to the looped values, in each tag's resolution" }),
     ...timing,
   }),
   z.strictObject({
-    kind: z.literal('polyline'),
-    tags,
-    /** [time after the concealment's start, what is added to the true value], in order of time, straight between. */
+    kind: z.literal('polyline').meta({ description: 'see [attacks.md](attacks.md)' }),
+    tags: tags.meta({ description: 'tags that are falsified' }),
     points: z
       .array(point)
       .min(1)
       .refine((points) => points.every(([at], i) => i === 0 || at > points[i - 1]![0]), {
         error: 'must be in order of time',
+      })
+      .meta({
+        description:
+          "[time after the concealment's start, what is added to the true value], in order of time, straight between",
       }),
     ...timing,
   }),
-  z.strictObject({ kind: z.literal('freeze'), tags, ...timing }),
+  z.strictObject({
+    kind: z.literal('freeze').meta({ description: 'see [attacks.md](attacks.md)' }),
+    tags: tags.meta({ description: 'tags that are falsified' }),
+    ...timing,
+  }),
 ]);
 
 const attackSchema = z
   .strictObject({
-    name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,63}$/, { error: 'must be small letters, digits and -' }),
-    title: z.string().default(''),
-    duration,
-    effects: z.array(effectSchema).default([]),
-    concealment: z.array(concealmentSchema).default([]),
+    name: z
+      .string()
+      .regex(/^[a-z0-9][a-z0-9-]{0,63}$/, { error: 'must be small letters, digits and -' })
+      .meta({ description: 'by which it is started' }),
+    title: z.string().default('').meta({ description: 'for people' }),
+    duration: duration.meta({ description: 'from onset to end' }),
+    effects: z.array(effectSchema).default([]).meta({ description: 'what is done to the plant' }),
+    concealment: z.array(concealmentSchema).default([]).meta({ description: 'what is hidden from SCADA' }),
   })
   .refine(({ effects, concealment }) => effects.length + concealment.length > 0, {
     error: 'has neither effects nor concealment',
@@ -81,18 +119,27 @@ const between = (from: string, to: string) => z.tuple([duration, duration]).pref
 
 /** How attacks are drawn at random for the twin. */
 const randomSchema = z.strictObject({
-  /** Shortest and longest attack; drawn evenly in the logarithm. */
-  duration: between('2h', '24h'),
-  /** Normal running between two attacks of an episode, counted from the end of the recovery. */
-  gap: between('12h', '36h'),
-  /** Share of attacks that hide something from SCADA. */
-  concealed: z.number().min(0).max(1).default(0.6),
-  /** Rows after an attack count as recovery until every level is back in its normal range, but no longer than this. */
-  recovery: duration.prefault('24h'),
+  duration: between('2h', '24h').meta({ description: 'shortest and longest attack; drawn evenly in the logarithm' }),
+  gap: between('12h', '36h').meta({
+    description: 'normal running between two attacks of an episode, counted from the end of the recovery',
+  }),
+  concealed: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.6)
+    .meta({ description: 'share of attacks that hide something from SCADA' }),
+  recovery: duration.prefault('24h').meta({
+    description:
+      'rows after an attack count as recovery until every level is back in its normal range, but no longer than this',
+  }),
 });
 
 export const attackCatalogueSchema = z
-  .strictObject({ attacks: z.array(attackSchema).default([]), random: randomSchema.prefault({}) })
+  .strictObject({
+    attacks: z.array(attackSchema).default([]).meta({ description: 'attacks that can be started by name' }),
+    random: randomSchema.prefault({}).meta({ description: 'how attacks are drawn at random for the twin' }),
+  })
   .superRefine(({ attacks }, context) => {
     const names = new Set<string>();
     for (const [i, { name }] of attacks.entries()) {

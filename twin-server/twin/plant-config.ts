@@ -18,93 +18,130 @@ const range = (minimum: number, maximum: number) =>
     .refine(([from, to]) => from <= to, { error: 'must be [smallest, largest]' });
 
 const tagSchema = z.strictObject({
-  name,
-  unit: z.string().max(16).default(''),
-  kind: z.enum(['analog', 'status']).default('analog'),
-  /** Smallest change that means anything; floors the detector's scaler. */
-  resolution: z.number().positive(),
-  /** The PLC whose input or output this is. */
-  plc: name,
-  /** level and pressure are of a node, flow and status of a link. */
-  measures: z.enum(['level', 'pressure', 'flow', 'status']),
-  /** Id in the network file. */
-  element: z.string().min(1),
-  /** Standard deviation of the sensor's noise, in the tag's unit. */
-  noise: z.number().min(0).default(0),
-  /** The sensor reports whole multiples of this, in the tag's unit; 0 for any value. */
-  quantum: z.number().min(0).default(0),
+  name: name.meta({ description: 'name of the tag' }),
+  unit: z.string().max(16).default('').meta({ description: "engineering unit: 'm', 'L/s', 'bar'" }),
+  kind: z.enum(['analog', 'status']).default('analog').meta({ description: 'status: 0 or 1' }),
+  resolution: z
+    .number()
+    .positive()
+    .meta({ description: "smallest change that means anything; floors the detector's scaler" }),
+  plc: name.meta({ description: 'the PLC whose input or output this is' }),
+  measures: z
+    .enum(['level', 'pressure', 'flow', 'status'])
+    .meta({ description: 'level and pressure are of a node, flow and status of a link' }),
+  element: z.string().min(1).meta({ description: 'id in the network file' }),
+  noise: z
+    .number()
+    .min(0)
+    .default(0)
+    .meta({ description: "standard deviation of the sensor's noise, in the tag's unit" }),
+  quantum: z
+    .number()
+    .min(0)
+    .default(0)
+    .meta({ description: "the sensor reports whole multiples of this, in the tag's unit; 0 for any value" }),
 });
 
 const condition = z
-  .strictObject({ tag: name, below: z.number().optional(), above: z.number().optional() })
+  .strictObject({
+    tag: name.meta({ description: 'as its PLC sees it' }),
+    below: z.number().optional().meta({ description: 'holds while the tag is below this, in its unit' }),
+    above: z.number().optional().meta({ description: 'holds while the tag is above this, in its unit' }),
+  })
   .refine(({ below, above }) => (below === undefined) !== (above === undefined), {
     error: 'must have exactly one of below and above',
   });
 
 const controlSchema = z.strictObject({
-  plc: name,
-  /** Pump or valve in the network file. */
-  actuator: z.string().min(1),
-  kind: z.enum(['pump', 'valve']).default('pump'),
-  /** Without on and off the actuator stays as it is initially, and only an attack moves it. */
-  on: condition.optional(),
-  off: condition.optional(),
-  /** Relative speed of a pump while it is on. */
-  speed: z.number().min(0.1).max(2).default(1),
-  initially: z.enum(['on', 'off']).default('off'),
+  plc: name.meta({ description: 'the PLC that runs this rule' }),
+  actuator: z.string().min(1).meta({ description: 'pump or valve in the network file' }),
+  kind: z.enum(['pump', 'valve']).default('pump').meta({ description: 'what the actuator is' }),
+  on: condition
+    .optional()
+    .meta({ description: 'without on and off the actuator stays as it is initially, and only an attack moves it' }),
+  off: condition.optional().meta({ description: 'condition that switches it off' }),
+  speed: z.number().min(0.1).max(2).default(1).meta({ description: 'relative speed of a pump while it is on' }),
+  initially: z.enum(['on', 'off']).default('off').meta({ description: 'state at the start' }),
 });
 
 const districtSchema = z.strictObject({
-  name,
-  /** Pattern in the network file by which the district's demands vary. */
-  pattern: z.string().min(1),
-  /** Instead of the file's: 24 (a day) or 168 (a week) multipliers, one an hour, from the plant's `start`. */
+  name: name.meta({ description: 'name of the district' }),
+  pattern: z.string().min(1).meta({ description: "pattern in the network file by which the district's demands vary" }),
   multipliers: z
     .array(z.number().min(0))
     .refine(({ length }) => length === 24 || length === 168, { error: 'must be 24 or 168 numbers' })
-    .optional(),
+    .optional()
+    .meta({
+      description:
+        "instead of the file's: 24 (a day) or 168 (a week) multipliers, one an hour, from the plant's `start`",
+    }),
 });
 
 /** In what instances of the plant differ. Ranges are drawn from once an instance, evenly. */
 const variationSchema = z.strictObject({
-  /** Factor on all demands, and a further one on each district's. */
-  demand: range(0.1, 10).default([0.95, 1.05]),
-  district: range(0.1, 10).default([0.95, 1.05]),
-  /** Standard deviation of the logarithm of demand, from day to day and within the day. */
-  dayNoise: z.number().min(0).max(1).default(0.05),
-  hourNoise: z.number().min(0).max(1).default(0.08),
-  /** After this long the noise within the day has fallen to 1/e of its correlation. */
-  hourCorrelation: duration.prefault('3h'),
-  /** Share of the noise's variance that all districts have in common. */
-  shared: z.number().min(0).max(1).default(0.5),
-  /** Factor on the roughness coefficient of all pipes, and the standard deviation of a further one on each pipe's. */
-  roughness: range(0.2, 5).default([0.93, 1.07]),
-  pipeRoughness: z.number().min(0).max(0.5).default(0.03),
-  /** Factor on each pump's speed, for wear. */
-  pumpSpeed: range(0.5, 1.5).default([0.99, 1.01]),
-  /** Factor on the noise of all sensors. */
-  sensorNoise: range(0, 100).default([0.8, 1.2]),
-  /** Levels at the start, as shares of the band between the control rules' lowest and highest threshold. */
-  initialLevel: range(0, 1).default([0.1, 0.9]),
+  demand: range(0.1, 10)
+    .default([0.95, 1.05])
+    .meta({ description: "factor on all demands, and a further one on each district's" }),
+  district: range(0.1, 10)
+    .default([0.95, 1.05])
+    .meta({ description: 'a further factor on the demand of each district' }),
+  dayNoise: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.05)
+    .meta({ description: 'standard deviation of the logarithm of demand, from day to day and within the day' }),
+  hourNoise: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.08)
+    .meta({ description: 'standard deviation of the logarithm of demand within the day' }),
+  hourCorrelation: duration
+    .prefault('3h')
+    .meta({ description: 'after this long the noise within the day has fallen to 1/e of its correlation' }),
+  shared: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.5)
+    .meta({ description: "share of the noise's variance that all districts have in common" }),
+  roughness: range(0.2, 5).default([0.93, 1.07]).meta({
+    description:
+      "factor on the roughness coefficient of all pipes, and the standard deviation of a further one on each pipe's",
+  }),
+  pipeRoughness: z
+    .number()
+    .min(0)
+    .max(0.5)
+    .default(0.03)
+    .meta({ description: 'standard deviation of a further factor on the roughness of each pipe' }),
+  pumpSpeed: range(0.5, 1.5).default([0.99, 1.01]).meta({ description: "factor on each pump's speed, for wear" }),
+  sensorNoise: range(0, 100).default([0.8, 1.2]).meta({ description: 'factor on the noise of all sensors' }),
+  initialLevel: range(0, 1).default([0.1, 0.9]).meta({
+    description: "levels at the start, as shares of the band between the control rules' lowest and highest threshold",
+  }),
 });
 
 export const plantSchema = z
   .strictObject({
-    name,
-    /** EPANET input file, relative to this one. */
-    network: z.string().min(1),
-    /** Attack catalogue, relative to this file. */
-    attacks: z.string().min(1).default('attacks.yaml'),
-    /** Of SCADA rows. */
-    interval: durationBetween('1m', '1h').prefault('15m'),
-    /** Of hydraulics and of the PLCs' scans. */
-    hydraulicStep: durationBetween('1m', '1h').prefault('5m'),
-    /** Where demand patterns begin. */
-    start: z.iso.datetime().default('2026-01-05T00:00:00Z'),
-    tags: z.array(tagSchema).min(1),
-    controls: z.array(controlSchema).min(1),
-    districts: z.array(districtSchema).default([]),
-    variation: variationSchema.prefault({}),
+    name: name.meta({ description: 'name of the plant' }),
+    network: z.string().min(1).meta({ description: 'EPANET input file, relative to this one' }),
+    attacks: z.string().min(1).default('attacks.yaml').meta({ description: 'attack catalogue, relative to this file' }),
+    interval: durationBetween('1m', '1h').prefault('15m').meta({ description: 'of SCADA rows' }),
+    hydraulicStep: durationBetween('1m', '1h')
+      .prefault('5m')
+      .meta({ description: "of hydraulics and of the PLCs' scans" }),
+    start: z.iso.datetime().default('2026-01-05T00:00:00Z').meta({ description: 'where demand patterns begin' }),
+    tags: z.array(tagSchema).min(1).meta({ description: 'what is measured, where, and by which PLC' }),
+    controls: z.array(controlSchema).min(1).meta({ description: 'what the PLCs do' }),
+    districts: z
+      .array(districtSchema)
+      .default([])
+      .meta({ description: 'parts of the network whose demands vary together' }),
+    variation: variationSchema
+      .prefault({})
+      .meta({ description: 'in what instances of the plant differ; ranges are drawn from once an instance, evenly' }),
   })
   .superRefine((plant, context) => {
     for (const { path, message } of contradictions(plant)) context.addIssue({ code: 'custom', path, message });
