@@ -107,6 +107,25 @@ export const agentSchema = z
       })
       .prefault({})
       .meta({ description: 'what may be learned from, and with what' }),
+    import: z
+      .strictObject({
+        timeColumn: z
+          .string()
+          .optional()
+          .meta({ description: 'column of times; DATETIME, timestamp, time or date where absent' }),
+        dateOrder: z
+          .enum(['auto', 'dmy', 'mdy', 'ymd'])
+          .default('auto')
+          .meta({ description: 'order of day, month and year where times are not ISO 8601 or seconds since 1970' }),
+        labelColumn: z
+          .string()
+          .optional()
+          .meta({ description: 'column of labels: 0 normal, 1 attack, anything else unknown; ATT_FLAG where absent' }),
+        columns: z.record(z.string(), z.string()).default({}).meta({ description: 'tag → column, where they differ' }),
+        delimiter: z.string().length(1).default(',').meta({ description: 'between two columns' }),
+      })
+      .prefault({})
+      .meta({ description: 'how history files are read by `twinwatch agent import`' }),
     telemetry: z
       .strictObject({
         everyMs: z.int().min(100).default(1_000).meta({ description: 'milliseconds between two messages' }),
@@ -116,6 +135,10 @@ export const agentSchema = z
     retention: retention
       .prefault({})
       .meta({ description: 'bounds of what is kept on disk; whichever is met first, the oldest rows go' }),
+    logLevel: z
+      .enum(['debug', 'info', 'warn', 'error'])
+      .default('info')
+      .meta({ description: 'least level that is logged' }),
     statusEvery: durationBetween('1s', '10m')
       .prefault('5s')
       .meta({ description: 'time between two reports of health' }),
