@@ -10,7 +10,7 @@ import {
 } from '@twinwatch/core/scada/alarm';
 import type { AssembledRow } from '@twinwatch/core/scada/row-assembler';
 import type { AlarmCommand, AlarmEvent, Telemetry } from '@twinwatch/core/wire/messages';
-import { ANOMALOUS, NORMAL, type RowLabel, UNLABELLED } from '../store/row-table.js';
+import { ANOMALOUS, NORMAL, type RowLabel, UNKNOWN, UNLABELLED } from '../store/row-table.js';
 import type { Store } from '../store/store.js';
 import type { Contribution, Detector } from './detector.js';
 import { LatencyWindow } from './latency.js';
@@ -94,9 +94,12 @@ export class DetectionPipeline {
     });
   }
 
-  /** Never rejects: a detector that fails on a row costs its score, not the row. */
-  row(assembled: AssembledRow): Promise<void> {
-    return this.#inTurn(() => this.#judge(assembled));
+  /**
+   * A detector that fails on a row costs its score, not the row.
+   * @param timeKnown false while the machine's clock is not set and no device serves a time: such a row is not learned from.
+   */
+  row(assembled: AssembledRow, timeKnown: boolean): Promise<void> {
+    return this.#inTurn(() => this.#judge(assembled, timeKnown));
   }
 
   /** What an operator decided. A command for another alarm than the newest changes only that alarm's verdict. */
@@ -124,7 +127,7 @@ export class DetectionPipeline {
     });
   }
 
-  async #judge({ row, quality, receivedMs }: AssembledRow): Promise<void> {
+  async #judge({ row, quality, receivedMs }: AssembledRow, timeKnown: boolean): Promise<void> {
     const { store, tags, clock, log } = this.#options;
     const running = this.#running;
     let score: number | null = null;
@@ -152,7 +155,16 @@ export class DetectionPipeline {
     }
     const alarmState = running === null ? null : JSON.stringify(this.#state);
     const { timeMs, sequence, values } = row;
-    store.write({ op: 'row', timeMs, sequence, tags, values, label: this.#label(values), alarmState });
+    store.write({
+      op: 'row',
+      timeMs,
+      sequence,
+      tags,
+      values,
+      label: timeKnown ? this.#label(values) : UNKNOWN,
+      score,
+      alarmState,
+    });
     this.#latest = {
       atMs: timeMs,
       score,

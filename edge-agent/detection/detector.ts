@@ -1,7 +1,7 @@
 import { TwinwatchError } from '@twinwatch/core/errors';
 import { FeatureExtractor } from '@twinwatch/core/features/extractor';
 import { scaleRows } from '@twinwatch/core/features/moments';
-import { score as forward } from '@twinwatch/core/learning/network';
+import { forward } from '@twinwatch/core/learning/network';
 import { createRandom } from '@twinwatch/core/learning/random';
 import { type DetectorMetadata, readOnnxModel } from '@twinwatch/core/onnx/metadata';
 import ort from 'onnxruntime-node';

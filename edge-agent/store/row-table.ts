@@ -22,6 +22,8 @@ export interface RowWrite {
   readonly values: Float64Array;
   /** From a label tag; UNLABELLED where there is none. */
   readonly label: RowLabel;
+  /** The detector's, 0 … 1; null where there was none, or it abstained. */
+  readonly score: number | null;
   /** JSON of the AlarmState after this row; null while there is no detector. */
   readonly alarmState: string | null;
 }
@@ -43,6 +45,8 @@ export interface StoredRows {
   readonly values: Float64Array;
   /** [count] RowLabel. */
   readonly labels: Int8Array;
+  /** [count] as scored when the row came; NaN where it was not. */
+  readonly scores: Float64Array;
   /** 1 for rows that came from a history file. */
   readonly imported: Uint8Array;
 }
@@ -55,7 +59,7 @@ export interface RowLimits {
 const TABLES = `
   CREATE TABLE IF NOT EXISTS tag_lists (id INTEGER PRIMARY KEY, tags TEXT NOT NULL UNIQUE);
   CREATE TABLE IF NOT EXISTS rows (time_ms INTEGER PRIMARY KEY, sequence INTEGER, tag_list INTEGER NOT NULL, label INTEGER NOT NULL,
-    imported INTEGER NOT NULL, vals BLOB NOT NULL);
+    imported INTEGER NOT NULL, score REAL, vals BLOB NOT NULL);
   CREATE TABLE IF NOT EXISTS row_state (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;`;
 
 /** How often the size of the file is looked at, in rows. */
@@ -80,14 +84,14 @@ export class RowTable {
     this.count = this.#number('SELECT count(*) FROM rows');
     // A row that is there already stays: the same answer twice, or a history file imported again.
     this.#insert = database.prepare(
-      'INSERT OR IGNORE INTO rows (time_ms, sequence, tag_list, label, imported, vals) VALUES (?, ?, ?, ?, ?, ?)',
+      'INSERT OR IGNORE INTO rows (time_ms, sequence, tag_list, label, imported, score, vals) VALUES (?, ?, ?, ?, ?, ?, ?)',
     );
   }
 
   append(writes: readonly RowWrite[]): void {
     this.#transaction(() => {
-      for (const { timeMs, sequence, tags, values, label } of writes)
-        this.#put(timeMs, sequence, tags, values, label, 0);
+      for (const { timeMs, sequence, tags, values, label, score } of writes)
+        this.#put(timeMs, sequence, tags, values, label, 0, score);
       const alarmState = writes.at(-1)?.alarmState ?? null;
       if (alarmState !== null)
         this.#database.prepare("INSERT OR REPLACE INTO row_state (key, value) VALUES ('alarm', ?)").run(alarmState);
@@ -103,7 +107,7 @@ export class RowTable {
       for (const [i, timeMs] of rows.timesMs.entries()) {
         const label = (rows.labels[i] ?? UNLABELLED) as RowLabel;
         const values = rows.values.subarray(i * width, (i + 1) * width);
-        this.#put(timeMs, null, rows.tags, values, label, 1);
+        this.#put(timeMs, null, rows.tags, values, label, 1, null);
       }
     });
     const added = this.count - before;
@@ -113,25 +117,27 @@ export class RowTable {
 
   /** The newest `limit` rows. With no tags asked for, only times, labels and origin are read. */
   rows(tags: readonly string[], limit: number): StoredRows {
-    const columns = `time_ms, label, imported, tag_list${tags.length > 0 ? ', vals' : ''}`;
+    const columns = `time_ms, label, imported, score, tag_list${tags.length > 0 ? ', vals' : ''}`;
     const found = this.#database
       .prepare(`SELECT ${columns} FROM rows ORDER BY time_ms DESC LIMIT ?`)
       .raw()
-      .all(limit) as [number, number, number, number, Buffer?][];
+      .all(limit) as [number, number, number, number | null, number, Buffer?][];
     const count = found.length;
     const stored: StoredRows = {
       count,
       timesMs: new Float64Array(count),
       values: new Float64Array(count * tags.length).fill(Number.NaN),
       labels: new Int8Array(count),
+      scores: new Float64Array(count),
       imported: new Uint8Array(count),
     };
     const places = tags.length > 0 ? this.#places(tags) : new Map<number, Int32Array>();
-    for (const [back, [timeMs, label, imported, tagList, bytes]] of found.entries()) {
+    for (const [back, [timeMs, label, imported, score, tagList, bytes]] of found.entries()) {
       const i = count - 1 - back;
       stored.timesMs[i] = timeMs;
       stored.labels[i] = label;
       stored.imported[i] = imported;
+      stored.scores[i] = score ?? Number.NaN;
       if (bytes === undefined) continue;
       const place = places.get(tagList) ?? [];
       for (let t = 0; t < tags.length; t++) {
@@ -182,9 +188,10 @@ export class RowTable {
     values: Float64Array,
     label: RowLabel,
     imported: 0 | 1,
+    score: number | null,
   ): void {
     const bytes = Buffer.from(values.buffer, values.byteOffset, values.byteLength);
-    const { changes } = this.#insert.run(timeMs, sequence, this.#tagList(tags), label, imported, bytes);
+    const { changes } = this.#insert.run(timeMs, sequence, this.#tagList(tags), label, imported, score, bytes);
     this.count += changes;
     this.#sinceSizeCheck += changes;
   }

@@ -52,11 +52,11 @@ export class DeviceReader {
       const samples = await this.readTags(this.#clock.now());
       return { device: name, samples, sequence: null, timeMs: null };
     }
-    let before = await this.#readClock();
+    let before = await this.readClock();
     if (before.sequence === this.#lastSequence) return null;
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const samples = await this.readTags(before.timeMs);
-      const after = await this.#readClock();
+      const after = await this.readClock();
       if (after.sequence === before.sequence) {
         this.#lastSequence = before.sequence;
         return { device: name, samples, ...before };
@@ -99,7 +99,8 @@ export class DeviceReader {
     return samples;
   }
 
-  async #readClock(): Promise<{ sequence: number; timeMs: number }> {
+  /** Of a device whose template has a clock. */
+  async readClock(): Promise<{ sequence: number; timeMs: number }> {
     const { register, address } = this.device.template.clock!;
     const request: ReadRequest = { table: register, address, count: 4 };
     const words = await this.#bus.read(this.device.unit, request);

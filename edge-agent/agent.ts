@@ -1,0 +1,209 @@
+import type { TrainingEngine } from '@twinwatch/core/learning/engine';
+import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
+import { type AssembledRow, RowAssembler } from '@twinwatch/core/scada/row-assembler';
+import { createWorkerEngine } from '@twinwatch/core/training/engine-host';
+import type { AgentHealth } from '@twinwatch/core/wire/messages';
+import type { MqttClientLike, MqttConnectOptions } from '@twinwatch/core/wire/mqtt-client';
+import { DetectionPipeline } from './detection/detection-pipeline.js';
+import { AgentFederation } from './federation/agent-federation.js';
+import type { SiteConfig } from './site-config.js';
+import { ModbusSource } from './sources/modbus/modbus-source.js';
+import type { Source } from './sources/source.js';
+import { Store } from './store/store.js';
+
+export interface AgentRuntime {
+  readonly softwareVersion: string;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  /** In [0, 1). */
+  readonly random: () => number;
+  readonly log: Logger;
+  readonly connect: (options: MqttConnectOptions) => MqttClientLike;
+  readonly rssBytes: () => number;
+}
+
+const MEGABYTE = 1024 * 1024;
+const QUEUED_ROWS = 5_000;
+const OUTBOX_EVENTS = 20_000;
+const BLOB_BYTES = 64 * MEGABYTE;
+const LONGEST_TICK_MS = 1_000;
+/** A wall clock before this has not been set since the machine started. */
+const CLOCK_SET_MS = Date.UTC(2024, 0, 1);
+
+export function openStore(site: SiteConfig, runtime: Pick<AgentRuntime, 'timers' | 'log'>): Promise<Store> {
+  const { maximumRows, maximumMegabytes } = site.config.retention;
+  return Store.open(
+    {
+      directory: site.dataDir,
+      maximumRows,
+      maximumBytes: maximumMegabytes * MEGABYTE,
+      maximumOutboxEvents: OUTBOX_EVENTS,
+      maximumBlobBytes: BLOB_BYTES,
+    },
+    { ...runtime, maximumQueuedRows: QUEUED_ROWS },
+  );
+}
+
+/**
+ * Runs an agent until the signal aborts: acquires, detects, learns, and takes part in its federation. Needs no broker and no device to start.
+ * @throws TwinwatchError STORE_FAILED where its data directory cannot be used.
+ */
+export async function runAgent(
+  site: SiteConfig,
+  runtime: AgentRuntime,
+  signal: AbortSignal,
+  onReady: () => void,
+): Promise<void> {
+  const { config } = site;
+  const { clock, log } = runtime;
+  const store = await openStore(site, runtime);
+  const tags = site.tags.length > 0 ? site.tags : await store.call('lastTags');
+  let federation: AgentFederation | null = null;
+  const pipeline = new DetectionPipeline({
+    agent: config.agent,
+    tags,
+    labelTag: config.training.labelTag ?? null,
+    store,
+    clock,
+    log,
+    onAlarm: (event) => {
+      log.info(
+        { alarmId: event.alarmId, score: event.score, contributions: event.contributions },
+        `alarm ${event.transition}`,
+      );
+      federation?.alarmStored();
+    },
+  });
+  await pipeline.restore();
+  const acquisition = new Acquisition(site, runtime, pipeline, await store.call('lastRow'));
+  let engine: Promise<TrainingEngine> | null = null;
+  const { training } = config;
+  federation = new AgentFederation({
+    ...runtime,
+    federation: config.federation,
+    agent: config.agent,
+    broker: brokerOf(site),
+    store,
+    pipeline,
+    siteTags: () => tags,
+    training: training.enabled
+      ? {
+          limits: { maximumRows: training.maximumRows, quarantineMs: training.quarantine },
+          engineName: training.engine,
+          engine: () => (engine ??= createWorkerEngine({ kind: training.engine, log })),
+        }
+      : null,
+    health: async () => acquisition.health(store, (await store.call('stats')).outboxEvents),
+    telemetryEveryMs: config.telemetry?.everyMs ?? null,
+    statusEveryMs: config.statusEvery,
+  });
+  await federation.restore();
+  const acquiring = acquisition.run(signal);
+  log.info({ tags: tags.length, devices: acquisition.devices, dataDir: site.dataDir }, 'agent started');
+  onReady();
+  await Promise.all([acquiring, federation.run(signal)]);
+  await pipeline.close();
+  const started = engine as Promise<TrainingEngine> | null;
+  if (started !== null) await (await started).close();
+  await store.close();
+}
+
+export function brokerOf(site: SiteConfig): { url: string; username?: string; password?: string; ca?: string } {
+  const { url, username, password } = site.config.broker;
+  return {
+    url,
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+    ...(site.brokerCa === null ? {} : { ca: site.brokerCa }),
+  };
+}
+
+/** From sources to rows to the pipeline. Waits for nobody behind it. */
+class Acquisition {
+  readonly devices: number;
+  readonly #runtime: AgentRuntime;
+  readonly #pipeline: DetectionPipeline;
+  readonly #sources: readonly Source[];
+  readonly #assembler: RowAssembler;
+  readonly #faults = new Map<string, string>();
+  readonly #clocked: boolean;
+  readonly #tickMs: number;
+
+  constructor(
+    site: SiteConfig,
+    runtime: AgentRuntime,
+    pipeline: DetectionPipeline,
+    last: { readonly timeMs: number; readonly sequence: number | null } | null,
+  ) {
+    const { interval, poll } = site.config;
+    const devices = site.buses.flatMap((bus) => bus.devices);
+    this.devices = devices.length;
+    this.#runtime = runtime;
+    this.#pipeline = pipeline;
+    this.#clocked = devices.some(({ template }) => template.clock !== undefined);
+    this.#tickMs = Math.max(20, Math.min(LONGEST_TICK_MS, interval / 4, poll.lateAfter / 4));
+    this.#sources = site.buses.map((bus) => new ModbusSource(bus.config, bus.devices, poll.every, runtime));
+    this.#assembler = new RowAssembler({
+      devices: devices.map(({ name, template }) => ({
+        name,
+        tags: template.tags.map((tag) => tag.name),
+        clocked: template.clock !== undefined,
+      })),
+      intervalMs: interval,
+      lateAfterMs: poll.lateAfter,
+      align: poll.align,
+      last,
+    });
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, timers } = this.#runtime;
+    const sink = {
+      reading: (reading: Parameters<RowAssembler['reading']>[0]) =>
+        this.#pass(this.#assembler.reading(reading, clock.monotonic())),
+      fault: (device: string, fault: string | null) => {
+        if (fault === null) this.#faults.delete(device);
+        else {
+          this.#faults.set(device, fault);
+          this.#pass(this.#assembler.fault(device, clock.monotonic()));
+        }
+      },
+    };
+    const acquiring = this.#sources.map((source) => source.start(signal, sink));
+    while (this.#sources.length > 0 && !signal.aborted) {
+      this.#pass(this.#assembler.tick(clock.monotonic(), clock.now()));
+      await timers.sleep('assembler-tick', this.#tickMs, signal).catch(() => undefined);
+    }
+    await Promise.all(acquiring);
+  }
+
+  health(store: Store, outboxEvents: number): AgentHealth {
+    const { counts } = this.#assembler;
+    const { latency } = this.#pipeline;
+    const faults = Object.fromEntries(this.#faults);
+    if (!this.#timeKnown())
+      faults['system clock'] = 'is not set and no device serves a time; rows are not learned from';
+    return {
+      rowsAcquired: counts.rows,
+      rowsMissing: counts.missingRows,
+      badSamples: counts.badSamples,
+      droppedTelemetry: store.droppedRows,
+      outboxEvents,
+      rssBytes: this.#runtime.rssBytes(),
+      sensorToAlarmMsP50: latency.percentile(0.5),
+      sensorToAlarmMsP99: latency.percentile(0.99),
+      deviceFaults: faults,
+    };
+  }
+
+  #timeKnown(): boolean {
+    return this.#clocked || this.#runtime.clock.now() >= CLOCK_SET_MS;
+  }
+
+  #pass(rows: readonly AssembledRow[]): void {
+    for (const row of rows) {
+      if (row.gap > 0) this.#runtime.log.warn({ rows: row.gap, atMs: row.row.timeMs }, 'rows are missing');
+      void this.#pipeline.row(row, this.#timeKnown()).catch(() => undefined);
+    }
+  }
+}

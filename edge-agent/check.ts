@@ -1,0 +1,113 @@
+import { templateTags } from '@twinwatch/core/config/device-template';
+import mqtt from 'mqtt';
+import { brokerOf } from './agent.js';
+import type { SiteConfig } from './site-config.js';
+import { DeviceReader, type ModbusDevice } from './sources/modbus/device-reader.js';
+import { type ModbusRuntime, openBus } from './sources/modbus/modbus-source.js';
+
+const BROKER_TIMEOUT_MS = 5_000;
+const HEADER = ['device', 'tag', 'value', 'unit', 'quality', 'address', 'raw'];
+const VALUE_COLUMN = 2;
+
+/** Tries the broker and every bus, and reads every tag once. `text` is for a person; `ok` false where anything failed. */
+export async function checkSite(site: SiteConfig, runtime: ModbusRuntime): Promise<{ ok: boolean; text: string }> {
+  const lines: string[] = [];
+  const broker = await tryBroker(site);
+  lines.push(`broker ${site.config.broker.url}: ${broker ?? 'connected'}`);
+  const rows: string[][] = [];
+  let ok = broker === null;
+  for (const { config, devices } of site.buses) {
+    const bus = openBus(config, runtime);
+    for (const device of devices) {
+      const {
+        lines: told,
+        rows: read,
+        good,
+      } = await tryDevice(device, new DeviceReader(device, bus, runtime.clock), config.url);
+      lines.push(...told);
+      rows.push(...read);
+      ok &&= good;
+    }
+    await bus.close();
+  }
+  if (site.buses.length === 0) lines.push('no buses: this agent learns from imported history only');
+  const text = [
+    ...lines,
+    ...(rows.length > 0 ? ['', ...aligned([HEADER, ...rows])] : []),
+    '',
+    ok ? 'all good' : 'something is wrong, see above',
+  ];
+  return { ok, text: text.join('\n') };
+}
+
+async function tryDevice(device: ModbusDevice, reader: DeviceReader, url: string) {
+  const { name, unit, template } = device;
+  const units = new Map(templateTags(template).map((tag) => [tag.name, tag.unit]));
+  try {
+    const samples = await reader.readTags(0);
+    const byTag = new Map(samples.map((sample) => [sample.tag, sample]));
+    const rows = template.tags.map((tag) => {
+      const sample = byTag.get(tag.name)!;
+      const { register, address, bit } = tag;
+      const quality = sample.quality === 'good' ? 'good' : `${sample.quality}: ${sample.reason}`;
+      const raw = sample.raw.map((word) => word.toString(16).padStart(4, '0')).join(' ');
+      const value = Number.isNaN(sample.value) ? '–' : String(Number(sample.value.toPrecision(7)));
+      return [
+        name,
+        tag.name,
+        value,
+        units.get(tag.name)!,
+        quality,
+        `${register} ${address}${bit === undefined ? '' : `.${bit}`}`,
+        raw,
+      ];
+    });
+    const bad = samples.filter((sample) => sample.quality !== 'good').length;
+    const clock = template.clock === undefined ? '' : `, ${await clockLine(reader)}`;
+    return {
+      lines: [`${name} (unit ${unit} on ${url}): ${samples.length - bad} of ${samples.length} tags good${clock}`],
+      rows,
+      good: bad === 0,
+    };
+  } catch (error) {
+    const detail = error instanceof Error ? error.message : String(error);
+    return { lines: [`${name} (unit ${unit} on ${url}): ${detail}`], rows: [], good: false };
+  }
+}
+
+async function clockLine(reader: DeviceReader): Promise<string> {
+  const { sequence, timeMs } = await reader.readClock();
+  return `scan ${sequence} of ${new Date(timeMs).toISOString()}`;
+}
+
+/** Null when connected, else what went wrong. */
+async function tryBroker(site: SiteConfig): Promise<string | null> {
+  const { url, ...credentials } = brokerOf(site);
+  const client = mqtt.connect(url, {
+    ...credentials,
+    clientId: `twinwatch-check-${process.pid}`,
+    clean: true,
+    reconnectPeriod: 0,
+    connectTimeout: BROKER_TIMEOUT_MS,
+  });
+  const outcome = await new Promise<string | null>((resolve) => {
+    let reason = 'connection closed before it was accepted';
+    client.on('connect', () => resolve(null));
+    client.on('error', (error) => {
+      reason = error.message === '' ? ((error as NodeJS.ErrnoException).code ?? reason) : error.message;
+    });
+    client.on('close', () => resolve(`${reason}; check url, username and password, and that the broker runs`));
+  });
+  await client.endAsync(true);
+  return outcome;
+}
+
+function aligned(table: readonly (readonly string[])[]): string[] {
+  const widths = HEADER.map((_, column) => Math.max(...table.map((row) => row[column]!.length)));
+  return table.map((row) =>
+    row
+      .map((cell, column) => (column === VALUE_COLUMN ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!)))
+      .join('  ')
+      .trimEnd(),
+  );
+}

@@ -1,0 +1,85 @@
+import { readFile } from 'node:fs/promises';
+import type { Logger } from '@twinwatch/core/runtime';
+import mqtt from 'mqtt';
+import { pino } from 'pino';
+import { type AgentRuntime, openStore, runAgent } from './agent.js';
+import { checkSite } from './check.js';
+import { describeImport, type ImportReport, importHistory } from './history/csv-history.js';
+import { loadSite } from './site-config.js';
+import { systemClock, systemTimers } from './system-runtime.js';
+
+function logger(name: string, level: string): Logger {
+  return pino({ level, name }, pino.destination({ dest: 2, sync: true }));
+}
+
+async function runtime(log: Logger): Promise<AgentRuntime> {
+  const manifest = JSON.parse(await readFile(new URL('../package.json', import.meta.url), 'utf8')) as {
+    version: string;
+  };
+  return {
+    softwareVersion: manifest.version,
+    clock: systemClock,
+    timers: systemTimers,
+    random: Math.random,
+    log,
+    connect: (options) => mqtt.connect(options.url, options as mqtt.IClientOptions),
+    rssBytes: () => process.memoryUsage.rss(),
+  };
+}
+
+/**
+ * Runs an agent until SIGINT or SIGTERM, or until the process that started it is gone. Logs go to stderr; one line of JSON, `{"ready":true}`,
+ * goes to stdout (and to the parent process) when acquisition has started.
+ * @throws TwinwatchError CONFIG_*, STORE_FAILED.
+ */
+export async function main(configPath: string): Promise<void> {
+  const site = await loadSite(configPath);
+  const log = logger(site.config.agent, site.config.logLevel);
+  const stop = new AbortController();
+  const ask = (reason: string) => {
+    log.info({ reason }, 'agent stops');
+    stop.abort(new Error(reason));
+  };
+  process.once('SIGINT', ask);
+  process.once('SIGTERM', ask);
+  process.once('disconnect', () => ask('parent process gone'));
+  await runAgent(site, await runtime(log), stop.signal, () => {
+    const ready = { ready: true };
+    process.stdout.write(`${JSON.stringify(ready)}\n`);
+    process.send?.(ready);
+  });
+}
+
+/**
+ * Validates a configuration, tries the broker and every bus, reads every tag once, and prints a table. The exit code is 1 where anything failed.
+ * @throws TwinwatchError CONFIG_*.
+ */
+export async function check(configPath: string): Promise<boolean> {
+  const site = await loadSite(configPath);
+  const { ok, text } = await checkSite(site, await runtime(logger(site.config.agent, 'error')));
+  process.stdout.write(`${text}\n`);
+  if (!ok) process.exitCode = 1;
+  return ok;
+}
+
+/**
+ * Imports history files as from a historian, and prints what became of each. Rows that are known by their time stay as they are.
+ * @throws TwinwatchError CONFIG_*, STORE_FAILED, IMPORT_INVALID.
+ */
+export async function importCsv(configPath: string, ...files: readonly string[]): Promise<ImportReport[]> {
+  const site = await loadSite(configPath);
+  const log = logger(site.config.agent, site.config.logLevel);
+  const store = await openStore(site, { timers: systemTimers, log });
+  const reports: ImportReport[] = [];
+  try {
+    for (const file of files) {
+      const tags = site.tags.length > 0 ? site.tags : await store.call('lastTags');
+      const report = await importHistory(store, file, tags, site.config.import, site.config.interval);
+      process.stdout.write(`${describeImport(report)}\n`);
+      reports.push(report);
+    }
+  } finally {
+    await store.close();
+  }
+  return reports;
+}
