@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { readdir, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
@@ -118,13 +117,12 @@ describe('broker', () => {
     frozen.pause();
     const received = await bench.listener(broker.port, 'a');
     const client = await bench.client(broker.port);
-    const payload = Buffer.alloc(200_000, 0x78);
-    for (let i = 0; i < 100; i++) client.publish('a', payload);
+    // More messages than aedes handles at once, more bytes than the sockets buffer.
+    const payload = Buffer.alloc(60_000, 0x78);
+    for (let i = 0; i < 400; i++) client.publish('a', payload);
     await client.publishAsync('a', 'last', { qos: 1 });
-    await until('every message at the other subscriber', () => received.length === 101);
-    expect(createHash('md5').update(received[50]!.text).digest('hex')).toBe(
-      createHash('md5').update(payload).digest('hex'),
-    );
+    await until('every message at the other subscriber', () => received.length === 401);
+    expect(received.slice(0, 400).every(({ text }) => text.length === payload.length)).toBe(true);
   });
 
   it('delivers everything once and in order per topic, whatever overtakes what', async () => {
