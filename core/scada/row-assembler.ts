@@ -75,7 +75,7 @@ export class RowAssembler {
   readonly #down = new Set<string>();
   /** Newest reading of every device without a clock, and when it came. */
   readonly #latest = new Map<string, { reading: DeviceReading; atMs: number }>();
-  #last: { key: number; sequence: number | null; timeMs: number } | null;
+  #last: { key: number; timeMs: number; missing: readonly string[] } | null;
 
   constructor(options: RowAssemblerOptions) {
     this.#options = options;
@@ -83,7 +83,8 @@ export class RowAssembler {
     this.#tagIndex = new Map(this.tags.map((tag, i) => [tag, i]));
     this.#clocked = new Set(options.devices.filter((device) => device.clocked).map((device) => device.name));
     const { last } = options;
-    this.#last = last === null ? null : { ...last, key: this.#key(last.sequence, last.timeMs) };
+    this.#last =
+      last === null ? null : { timeMs: last.timeMs, key: this.#key(last.sequence, last.timeMs), missing: [] };
   }
 
   reading(reading: DeviceReading, nowMs: number): AssembledRow[] {
@@ -103,7 +104,7 @@ export class RowAssembler {
     )
       this.#restart();
     if (this.#last !== null && key <= this.#last.key) {
-      if (key === this.#last.key) this.counts.duplicates++;
+      if (key === this.#last.key && !this.#last.missing.includes(device)) this.counts.duplicates++;
       else this.counts.late++;
       return [];
     }
@@ -129,8 +130,7 @@ export class RowAssembler {
     // A wall clock that was set back by less than an interval would tell the last row again.
     if (this.#latest.size === 0 || (this.#last !== null && (key === this.#last.key || key === this.#last.key - 1)))
       return [];
-    const readings = new Map([...this.#latest].map(([name, { reading }]) => [name, reading]));
-    return [this.#emit(key, { timeMs: key * intervalMs, sequence: null, firstMs: nowMs, readings }, nowMs)];
+    return [this.#emit(key, { timeMs: key * intervalMs, sequence: null, firstMs: nowMs, readings: new Map() }, nowMs)];
   }
 
   #key(sequence: number | null, timeMs: number): number {
@@ -140,7 +140,7 @@ export class RowAssembler {
 
   #restart(): void {
     this.#pending.clear();
-    if (this.#last !== null) this.#last = { ...this.#last, key: Number.NEGATIVE_INFINITY, sequence: null };
+    if (this.#last !== null) this.#last = { ...this.#last, key: Number.NEGATIVE_INFINITY };
   }
 
   #complete(pending: Pending): boolean {
@@ -183,7 +183,7 @@ export class RowAssembler {
       }
     }
     const gap = this.#last === null || !Number.isFinite(this.#last.key) ? 0 : Math.max(0, key - this.#last.key - 1);
-    this.#last = { key, sequence: pending.sequence, timeMs: pending.timeMs };
+    this.#last = { key, timeMs: pending.timeMs, missing };
     this.counts.rows++;
     this.counts.missingRows += gap;
     const row: Row = { timeMs: pending.timeMs, sequence: pending.sequence, values };
