@@ -152,6 +152,24 @@ describe('link', () => {
     expect(asked[0]).toEqual([1, 3, 5]);
   });
 
+  it('answers what waited in its session, before it is subscribed again', async () => {
+    const broker = await bench.broker();
+    const start = (onMessage: () => void) =>
+      bench.link(broker.port, { clientId: 'server', subscriptions: [everyAgent.hello], onMessage });
+    const before = start(() => undefined);
+    await until('online', () => before.online);
+    await before.stop();
+    const receipts = await bench.listener(broker.port, own.receipt);
+    const agent = await bench.client(broker.port);
+    await agent.publishAsync(own.hello, 'hello', { qos: 1 });
+    const failures: unknown[] = [];
+    const after = start(
+      () => void after.publish(own.receipt, 'receipt').catch((error: unknown) => failures.push(error)),
+    );
+    await until('the receipt', () => receipts.length > 0);
+    expect(failures).toEqual([]);
+  });
+
   it('notices a connection that went silent', async () => {
     const broker = await bench.broker();
     const relay = await bench.relay(broker.port);

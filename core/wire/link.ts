@@ -47,7 +47,7 @@ export interface LinkOptions {
   readonly onTransfer?: (topic: string, bytes: Uint8Array, transfer: string) => void;
   /** Chunks that stay away, to be asked for; called again every `stalledMs` until they come or the transfer is forgotten. */
   readonly onMissing?: (incomplete: IncompleteTransfer) => void;
-  /** Publishing works from here on. The id is new for every connection. */
+  /** Connected and subscribed. The id is new for every connection. */
   readonly onOnline?: (connectionId: string) => void;
   readonly onOffline?: (reason: string) => void;
   /** A half-open connection is noticed after one and a half of these. 10 where absent. */
@@ -174,10 +174,11 @@ export class Link {
         this.#dial();
         break;
       case 'subscribe':
+        // What the broker kept for this session comes before it answers the subscriptions, and may ask for a reply.
+        if (this.#client !== null) this.#outbound.attach(this.#client);
         this.#subscribe();
         break;
       case 'go-online':
-        if (this.#client !== null) this.#outbound.attach(this.#client);
         log.info({ url, connectionId: this.#connectionId }, 'connected to the broker');
         this.#callBack('onOnline', () => this.#options.onOnline?.(this.#connectionId));
         this.#wake(null);
