@@ -87,7 +87,7 @@ CREATE TABLE IF NOT EXISTS models (
 
 /** @throws TwinwatchError JOURNAL_UNREADABLE where the file is damaged, not writable, or open in another server. */
 export function openJournal(file: string): Journal {
-  const db = open(file);
+  const { db, unlock } = open(file);
   const prepared = new Map<string, Database.Statement>();
   const sql = (text: string): Database.Statement => {
     const known = prepared.get(text) ?? db.prepare(text);
@@ -225,16 +225,25 @@ export function openJournal(file: string): Journal {
       ),
     modelHash: (version) => one<{ hash: string }>('SELECT hash FROM models WHERE version = ?', version)?.hash ?? null,
     modelCount: () => one<{ n: number }>('SELECT count(*) AS n FROM models')?.n ?? 0,
-    close: () => void db.close(),
+    close() {
+      db.close();
+      unlock();
+    },
   };
 }
 
-function open(file: string): Database.Database {
+interface OpenJournal {
+  readonly db: Database.Database;
+  readonly unlock: () => void;
+}
+
+function open(file: string): OpenJournal {
   try {
+    const unlock = file === ':memory:' ? () => undefined : lock(`${file}.lock`);
     const db = new Database(file);
-    db.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;');
+    db.exec('PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;');
     db.exec(SCHEMA);
-    return db;
+    return { db, unlock };
   } catch (cause) {
     throw new TwinwatchError(
       'JOURNAL_UNREADABLE',
@@ -242,4 +251,19 @@ function open(file: string): Database.Database {
       { context: { file }, cause },
     );
   }
+}
+
+/**
+ * One server per journal. A lock of its own, held by the operating system and gone with the process; libsql keeps an
+ * exclusively locked database locked after close(), as long as a prepared statement has not been collected.
+ */
+function lock(file: string): () => void {
+  const db = new Database(file);
+  try {
+    db.exec('BEGIN EXCLUSIVE');
+  } catch (error) {
+    db.close();
+    throw error;
+  }
+  return () => void db.close();
 }

@@ -1,0 +1,268 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { BuiltinEngine } from '@twinwatch/core/learning/builtin-engine';
+import { decodeParameters } from '@twinwatch/core/wire/blobs';
+import type { Receipt, Update } from '@twinwatch/core/wire/messages';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { InProcessClient } from './in-process-client.js';
+import { type Journal, openJournal } from './journal.js';
+import { buildSchema } from './lineage.js';
+import { type AgentChannel, RoundRunner } from './round-runner.js';
+import { RoundWork } from './round-work.js';
+import { normalClients, SILENT, syntheticConfig, syntheticTwin, TAGS } from './synthetic-plant.test-data.js';
+import { twinFeatures } from './twin-rows.js';
+
+const RUN = 'run';
+const config = syntheticConfig({ count: 2, epochs: 1, codec: 'f32', exchangeRows: 60 });
+const schema = buildSchema(config.detector, TAGS, 900_000);
+const twin = twinFeatures(schema, syntheticTwin(1, 4), { validationShare: 0.5, seed: 1 });
+const plan = { federation: 'test', schema, detector: config.detector, rounds: config.rounds, seed: 1 };
+const engine = new BuiltinEngine();
+const work = new RoundWork(plan, engine, twin);
+const IDS = ['site-1', 'site-2'];
+
+/** Sites as they are: they keep an update until its receipt, and send it again after every connection. */
+class Sites {
+  readonly #clients = new Map(normalClients(2, 2).map((rows) => [rows.id, new InProcessClient(schema, rows)]));
+  readonly outbox = new Map<string, Update>();
+  readonly receipts: { agent: string; receipt: Receipt }[] = [];
+
+  channel(server: Server): AgentChannel {
+    return {
+      sendTask: (agent, task) => {
+        // Pushed right after the task; the server may have dropped it by the time that the agent gets to it.
+        const pushed = task.kind === 'calibrate' ? null : server.journal.blob(task.parameters.hash);
+        server.later(async () => {
+          const client = this.#clients.get(agent)!;
+          if (task.kind === 'calibrate') {
+            const moments = client.moments.toJSON();
+            server.runner.onCalibration(agent, { kind: 'calibration', schemaHash: task.schemaHash, moments });
+            return;
+          }
+          const blob = (hash: string) => server.journal.blob(hash)!;
+          const base = decodeParameters(pushed!, work.parameterCount);
+          this.outbox.set(agent, await client.answer(task, { base, blob, engine }));
+          this.send(server, agent);
+        });
+      },
+      sendBlob: () => undefined,
+      sendReceipt: (agent, receipt) => {
+        this.receipts.push({ agent, receipt });
+        const kept = this.outbox.get(agent);
+        if (receipt.kind !== 'update-receipt' || kept === undefined) return;
+        if (kept.round === receipt.round && kept.attempt === receipt.attempt) this.outbox.delete(agent);
+      },
+      publishManifest: () => undefined,
+    };
+  }
+
+  send(server: Server, agent: string): void {
+    const update = this.outbox.get(agent);
+    if (update !== undefined) server.later(() => server.runner.onUpdate(agent, update, update.delta.length));
+  }
+
+  connect(server: Server): void {
+    for (const agent of IDS) {
+      server.later(() => server.runner.onHello(agent, hello()));
+      this.send(server, agent);
+    }
+  }
+}
+
+/** One life of a server, from opening the journal to its crash or its last round. */
+class Server {
+  readonly journal: Journal;
+  readonly runner: RoundRunner;
+  readonly ended: Promise<'finished' | 'crashed'>;
+  #queue = Promise.resolve();
+  #end: (how: 'finished' | 'crashed') => void = () => undefined;
+  #over = false;
+
+  constructor(file: string, sites: Sites, crash: CrashPoint | null) {
+    this.ended = new Promise((resolve) => {
+      this.#end = (how) => {
+        this.#over = true;
+        resolve(how);
+      };
+    });
+    this.journal = crashing(openJournal(file), crash);
+    this.runner = new RoundRunner({
+      ...{ plan, work, journal: this.journal, run: RUN, log: SILENT },
+      agents: sites.channel(this),
+      timers: { after: () => () => undefined, sleep: () => new Promise(() => undefined) },
+      now: () => 1_000,
+      onStep: ({ state }) => {
+        if (state.committed === 2 && state.current === null && state.release === null) this.#end('finished');
+      },
+      onFailure: () => undefined,
+      onFatal: () => this.#end('crashed'),
+    });
+  }
+
+  /** What comes over the wire, one after the other; nothing reaches a server that is dead. */
+  later(work: () => void | Promise<void>): void {
+    this.#queue = this.#queue.then(async () => {
+      if (this.#over) return;
+      try {
+        await work();
+      } catch (error) {
+        if (!(error instanceof Crash)) throw error;
+        this.#end('crashed');
+      }
+    });
+  }
+
+  start(): void {
+    try {
+      this.runner.start();
+    } catch {
+      this.#end('crashed');
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#queue;
+    await this.runner.stop();
+    this.journal.close();
+  }
+}
+
+class Crash extends Error {}
+interface CrashPoint {
+  readonly transaction: number;
+  /** Just before the transaction is on the disk, or just after, with nothing done about it yet. */
+  readonly when: 'before' | 'after';
+}
+
+function crashing(journal: Journal, crash: CrashPoint | null): Journal {
+  let transactions = 0;
+  let dead = false;
+  return {
+    ...journal,
+    transaction(write) {
+      transactions++;
+      dead ||= crash?.transaction === transactions && crash.when === 'before';
+      if (dead) throw new Crash();
+      const result = journal.transaction(write);
+      dead = crash?.transaction === transactions;
+      if (dead) throw new Crash();
+      return result;
+    },
+  };
+}
+
+const hello = () => ({
+  kind: 'hello' as const,
+  softwareVersion: '1',
+  tags: TAGS.map(({ name }) => name),
+  eligibleRows: 100,
+  labelledRows: 0,
+  codecs: ['f32' as const],
+  engine: 'builtin',
+  lineageHash: null,
+  modelVersion: null,
+  publicKeyId: null,
+});
+
+describe('round runner', () => {
+  let folder = '';
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'twinwatch-runner-'));
+  });
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+  async function live(file: string, sites: Sites, crash: CrashPoint | null) {
+    const server = new Server(file, sites, crash);
+    server.start();
+    sites.connect(server);
+    const how = await server.ended;
+    const { state } = server.runner;
+    const outcome = { how, state, rounds: server.journal.rounds(RUN), models: server.journal.manifests(10) };
+    await server.close();
+    return outcome;
+  }
+
+  it('comes to the same parameters whichever step it is killed at, losing no update and counting none twice', async () => {
+    const undisturbed = await live(join(folder, 'undisturbed.db'), new Sites(), null);
+    expect(undisturbed.how).toBe('finished');
+    let crashes = 0;
+    for (const when of ['before', 'after'] as const) {
+      for (let transaction = 1; ; transaction++) {
+        const file = join(folder, `${when}-${transaction}.db`);
+        const sites = new Sites();
+        const first = await live(file, sites, { transaction, when });
+        const last = first.how === 'crashed' ? await live(file, sites, null) : first;
+        expect(last.state.globalHash, `${when} transaction ${transaction}`).toBe(undisturbed.state.globalHash);
+        expect(last.rounds.map(({ accepted }) => [...accepted].sort())).toEqual([IDS, IDS]);
+        expect(last.models.map(({ threshold }) => threshold)).toEqual([undisturbed.models[0]!.threshold]);
+        expect(sites.outbox.size).toBe(0);
+        if (first.how === 'finished') break;
+        crashes++;
+      }
+    }
+    expect(crashes).toBeGreaterThan(25);
+  });
+
+  it('says duplicate, not stale, of an update that had counted in a round long closed', async () => {
+    const file = join(folder, 'one.db');
+    const sites = new Sites();
+    await live(file, sites, null);
+    const server = new Server(file, sites, null);
+    server.start();
+    const update = { kind: 'update', round: 1, attempt: 1, baseHash: 'x', codec: 'f32', layerMask: null } as const;
+    const scores = { counts: [], rows: 0 };
+    server.runner.onUpdate(
+      'site-1',
+      { ...update, delta: Uint8Array.of(1), rows: 1, loss: 0, trainingMs: 0, scores },
+      1,
+    );
+    server.runner.onUpdate(
+      'site-9',
+      { ...update, delta: Uint8Array.of(1), rows: 1, loss: 0, trainingMs: 0, scores },
+      1,
+    );
+    expect(sites.receipts.slice(-2)).toMatchObject([
+      { agent: 'site-1', receipt: { verdict: 'duplicate' } },
+      { agent: 'site-9', receipt: { verdict: 'unknown-agent' } },
+    ]);
+    await server.close();
+  });
+
+  it('keeps no payload and no parameters of rounds that are over', async () => {
+    const file = join(folder, 'bounded.db');
+    await live(file, new Sites(), null);
+    const journal = openJournal(file);
+    const { lineageHash, globalHash, twinHash } = journal.loadState(RUN)!;
+    expect(journal.updates(RUN, 1)).toEqual([]);
+    expect(journal.updates(RUN, 2)).toEqual([]);
+    const kept = new Set([lineageHash!, globalHash!, twinHash!]);
+    expect(journal.retainBlobs(kept)).toBeLessThanOrEqual(3);
+    journal.close();
+  });
+
+  it('notes an agent that lacks tags, and does not count on it', async () => {
+    const server = new Server(join(folder, 'tags.db'), new Sites(), null);
+    server.start();
+    server.runner.onHello('site-1', { ...hello(), tags: ['LEVEL'] });
+    expect(server.runner.state.agents['site-1']).toMatchObject({
+      compatible: false,
+      detail: 'lacks the tags FLOW, PUMP',
+    });
+    server.runner.onHello('site-2', { ...hello(), codecs: ['int8'] });
+    expect(server.runner.state.agents['site-2']?.detail).toBe('cannot encode parameters as f32');
+    await server.close();
+  });
+
+  it('refuses moments of another schema', async () => {
+    const server = new Server(join(folder, 'moments.db'), new Sites(), null);
+    server.start();
+    const moments = { count: 5, mean: [1, 2, 3], m2: [1, 1, 1] };
+    const send = (change: object) => () =>
+      server.runner.onCalibration('site-1', { kind: 'calibration', schemaHash: work.schemaHash, moments, ...change });
+    expect(send({ schemaHash: 'other' })).toThrow(/another feature schema/);
+    expect(send({ moments: { ...moments, mean: [1] } })).toThrow(/another feature schema/);
+    expect(send({ moments: { ...moments, m2: [1, -1, 1] } })).toThrow(/no rows can have/);
+    await server.close();
+  });
+});
