@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { readdir, writeFile } from 'node:fs/promises';
+import { readdir, stat, truncate, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { topics } from '@twinwatch/core/wire/topics';
@@ -173,6 +173,23 @@ describe('broker', () => {
     expect(second.counters.storesMovedAside).toBe(1);
     expect((await readdir(dataDir)).filter((name) => name.startsWith('sessions.damaged-'))).toHaveLength(1);
     expect((await bench.client(second.port)).connected).toBe(true);
+  });
+
+  it('cuts a torn tail and keeps what is before it', async () => {
+    const dataDir = await bench.directory();
+    const first = await bench.broker({ dataDir });
+    const client = await bench.client(first.port);
+    for (const topic of ['r/1', 'r/2', 'r/3']) await client.publishAsync(topic, 'kept', { qos: 1, retain: true });
+    await first.close();
+    const sessions = join(dataDir, 'sessions');
+    const [journal] = (await readdir(sessions)).filter((name) => name.endsWith('.log'));
+    const path = join(sessions, journal!);
+    await truncate(path, (await stat(path)).size - 5);
+    const second = await bench.broker({ dataDir });
+    const retained = await bench.listener(second.port, 'r/+');
+    await until('what is before the tear', () => retained.length === 2);
+    expect(retained.map(({ topic }) => topic).sort()).toEqual(['r/1', 'r/2']);
+    expect(second.counters.storesMovedAside).toBe(0);
   });
 
   it('closes while retained messages stream to many clients', async () => {
