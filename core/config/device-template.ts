@@ -35,12 +35,9 @@ const templateTag = z.strictObject({
   type: z
     .enum(['BIT', 'INT16', 'UINT16', 'INT32', 'UINT32', 'INT64', 'UINT64', 'FLOAT32', 'FLOAT64'])
     .meta({ description: 'how the registers are to be read' }),
-  byte_order: z
-    .enum(['ABCD', 'CDAB', 'BADC', 'DCBA'])
-    .default('ABCD')
-    .meta({
-      description: 'order of bytes in a value of several registers; ABCD is big endian, CDAB has its words swapped',
-    }),
+  byte_order: z.enum(['ABCD', 'CDAB', 'BADC', 'DCBA']).default('ABCD').meta({
+    description: 'order of bytes in a value of several registers; ABCD is big endian, CDAB has its words swapped',
+  }),
   scale: z
     .number()
     .refine((scale) => scale !== 0, { error: 'must not be 0' })
