@@ -26,17 +26,13 @@ const site = z.strictObject({
   attacks: z.array(attack).default([]).meta({ description: 'what happens to this site, and when' }),
 });
 
+/** Named as in an agent's `import`. */
 const feed = z.strictObject({
-  csv: z.string().min(1).meta({ description: 'file of recorded rows' }),
-  timeColumn: z.string().default('DATETIME').meta({ description: 'name of the column with the time' }),
-  timeFormat: z.string().optional().meta({
-    description:
-      "'iso', or a pattern of dd MM yy yyyy HH mm ss, such as 'dd/MM/yy HH'; found out from the file where absent",
-  }),
-  columns: z
-    .record(z.string(), z.string())
-    .default({})
-    .meta({ description: 'column → tag, for columns that are not named as their tag' }),
+  csv: z.string().min(1),
+  timeColumn: z.string().optional().meta({ description: 'DATETIME, timestamp, time or date where absent' }),
+  dateOrder: z.enum(['auto', 'dmy', 'mdy', 'ymd']).default('auto'),
+  columns: z.record(z.string(), z.string()).default({}).meta({ description: 'tag → column, where they differ' }),
+  delimiter: z.string().length(1).default(','),
 });
 
 export const plantSimSchema = z

@@ -7,7 +7,7 @@ import { stringify } from 'yaml';
 import type { z } from 'zod';
 import { agentConfig } from '../processes/agent-config.js';
 import { configFile } from '../processes/repository.js';
-import { COMMISSIONING_HOURS, DETECTOR, siteSeed, TWIN } from './reference-detector.js';
+import { COMMISSIONING_HOURS, DETECTOR, ROUNDS, siteSeed, TWIN } from './reference-detector.js';
 
 /** The configuration files of the demonstration, written into its data directory for whoever wants to start a part by hand. */
 
@@ -87,6 +87,7 @@ function serverOf(plan: DemoPlan): z.input<typeof serverConfig> {
     twin: { plant: referencePlant(), ...TWIN },
     detector: DETECTOR,
     rounds: {
+      ...ROUNDS,
       method: plan.method,
       count: plan.rounds,
       quorum: Math.max(1, Math.ceil(plan.sites.length * 0.6)),

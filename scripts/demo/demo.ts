@@ -28,7 +28,7 @@ export interface DemoOptions {
   readonly exitAfterDemo?: boolean;
 }
 
-const DEFAULT_ATTACK = 'tank-overflow';
+const DEFAULT_ATTACK = 'overflow-t1-hidden';
 /** Where free ports are looked for without --ports. */
 const PORTS_FROM = 18_830;
 const TICK_MS = 250;

@@ -5,7 +5,7 @@ type ServerFile = z.input<typeof serverConfig>;
 
 /** How detectors of the reference plant are learned: one set of choices for the demonstration and the catalogue run. */
 
-export const TWIN = { seed: 1, episodes: 40, days: 7 } as const;
+export const TWIN = { seed: 1, episodes: 60, days: 7 } as const;
 
 export const DETECTOR = {
   features: [
@@ -15,7 +15,7 @@ export const DETECTOR = {
     { type: 'rollingMean', tag: '*', rows: 8 },
     { type: 'hourOfDay', harmonics: 2 },
   ],
-  hidden: [32, 16],
+  hidden: [48, 24],
   members: 1,
   alarm: { onDelayRows: 2, offDelayRows: 4, hysteresis: 0.1 },
 } satisfies ServerFile['detector'];
@@ -25,3 +25,6 @@ export const COMMISSIONING_HOURS = 240;
 
 /** Seeds of the plants, none of them the twin's: every site differs from it in demands, roughness and noise. */
 export const siteSeed = (index: number): number => 101 + index;
+
+/** Rounds beside their number and method. */
+export const ROUNDS = { learningRate: 0.003, exchangeRows: 4_000 } as const;

@@ -61,7 +61,8 @@ export interface StoryState {
   readonly plant: Readonly<Record<string, SiteProgress>>;
   /** Plant time of each site when the watch began: alarms before that are an earlier run's. */
   readonly watchFrom: Readonly<Record<string, SiteProgress>>;
-  readonly attackAsked: boolean;
+  /** Wall time at which the plant was last asked to start the attack; null before. */
+  readonly attackAskedMs: number | null;
   readonly attackStarted: { readonly atMs: number; readonly wallMs: number } | null;
   readonly attackEnded: { readonly atMs: number } | null;
   readonly alarms: ReadonlyMap<string, SeenAlarm>;
@@ -76,6 +77,7 @@ const SETTLE_ROWS = 24;
 const QUIET_ROWS = 192;
 /** Rows after the attack's end by which its alarm must have been raised and cleared: the plant itself needs a day to recover. */
 const CLEARING_ROWS = 192;
+const ASK_AGAIN_MS = 3_000;
 const LONGEST_MS: Readonly<Record<Exclude<StoryPhase, 'done'>, number>> = {
   learning: 600_000,
   accepting: 90_000,
@@ -97,7 +99,7 @@ export function startStory(nowMs: number): StoryState {
     model: null,
     plant: {},
     watchFrom: {},
-    attackAsked: false,
+    attackAskedMs: null,
     attackStarted: null,
     attackEnded: null,
     alarms: new Map(),
@@ -130,7 +132,7 @@ function hear(options: StoryOptions, state: StoryState, event: StoryEvent, nowMs
     case 'plant':
       return quietly({ ...state, plant: { ...state.plant, ...event.sites } });
     case 'attack': {
-      if (event.site !== options.attackedSite || event.name !== options.attack || !state.attackAsked)
+      if (event.site !== options.attackedSite || event.name !== options.attack || state.attackAskedMs === null)
         return quietly(state);
       const effects = [say(wording.attack(event))];
       if (event.state === 'ended') return { state: { ...state, attackEnded: { atMs: event.atMs } }, effects };
@@ -273,18 +275,26 @@ function moveOnce(options: StoryOptions, state: StoryState, nowMs: number): Step
       const rows = rowsSince(options, state, state.watchFrom);
       if (options.attack === null) return rows < QUIET_ROWS ? null : finish(options, state, nowMs);
       if (rows < SETTLE_ROWS) return null;
-      return {
-        state: enter({ ...state, attackAsked: true }, 'attacking', nowMs),
-        effects: [{ kind: 'start-attack', site: options.attackedSite, name: options.attack }],
-      };
+      return ask(options.attack, options, enter(state, 'attacking', nowMs), nowMs);
     }
-    case 'attacking':
-      return state.attackEnded === null ? null : quietly(enter(state, 'clearing', nowMs));
+    case 'attacking': {
+      if (state.attackEnded !== null) return quietly(enter(state, 'clearing', nowMs));
+      // A plant that was just restarting has not heard.
+      const unheard = state.attackStarted === null && nowMs - (state.attackAskedMs ?? nowMs) > ASK_AGAIN_MS;
+      return unheard && options.attack !== null ? ask(options.attack, options, state, nowMs) : null;
+    }
     case 'clearing':
       return clearing(options, state, nowMs);
     case 'done':
       return null;
   }
+}
+
+function ask(name: string, options: StoryOptions, state: StoryState, nowMs: number): Step {
+  return {
+    state: { ...state, attackAskedMs: nowMs },
+    effects: [{ kind: 'start-attack', site: options.attackedSite, name }],
+  };
 }
 
 function clearing(options: StoryOptions, state: StoryState, nowMs: number): Step | null {

@@ -89,8 +89,9 @@ export class Site {
     this.#options.source.close();
   }
 
-  /** Starts an attack of the catalogue with the next row. @throws TwinwatchError PLANT_UNKNOWN_ATTACK */
+  /** Starts an attack of the catalogue with the next row; once, where it is asked for again before that row. @throws TwinwatchError PLANT_UNKNOWN_ATTACK */
   startAttack(name: string): void {
+    if (this.#attacks.some((attack) => attack.name === name && attack.startMs > this.#timeMs)) return;
     this.#schedule({ name, startMs: this.#timeMs + 1 });
   }
 
