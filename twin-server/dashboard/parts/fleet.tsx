@@ -1,10 +1,13 @@
 import type { AgentView, ModelView } from '@twinwatch/core/wire/http';
 import type { AgentHealth, Telemetry } from '@twinwatch/core/wire/messages';
 import { type Alarm, activeAlarmOf } from '../alarm-list.js';
-import { MAXIMUM_TELEMETRY, type PageState } from '../page-state.js';
+import type { PageState } from '../page-state.js';
 import { bytesWords, countWords, durationWords, MISSING, scoreWords } from '../wording.js';
 import { AlarmMark, Empty, WarningMark } from './marks.js';
 import { Sparkline } from './sparkline.js';
+
+/** So that the first values do not look like a long time. */
+const LEAST_SLOTS = 48;
 
 interface FleetProps {
   readonly agents: readonly AgentView[];
@@ -102,7 +105,7 @@ function Site({ agent, history, alarm, model, selected, onSelect }: SiteProps) {
       <td className="score">
         <Sparkline
           values={history.map(({ score }) => score)}
-          slots={MAXIMUM_TELEMETRY}
+          slots={Math.max(LEAST_SLOTS, history.length)}
           leastSpan={1}
           range={[0, 1]}
           mark={model?.threshold ?? null}

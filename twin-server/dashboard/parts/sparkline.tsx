@@ -1,7 +1,7 @@
 interface SparklineProps {
   /** Oldest first; null where there was no good value. */
   readonly values: readonly (number | null)[];
-  /** Shown as a share of the width; the newest value is at the right edge. */
+  /** Values that the whole width has room for, at least as many as there are; the newest is at the right edge. */
   readonly slots: number;
   /** Smallest span of the vertical axis, in the values' unit, so that noise does not look like movement. */
   readonly leastSpan: number;

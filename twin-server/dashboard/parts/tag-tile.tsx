@@ -13,6 +13,8 @@ interface TagTileProps {
 }
 
 const SLOTS = 96;
+/** So that the first values do not look like a long time. */
+const LEAST_SLOTS = 32;
 
 /** One tag: name, value, unit, quality where it is not good, and the last values. */
 export function TagTile({ name, tag, history, share }: TagTileProps) {
@@ -45,7 +47,7 @@ export function TagTile({ name, tag, history, share }: TagTileProps) {
         )}
       </span>
       {!good && <span className="tile-quality">{now?.quality ?? 'absent'}</span>}
-      <Sparkline values={values} slots={SLOTS} leastSpan={leastSpan(tag, values)} />
+      <Sparkline values={values} slots={Math.max(LEAST_SLOTS, values.length)} leastSpan={leastSpan(tag, values)} />
     </li>
   );
 }
