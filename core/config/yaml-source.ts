@@ -39,7 +39,7 @@ export class YamlSource {
   /** @throws TwinwatchError CONFIG_UNREADABLE listing every syntax error with its line. */
   static parse(text: string, fileName: string): YamlSource {
     const lines = new LineCounter();
-    const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+    const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, logLevel: 'error' });
     const problems = document.errors.map((error) => {
       const { line, col } = lines.linePos(error.pos[0]);
       const advice = SYNTAX_ADVICE[error.code];
