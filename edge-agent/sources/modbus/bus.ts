@@ -19,6 +19,8 @@ export interface BusOptions {
 
 const FIRST_RECONNECT_MS = 100;
 const LONGEST_RECONNECT_MS = 10_000;
+/** After a timeout on a serial line, a unit is left alone for this many more: its late answer passes by while others are asked. */
+const HOLD_OFF_TIMEOUTS = 2;
 /** An unanswered request of a unit stops counting after this many timeouts: no device answers so late. */
 const FORGET_AFTER_TIMEOUTS = 20;
 
@@ -34,8 +36,8 @@ interface Waiting {
  * One bus: one owner of the port, one queue, one request in flight, a deadline of its own on each.
  *
  * A late answer is never taken for the next one. On TCP a timeout closes the connection, and the transaction id must match. On RTU, where
- * nothing names the request, every unanswered request of a unit is remembered; until that unit has answered a read of *another length*, sent for
- * that purpose, no read of the same length is believed. A unit answers in order, so that answer proves that older ones are gone.
+ * nothing names the request, a unit that timed out is left alone for a while (the others are not); then it must answer a read of *another length* than
+ * it owes, sent for that purpose, before any of its answers is believed again. A unit answers in order, so that answer proves that older ones are gone.
  */
 export class ModbusBus {
   readonly #options: BusOptions;
@@ -156,9 +158,11 @@ export class ModbusBus {
   async #fallInStep(unit: number, request: ReadRequest): Promise<void> {
     const owed = this.#owed.get(unit);
     if (owed === undefined) return;
-    const oldestMs = this.#options.clock.monotonic() - FORGET_AFTER_TIMEOUTS * this.#options.timeoutMs;
-    for (const [shape, sinceMs] of owed) if (sinceMs < oldestMs) owed.delete(shape);
-    const probe = otherLength(request, owed);
+    const { clock, timeoutMs } = this.#options;
+    const sinceLastMs = clock.monotonic() - Math.max(...owed.values());
+    for (const [shape, sinceMs] of owed)
+      if (clock.monotonic() - sinceMs > FORGET_AFTER_TIMEOUTS * timeoutMs) owed.delete(shape);
+    const probe = sinceLastMs < HOLD_OFF_TIMEOUTS * timeoutMs ? null : otherLength(request, owed);
     if (owed.size > 0 && probe !== null) {
       const reply = await this.#exchange(unit, probe);
       // An exception has the same shape for every length of read, so it proves nothing.

@@ -140,7 +140,7 @@ export class ModbusSource implements Source {
       // A line that is down is no fault of one unit, and the bus spaces its own attempts to connect.
       if (!lineDown && code !== 'MODBUS_OUT_OF_STEP')
         device.breaker = failed(device.breaker, clock.monotonic(), random());
-      device.dueMs = clock.monotonic() + (lineDown ? IDLE_MS : 0);
+      device.dueMs = clock.monotonic() + (lineDown || code === 'MODBUS_OUT_OF_STEP' ? IDLE_MS : 0);
       const given = device.breaker.retryAtMs !== null || code === 'MODBUS_UNREACHABLE';
       if (given && device.fault === null) {
         log.warn({ device: name, code }, message);
