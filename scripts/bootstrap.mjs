@@ -2,9 +2,9 @@
  * What every npm script goes through: from a bare clone to a running command. Plain JavaScript without dependencies, as it
  * runs before anything is installed. Installs what the lock file asks for, builds what changed, then runs the command:
  *
- *   demo ARGS   `twinwatch demo ARGS`        test ARGS   vitest, without the long suites
- *   run ARGS    `twinwatch ARGS`             check       format, lint, types, dead code, generated files
- *   build       nothing more
+ *   demo ARGS   `twinwatch demo ARGS`     test ARGS        vitest, without the long suites
+ *   run ARGS    `twinwatch ARGS`          test-long ARGS   the long suites
+ *   build       nothing more              check            format, lint, types, dead code, generated files
  */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -228,14 +228,20 @@ async function check() {
   say('all checks passed');
 }
 
+async function test(args) {
+  const code = await tool('vitest/vitest.mjs', 'run', ...args);
+  if (code !== 0) throw new Failed('tests failed; the messages are above', code);
+}
+
 const COMMANDS = {
   demo: (args) => twinwatch(['demo', ...args]),
   run: (args) => twinwatch(args),
   build: () => {},
   check,
-  test: async (args) => {
-    const code = await tool('vitest/vitest.mjs', 'run', ...args);
-    if (code !== 0) throw new Failed('tests failed; the messages are above', code);
+  test,
+  'test-long': (args) => {
+    process.env.TWINWATCH_LONG = '1';
+    return test(['--passWithNoTests', ...args]);
   },
 };
 
