@@ -1,0 +1,223 @@
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Logger } from '@twinwatch/core/runtime';
+import type { AlarmEvent } from '@twinwatch/core/wire/messages';
+import Database from 'libsql';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { systemTimers } from '../system-runtime.js';
+import { AgentDatabase, type StoreOptions } from './agent-database.js';
+import type { RowWrite } from './row-table.js';
+import { Store } from './store.js';
+
+const quiet: Logger = { debug() {}, info() {}, warn() {}, error() {} };
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'twinwatch-store-'));
+});
+afterEach(() => rmSync(directory, { recursive: true }));
+
+const options = (rest: Partial<StoreOptions> = {}): StoreOptions => ({
+  directory,
+  maximumRows: 1_000,
+  maximumBytes: 1e9,
+  maximumOutboxEvents: 100,
+  maximumBlobBytes: 1e6,
+  ...rest,
+});
+const row = (timeMs: number, values = [timeMs], rest: Partial<RowWrite> = {}): RowWrite => ({
+  op: 'row',
+  timeMs,
+  sequence: timeMs,
+  tags: ['a', 'b'].slice(0, values.length),
+  values: Float64Array.from(values),
+  label: -1,
+  score: null,
+  alarmState: null,
+  ...rest,
+});
+const event = (alarm: number, transition: AlarmEvent['transition'] = 'raised', atMs = 0): AlarmEvent => ({
+  eventId: `site:${alarm}:${transition}`,
+  alarmId: `site:${alarm}`,
+  agent: 'site',
+  transition,
+  atMs,
+  score: 1,
+  threshold: 0.5,
+  modelVersion: 'm',
+  contributions: [],
+  latencyMs: 1,
+});
+const alarmState = (alarmNumber: number, rowTimeMs: number) =>
+  JSON.stringify({ alarmNumber, rowTimeMs, transitionNumber: 1 });
+const database = (rest: Partial<StoreOptions> = {}, told: string[] = []) =>
+  AgentDatabase.open(
+    options(rest),
+    () => 'stamp',
+    (message) => told.push(message),
+  );
+
+describe('AgentDatabase', () => {
+  it('gives rows back oldest first, in the tags asked for, across a change of tags, and once', () => {
+    const store = database();
+    store.apply([row(2, [20, 21]), row(1, [10]), row(2, [99, 99]), row(3, [30, 31], { label: 1, score: 0.25 })]);
+    expect(
+      store.importRows({
+        tags: ['b'],
+        timesMs: Float64Array.of(3, 4),
+        values: Float64Array.of(1, 41),
+        labels: Int8Array.of(0, 2),
+      }),
+    ).toBe(1);
+    const rows = store.rows(['b', 'a'], 10);
+    expect([...rows.timesMs]).toEqual([1, 2, 3, 4]);
+    expect([...rows.values]).toEqual([Number.NaN, 10, 21, 20, 31, 30, 41, Number.NaN]);
+    expect([...rows.labels]).toEqual([-1, -1, 1, 2]);
+    expect([...rows.imported]).toEqual([0, 0, 0, 1]);
+    expect([...rows.scores]).toEqual([Number.NaN, Number.NaN, 0.25, Number.NaN]);
+    expect([...store.rows([], 2).timesMs]).toEqual([3, 4]);
+    expect(store.lastRow()).toEqual({ timeMs: 3, sequence: 3 });
+    expect(store.lastTags()).toEqual(['b']);
+    store.close();
+  });
+
+  it('keeps alarms and their transitions until received, and the newest alarm state', () => {
+    const store = database();
+    store.apply([
+      { op: 'alarm', event: event(1, 'raised', 5), alarmState: alarmState(1, 5) },
+      row(5, [1], { alarmState: alarmState(1, 5) }),
+      row(6, [1], { alarmState: alarmState(1, 6) }),
+      { op: 'alarm', event: event(1, 'cleared', 9), alarmState: alarmState(1, 9) },
+      { op: 'verdict', alarmId: 'site:1', verdict: 'dismissed' },
+      { op: 'received', eventIds: ['site:1:raised', 'unheard-of'] },
+      { op: 'label', fromMs: 1, toMs: 2, label: 'anomalous' },
+    ]);
+    expect(store.outbox(9).map(({ eventId }) => eventId)).toEqual(['site:1:cleared']);
+    expect(store.alarms()).toEqual([{ alarmId: 'site:1', raisedMs: 5, clearedMs: 9, verdict: 'dismissed' }]);
+    expect(store.labels()).toEqual([{ fromMs: 1, toMs: 2, label: 'anomalous' }]);
+    expect(store.alarmState()).toBe(alarmState(1, 9));
+    store.apply([row(10, [1], { alarmState: alarmState(1, 10) })]);
+    expect(store.alarmState()).toBe(alarmState(1, 10));
+    store.close();
+  });
+
+  it('stays within its bounds: oldest rows and events go first, least used blobs', () => {
+    const store = database({ maximumRows: 100, maximumOutboxEvents: 3, maximumBlobBytes: 10 });
+    store.apply(Array.from({ length: 150 }, (_, i) => row(i)));
+    expect(store.stats().rows).toBeLessThanOrEqual(100);
+    expect(store.rows([], 1_000).timesMs.at(-1)).toBe(149);
+    store.apply(
+      [1, 2, 3, 4, 5].map((alarm) => ({ op: 'alarm' as const, event: event(alarm), alarmState: alarmState(alarm, 0) })),
+    );
+    expect(store.outbox(9).map(({ alarmId }) => alarmId)).toEqual(['site:3', 'site:4', 'site:5']);
+    expect(store.stats()).toMatchObject({ evictedEvents: 2, outboxEvents: 3 });
+    for (const hash of ['a', 'b']) store.putBlob(hash, new Uint8Array(5));
+    expect(store.blob('a')).toHaveLength(5);
+    store.putBlob('c', new Uint8Array(5));
+    expect(['a', 'b', 'c'].map((hash) => store.blob(hash)?.length ?? null)).toEqual([5, null, 5]);
+    store.close();
+  });
+
+  it('keeps the file within its bytes', () => {
+    const maximumBytes = 400_000;
+    const store = database({ maximumRows: 1e6, maximumBytes });
+    for (let batch = 0; batch < 24; batch++)
+      store.apply(Array.from({ length: 1_000 }, (_, i) => row(batch * 1_000 + i, [1, 2])));
+    const { rows, evictedRows } = store.stats();
+    expect(rows + evictedRows).toBe(24_000);
+    expect(rows).toBeLessThan(13_000);
+    expect(store.rows([], 1e6).timesMs.at(-1)).toBe(23_999);
+    store.close();
+  });
+
+  it.each(['rows.db', 'agent.db'])('moves a damaged %s aside, says so, counts it, and goes on', (name) => {
+    database().close();
+    for (const file of readdirSync(directory)) if (file.startsWith(`${name}-`)) rmSync(join(directory, file));
+    writeFileSync(join(directory, name), 'this is no database, and long enough to be taken for one'.repeat(200));
+    const told: string[] = [];
+    const store = database({}, told);
+    store.apply([row(1), { op: 'state', key: 'k', value: 'v' }]);
+    expect(told).toEqual([expect.stringContaining(`${name}.damaged-stamp`)]);
+    expect(store.stats()).toMatchObject({ damagedFiles: 1, rows: 1 });
+    expect(readdirSync(directory)).toContain(`${name}.damaged-stamp`);
+    store.close();
+  });
+
+  it('refuses a file of a newer release, and leaves it alone', () => {
+    database().close();
+    const newer = new Database(join(directory, 'agent.db'));
+    newer.exec('PRAGMA user_version = 99');
+    newer.close();
+    expect(() => database()).toThrow(
+      expect.objectContaining({ code: 'STORE_FAILED', message: expect.stringContaining('newer release') }),
+    );
+    expect(readdirSync(directory).filter((name) => name.includes('damaged'))).toEqual([]);
+  });
+
+  it('loses nothing that was written when the process is killed', async () => {
+    const child = spawn(process.execPath, [fileURLToPath(new URL('./kill-writer.js', import.meta.url)), directory]);
+    let last = -1;
+    await new Promise<void>((resolve) => {
+      child.stdout.on('data', (text: Buffer) => {
+        last = Number(text.toString().trim().split('\n').at(-1));
+        if (last > 50) child.kill('SIGKILL');
+      });
+      child.on('exit', () => resolve());
+    });
+    const store = database();
+    const { timesMs } = store.rows([], 1e6);
+    expect(timesMs.at(-1)).toBeGreaterThanOrEqual(last);
+    expect([...timesMs]).toEqual([...timesMs.keys()]);
+    const events = store.outbox(1e6);
+    expect(events.length).toBeGreaterThanOrEqual(timesMs.length);
+    expect(JSON.parse(store.alarmState()!)).toMatchObject({ alarmNumber: events.length - 1 });
+    expect(store.stats().damagedFiles).toBe(0);
+    store.close();
+  });
+});
+
+describe('Store', () => {
+  const open = (rest: Partial<StoreOptions> = {}, maximumQueuedRows = 1_000) =>
+    Store.open(options(rest), { timers: systemTimers, log: quiet, maximumQueuedRows });
+
+  it('answers after everything written before, and keeps it when closed', async () => {
+    const store = await open();
+    for (let i = 0; i < 600; i++) store.write(row(i));
+    expect((await store.call('rows', ['a'], 1_000)).count).toBe(600);
+    await store.call('putBlob', 'h', Uint8Array.of(1, 2));
+    store.write({ op: 'state', key: 'k', value: 'v' });
+    await store.close();
+    await expect(store.call('stats')).rejects.toMatchObject({ code: 'STORE_CLOSED' });
+    const again = await open();
+    expect(await again.call('blob', 'h')).toEqual(Uint8Array.of(1, 2));
+    expect(Buffer.from((await again.call('state', 'k'))!).toString()).toBe('v');
+    expect(await again.call('state', 'none')).toBeNull();
+    await again.close();
+  });
+
+  it('never blocks a writer: the oldest waiting rows are dropped and counted, alarms are not', async () => {
+    const store = await open({}, 50);
+    for (let i = 0; i < 500; i++) {
+      store.write(row(i));
+      if (i % 100 === 0) store.write({ op: 'alarm', event: event(i), alarmState: alarmState(i, i) });
+    }
+    const { timesMs, count } = await store.call('rows', [], 1_000);
+    expect(count + store.droppedRows).toBe(500);
+    expect(store.droppedRows).toBeGreaterThan(300);
+    expect(timesMs.at(-1)).toBe(499);
+    expect((await store.call('outbox', 99)).map(({ alarmId }) => alarmId)).toEqual(
+      [0, 100, 200, 300, 400].map((i) => `site:${i}`),
+    );
+    await store.close();
+  });
+
+  it('says where it cannot be opened', async () => {
+    writeFileSync(join(directory, 'file'), '');
+    await expect(open({ directory: join(directory, 'file') })).rejects.toMatchObject({
+      code: 'STORE_FAILED',
+      message: expect.stringContaining('file'),
+    });
+  });
+});
