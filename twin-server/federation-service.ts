@@ -113,7 +113,6 @@ export class FederationService {
   }
 
   #onOnline(connectionId: string): void {
-    this.#options.log.info({ connectionId }, 'connected to the broker');
     this.#link
       .publish(this.#topics.serverStatus, this.#serverStatus(true, connectionId))
       .catch((error: unknown) => this.#lost(this.#topics.serverStatus, error));

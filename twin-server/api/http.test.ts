@@ -1,0 +1,98 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Timers } from '@twinwatch/core/runtime';
+import type { ServerState } from '@twinwatch/core/wire/http';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ChangeFeed } from './change-feed.js';
+import { createApi, listen } from './http.js';
+
+const STATE: ServerState = {
+  ...{ federation: 'test', phase: 'rounds', activity: 'round 1 of 2', progress: 0, roundsPlanned: 2 },
+  ...{ agents: [], rounds: [], model: null, alarms: [] },
+};
+
+describe('API', () => {
+  const changes = new ChangeFeed();
+  const dashboardDir = mkdtempSync(join(tmpdir(), 'twinwatch-page-'));
+  writeFileSync(join(dashboardDir, 'index.html'), '<title>page</title>');
+  let beat: () => void = () => undefined;
+  const timers: Timers = {
+    sleep: () => new Promise(() => undefined),
+    after(_name, _ms, callback) {
+      beat = callback;
+      return () => undefined;
+    },
+  };
+  const model = (version: string) => (version === 'v1-r2' ? Uint8Array.of(8, 9) : null);
+  const api = createApi({ state: () => STATE, changes, model, dashboardDir, timers });
+  let port = 0;
+  beforeAll(async () => {
+    port = await listen(await api, '127.0.0.1', 0);
+  });
+  afterAll(async () => {
+    await (await api).close();
+    rmSync(dashboardDir, { recursive: true });
+  });
+
+  it('tells its state and health, with headers that keep other sites out', async () => {
+    const app = await api;
+    const state = await app.inject('/api/state');
+    expect(state.json()).toEqual(STATE);
+    expect(state.headers).toMatchObject({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' });
+    expect(state.headers['content-security-policy']).toContain("default-src 'self'");
+    expect(state.headers['access-control-allow-origin']).toBeUndefined();
+    expect((await app.inject('/api/health')).json()).toEqual({
+      status: 'ok',
+      phase: 'rounds',
+      activity: 'round 1 of 2',
+    });
+  });
+
+  it('gives models as attachments, and the page', async () => {
+    const app = await api;
+    const found = await app.inject('/api/models/v1-r2.onnx');
+    expect([...found.rawPayload]).toEqual([8, 9]);
+    expect(found.headers['content-disposition']).toBe('attachment; filename="v1-r2.onnx"');
+    expect((await app.inject('/api/models/v9.onnx')).statusCode).toBe(404);
+    expect((await app.inject('/')).body).toContain('<title>page');
+    expect((await app.inject('/../package.json')).statusCode).toBe(404);
+    expect((await app.inject({ method: 'POST', url: '/api/state' })).statusCode).toBe(404);
+  });
+
+  it('streams the whole state, then what changes, and a sign of life', async () => {
+    const received: string[] = [];
+    const waiting: { text: string; resolve: () => void }[] = [];
+    const saw = (text: string) =>
+      new Promise<void>((resolve) => {
+        if (received.join('').includes(text)) resolve();
+        else waiting.push({ text, resolve });
+      });
+    const stream = request({ port, path: '/api/events' }, (response) => {
+      expect(response.headers['content-type']).toBe('text/event-stream');
+      response.on('data', (data: Buffer) => {
+        received.push(data.toString());
+        for (const { text, resolve } of waiting) if (received.join('').includes(text)) resolve();
+      });
+      response.on('error', () => undefined);
+    });
+    stream.on('error', () => undefined);
+    stream.end();
+    await saw(`event: state\ndata: ${JSON.stringify(STATE)}\n\n`);
+    changes.publish('phase', { phase: 'finished', activity: 'done', progress: 1 });
+    await saw('event: phase\ndata: {"phase":"finished","activity":"done","progress":1}\n\n');
+    beat();
+    await saw(': still here');
+    stream.destroy();
+  });
+
+  it('says which port is taken', async () => {
+    const second = await createApi({ state: () => STATE, changes, model, dashboardDir: '/nowhere', timers });
+    await expect(listen(second, '127.0.0.1', port)).rejects.toMatchObject({
+      code: 'API_PORT_BUSY',
+      message: expect.stringContaining(String(port)),
+    });
+    await second.close();
+  });
+});

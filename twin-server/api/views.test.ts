@@ -1,0 +1,61 @@
+import type { AgentStatus } from '@twinwatch/core/wire/messages';
+import { describe, expect, it } from 'vitest';
+import { type CurrentRound, type FederationState, INITIAL_STATE } from '../aggregator/rounds/round-state.js';
+import { phaseView, type Snapshot, serverState } from './views.js';
+
+const agent = (change: object = {}) => ({
+  ...{ online: true, connectionId: 'c', compatible: true, detail: '', eligibleRows: 300, calibrated: true },
+  ...{ lastRound: 3, rejectedUpdates: 1, ...change },
+});
+const ROUND: CurrentRound = {
+  ...{ round: 4, attempt: 1, step: 'collecting', pausing: false, baseHash: 'g3', asked: ['a', 'b'] },
+  ...{ accepted: [{ agent: 'a', rows: 10 }], rejected: [], bytesUp: 20, bytesDown: 80, startedAtMs: 7 },
+};
+const RUNNING: FederationState = {
+  ...INITIAL_STATE,
+  agents: { a: agent(), b: agent({ online: false }) },
+  lineageHash: 'L',
+  committed: 3,
+  current: ROUND,
+};
+const SNAPSHOT: Snapshot = {
+  ...{ federation: 'test', machine: { method: 'cwa', count: 10, quorum: 2 }, twinProgress: null, tags: null },
+  ...{ state: RUNNING, statuses: new Map(), telemetry: new Map(), closedRounds: [], model: null, alarms: [] },
+};
+const phase = (state: FederationState | null, twinProgress: number | null = null) =>
+  phaseView({ ...SNAPSHOT, state, twinProgress });
+
+describe('views', () => {
+  it('put the open round after the closed ones, in place of its own failed attempt', () => {
+    const closed = { round: 3, phase: 'committed' } as Snapshot['closedRounds'][number];
+    const { rounds } = serverState({ ...SNAPSHOT, closedRounds: [closed, { ...closed, round: 4, phase: 'failed' }] });
+    expect(rounds).toMatchObject([
+      { round: 3, phase: 'committed' },
+      { round: 4, phase: 'collecting', accepted: ['a'], milliseconds: null },
+    ]);
+  });
+
+  it('know agents by their status alone, too', () => {
+    const status = { online: true } as AgentStatus;
+    const { agents } = serverState({ ...SNAPSHOT, statuses: new Map([['new', status]]) });
+    expect(agents.map(({ id, eligibleRows, lastRound }) => [id, eligibleRows, lastRound])).toEqual([
+      ['a', 300, 3],
+      ['b', 300, 3],
+      ['new', 0, null],
+    ]);
+  });
+
+  it('say in words what is waited for', () => {
+    expect(phase(null, 0.4)).toEqual({ phase: 'simulating-twin', activity: 'simulating the twin', progress: 0.4 });
+    const unfit = { ...INITIAL_STATE, agents: { a: agent({ compatible: false, detail: 'lacks the tags X' }) } };
+    expect(phase(unfit).activity).toBe('waiting for agents: 0 of 2 are here (a: lacks the tags X)');
+    const some = { ...INITIAL_STATE, agents: { a: agent(), b: agent({ calibrated: false }) } };
+    expect(phase(some)).toMatchObject({ phase: 'calibrating', progress: 0.5 });
+    expect(phase(RUNNING)).toMatchObject({ phase: 'rounds', activity: 'round 4 of 10: 1 of 2 updates are here' });
+    expect(phase({ ...RUNNING, current: { ...ROUND, step: 'waiting' } }).activity).toMatch(/waits for agents: 1 of 2/);
+    expect(phase({ ...RUNNING, current: null, committed: 10, releaseFailure: 'why' })).toMatchObject({
+      phase: 'finished',
+      activity: '10 rounds are done; its release failed: why',
+    });
+  });
+});
