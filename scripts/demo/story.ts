@@ -153,7 +153,14 @@ function hearServer(options: StoryOptions, state: StoryState, event: ServerEvent
     case 'state': {
       // The stream starts anew after every restart of the server: what is known already is not told again.
       const { phase, activity, roundsPlanned, agents, rounds, model, alarms } = event.data;
-      let step: Step = quietly({ ...state, serverPhase: phase, activity, roundsPlanned });
+      const first = state.serverPhase === null;
+      const committed = rounds.filter((round) => round.phase === 'committed');
+      let step: Step = {
+        state: { ...state, serverPhase: phase, activity, roundsPlanned },
+        effects: first && committed.length > 0 ? [say(wording.resumed(committed.length, roundsPlanned))] : [],
+      };
+      // Rounds of an earlier start are not told one by one.
+      if (first) step = quietlyKnow(step, committed);
       const pieces: ServerEvent[] = [
         ...agents.map((data) => ({ kind: 'agent', data }) as const),
         ...rounds.map((data) => ({ kind: 'round', data }) as const),
@@ -183,6 +190,11 @@ function hearServer(options: StoryOptions, state: StoryState, event: ServerEvent
     case 'telemetry':
       return quietly(state);
   }
+}
+
+function quietlyKnow(step: Step, rounds: readonly RoundView[]): Step {
+  const known = new Map([...step.state.rounds, ...rounds.map((round) => [round.round, round] as const)]);
+  return { ...step, state: { ...step.state, rounds: known } };
 }
 
 function hearAgent(state: StoryState, agent: AgentView): Step {

@@ -28,6 +28,9 @@ const PHASES: Readonly<Record<ServerPhase, string>> = {
 
 export const serverPhase = (phase: ServerPhase): string => PHASES[phase];
 
+export const resumed = (committed: number, planned: number): string =>
+  `going on where an earlier start ended: ${committed} of ${planned} rounds are committed`;
+
 export function round(view: RoundView, planned: number): string {
   const head = `round ${view.round}/${planned} ${view.method}`;
   if (view.phase === 'failed')

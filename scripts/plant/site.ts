@@ -83,6 +83,8 @@ export class Site {
   }
 
   stop(): void {
+    // A read may still be on its way to an answer; it must not step what is closed.
+    this.#finished = true;
     this.#cancelAdvance?.();
     this.#cancelAdvance = null;
     this.#wakeAll();

@@ -54,5 +54,8 @@ describe('stepper', () => {
     expect(dueInMs(readAll(second), pace, 104)).toBe(96);
     const late = advance(readAll(second), 900, pace);
     expect(dueInMs(readAll(late), pace, 900)).toBe(100);
+    // A plant that resumes runs through many rows at once.
+    const resumed = Array.from({ length: 50 }).reduce<StepperState>((state) => advance(state, 901, pace), late);
+    expect(dueInMs(readAll(resumed), pace, 901)).toBe(100);
   });
 });

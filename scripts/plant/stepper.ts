@@ -86,8 +86,16 @@ export function dueInMs(state: StepperState, pace: Pace, nowMs: number): number 
 
 /** The next row is in the registers; nothing of it has been read. */
 export function advance(state: StepperState, nowMs: number, pace: Pace): StepperState {
-  // Counting from when the row was due, not from when the timer fired, keeps the mean pace; a reader that is behind does not get a burst.
-  const due = pace.rowsPerSecond === null ? nowMs : state.sinceMs + 1000 / pace.rowsPerSecond;
-  const sinceMs = state.rows >= pace.freeRows && nowMs - due < 1000 / (pace.rowsPerSecond ?? 1) ? due : nowMs;
-  return { ...startStepper(state.plcs, state.rows + 1, sinceMs) };
+  return startStepper(state.plcs, state.rows + 1, paceFrom(state, nowMs, pace));
+}
+
+/**
+ * Counting from when the row was due, not from when the timer fired, keeps the mean pace. A reader that is behind gets no burst, and rows that
+ * are run through before their time (a plant that resumes) cost none.
+ */
+function paceFrom(state: StepperState, nowMs: number, pace: Pace): number {
+  if (pace.rowsPerSecond === null || state.rows < pace.freeRows) return nowMs;
+  const periodMs = 1000 / pace.rowsPerSecond;
+  const lateMs = nowMs - (state.sinceMs + periodMs);
+  return lateMs >= 0 && lateMs < periodMs ? nowMs - lateMs : nowMs;
 }
