@@ -1,0 +1,153 @@
+import { EventEmitter } from 'node:events';
+import { BuiltinEngine } from '@twinwatch/core/learning/builtin-engine';
+import { decodeChunk } from '@twinwatch/core/wire/chunks';
+import { decodeEnvelope, encodeEnvelope } from '@twinwatch/core/wire/envelope';
+import { encodeJson, parseServerStatus } from '@twinwatch/core/wire/json-messages';
+import type { AlarmEvent, Hello, WireMessage } from '@twinwatch/core/wire/messages';
+import type { MqttClientLike } from '@twinwatch/core/wire/mqtt-client';
+import { topics } from '@twinwatch/core/wire/topics';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { type Journal, openJournal } from './aggregator/journal.js';
+import { buildSchema } from './aggregator/lineage.js';
+import { RoundWork } from './aggregator/round-work.js';
+import { SILENT, syntheticConfig, syntheticTwin, TAGS } from './aggregator/synthetic-plant.test-data.js';
+import { twinFeatures } from './aggregator/twin-rows.js';
+import { FederationService } from './federation-service.js';
+
+/** The broker's side of the one connection: what was published, and a way to deliver. */
+class Wire extends EventEmitter implements MqttClientLike {
+  readonly published: { topic: string; payload: Buffer; retain: boolean }[] = [];
+
+  publish(topic: string, payload: Buffer, { retain }: { retain: boolean }, done: () => void): void {
+    this.published.push({ topic, payload, retain });
+    queueMicrotask(done);
+  }
+
+  subscribe(
+    filters: string[],
+    _options: object,
+    done: (error: null, granted: { topic: string; qos: number }[]) => void,
+  ): void {
+    done(
+      null,
+      filters.map((topic) => ({ topic, qos: 1 })),
+    );
+  }
+
+  end(_force: boolean, done: () => void): void {
+    done();
+  }
+
+  deliver(topic: string, payload: Uint8Array): void {
+    this.emit('message', topic, Buffer.from(payload), { retain: false, dup: false });
+  }
+
+  sentTo(topic: string): Buffer[] {
+    return this.published.filter((message) => message.topic === topic).map(({ payload }) => payload);
+  }
+}
+
+const config = syntheticConfig({ quorum: 1 });
+const schema = buildSchema(config.detector, TAGS, 900_000);
+const plan = { federation: 'test', schema, detector: config.detector, rounds: config.rounds, seed: 1 };
+const features = twinFeatures(schema, syntheticTwin(1, 4), { validationShare: 0.5, seed: 1 });
+const work = new RoundWork(plan, new BuiltinEngine(), features);
+const { agent: agentTopics, serverStatus, manifest } = topics('test');
+const site = agentTopics('site-1');
+
+const ALARM: AlarmEvent = {
+  ...{ eventId: 'site-1:1:1', alarmId: 'site-1:1', agent: 'site-1', transition: 'raised', atMs: 5, score: 0.9 },
+  ...{ threshold: 0.5, modelVersion: 'v1', contributions: [], latencyMs: 1 },
+};
+const HELLO: Hello = {
+  ...{ kind: 'hello', softwareVersion: '1', tags: TAGS.map(({ name }) => name), eligibleRows: 9, labelledRows: 0 },
+  ...{ codecs: ['f32', 'int8'], engine: 'builtin', lineageHash: null, modelVersion: null, publicKeyId: null },
+};
+
+describe('federation service', () => {
+  let journal: Journal;
+  let wire: Wire;
+  let service: FederationService;
+  const observer = { onStep: vi.fn(), onStatus: vi.fn(), onTelemetry: vi.fn(), onAlarm: vi.fn() };
+
+  const say = (message: WireMessage, channel: 'hello' | 'request' = 'hello', sender = 'site-1') =>
+    wire.deliver(site[channel], encodeEnvelope({ federation: 'test', sender, sequence: 1, sentAtMs: 1, message }));
+  const heard = (channel: 'task' | 'receipt') =>
+    wire.sentTo(site[channel]).map((payload) => decodeEnvelope(payload).message);
+
+  beforeEach(async () => {
+    vi.clearAllMocks();
+    journal = openJournal(':memory:');
+    wire = new Wire();
+    service = new FederationService({
+      ...{ plan, work, journal, run: 'run', softwareVersion: '1', random: Math.random, log: SILENT, observer },
+      broker: { url: 'mqtt://test', connect: () => wire },
+      clock: { now: () => 1_000, monotonic: () => 0 },
+      timers: { after: () => () => undefined, sleep: () => new Promise(() => undefined) },
+      onFatal: (error) => {
+        throw error;
+      },
+    });
+    service.start();
+    wire.emit('connect');
+    await vi.waitFor(() => expect(wire.sentTo(serverStatus)).toHaveLength(1));
+  });
+  afterEach(async () => {
+    await service.stop();
+    journal.close();
+  });
+
+  it('says that it is there, retained, and later that it is gone', async () => {
+    expect(parseServerStatus(wire.sentTo(serverStatus)[0]!)).toMatchObject({ online: true });
+    expect(wire.published[0]).toMatchObject({ topic: serverStatus, retain: true });
+    await service.stop();
+    expect(parseServerStatus(wire.sentTo(serverStatus).at(-1)!)).toMatchObject({ online: false });
+  });
+
+  it('answers a hello with the calibrate task', () => {
+    say(HELLO);
+    expect(heard('task')).toMatchObject([{ kind: 'calibrate', schemaHash: work.schemaHash, minimumRows: 50 }]);
+  });
+
+  it('journals an alarm before its receipt, tells of it once, and gives a receipt for each repetition', () => {
+    wire.deliver(site.alarms, encodeJson(ALARM));
+    wire.deliver(site.alarms, encodeJson(ALARM));
+    const receipt = { kind: 'alarm-receipt', eventIds: ['site-1:1:1'] };
+    expect(heard('receipt')).toEqual([receipt, receipt]);
+    expect(journal.alarms(10)).toEqual([ALARM]);
+    expect(observer.onAlarm).toHaveBeenCalledTimes(1);
+  });
+
+  it('ignores who speaks in the name of another, or not at all', () => {
+    wire.deliver(agentTopics('site-2').alarms, encodeJson(ALARM));
+    say(HELLO, 'hello', 'site-2');
+    wire.deliver(site.hello, Uint8Array.of(1, 2, 3));
+    wire.deliver(site.alarms, new TextEncoder().encode('{'));
+    expect(journal.alarms(10)).toEqual([]);
+    expect(service.runner.state.agents).toEqual({});
+    expect(heard('receipt')).toEqual([]);
+  });
+
+  it('sends a blob, or the chunks of it that are missing, and nothing that it does not have', async () => {
+    const blob = journal.putBlob(new Uint8Array(10_000).fill(7));
+    say({ kind: 'blob-request', blob, missing: [1] }, 'request');
+    await vi.waitFor(() => expect(wire.sentTo(site.down)).toHaveLength(1));
+    expect(decodeChunk(wire.sentTo(site.down)[0]!)).toMatchObject({ transfer: blob.hash, index: 1, total: 3 });
+    say({ kind: 'blob-request', blob, missing: null }, 'request');
+    await vi.waitFor(() => expect(wire.sentTo(site.down)).toHaveLength(4));
+    say({ kind: 'blob-request', blob: { hash: 'ab'.repeat(32), bytes: 4 }, missing: null }, 'request');
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(wire.sentTo(site.down)).toHaveLength(4);
+  });
+
+  it('publishes the newest manifest, retained, on every connection', async () => {
+    const blob = journal.putBlob(Uint8Array.of(1));
+    const view = { modelVersion: 'v1', round: 1, ...blob, threshold: 0.5, rocAuc: 0.9, releasedAtMs: 1 };
+    const message = { kind: 'manifest' as const, ...view, model: blob, lineage: blob };
+    journal.putModel('run', view, message);
+    service.runner.publishManifest();
+    await vi.waitFor(() => expect(wire.sentTo(manifest)).toHaveLength(1));
+    expect(decodeEnvelope(wire.sentTo(manifest)[0]!).message).toMatchObject({ kind: 'manifest', modelVersion: 'v1' });
+    expect(wire.published.find(({ topic }) => topic === manifest)?.retain).toBe(true);
+  });
+});
