@@ -13,7 +13,8 @@ export interface SourceFile {
   readonly imports: readonly string[];
 }
 
-const SKIPPED = new Set(['dist', 'node_modules', 'data', 'out']);
+/** `testing` folders hold what tests start or share. */
+const SKIPPED = new Set(['dist', 'node_modules', 'data', 'out', 'test', 'testing']);
 
 /** Every TypeScript source below `folder`, tests left out. */
 export function sourceFiles(folder: string): SourceFile[] {

@@ -1,4 +1,4 @@
-import { AgentDatabase } from './agent-database.js';
+import { AgentDatabase } from '../agent-database.js';
 
 /** For tests: writes rows and alarms without end, says after each batch how far it is, and waits to be killed. */
 const database = AgentDatabase.open(
