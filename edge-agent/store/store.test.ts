@@ -157,7 +157,10 @@ describe('AgentDatabase', () => {
   });
 
   it('loses nothing that was written when the process is killed', async () => {
-    const child = spawn(process.execPath, [fileURLToPath(new URL('./testing/kill-writer.js', import.meta.url)), directory]);
+    const child = spawn(process.execPath, [
+      fileURLToPath(new URL('./testing/kill-writer.js', import.meta.url)),
+      directory,
+    ]);
     let last = -1;
     await new Promise<void>((resolve) => {
       child.stdout.on('data', (text: Buffer) => {
