@@ -61,7 +61,7 @@ export function chooseThreshold(
   if (allowed.length === 0) return candidates[0]!;
   const best = Math.max(...allowed.map((candidate) => candidate.balancedAccuracy));
   const equallyGood = allowed.filter((candidate) => candidate.balancedAccuracy === best);
-  return equallyGood[Math.floor((equallyGood.length - 1) / 2)]!;
+  return equallyGood[Math.floor(equallyGood.length / 2)]!;
 }
 
 /** Share of rows that may be at or above a threshold: a bin that the threshold cuts counts in full. */

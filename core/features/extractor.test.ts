@@ -1,0 +1,241 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { createRandom } from '../learning/random.js';
+import { extractAll, FeatureExtractor, inputCount } from './extractor.js';
+import type { FeatureSchema, FeatureSpec } from './spec.js';
+
+const HOUR_MS = 3_600_000;
+const level = { name: 'L', unit: 'm', kind: 'analog', resolution: 0.01 } as const;
+const flow = { name: 'F', unit: 'L/s', kind: 'analog', resolution: 0.1 } as const;
+
+function schema(features: FeatureSpec[], holdRows = 2): FeatureSchema {
+  return { tags: [level, flow], features, intervalMs: HOUR_MS, holdRows };
+}
+
+const row = (hour: number, l: number, f = 0) => ({ timeMs: hour * HOUR_MS, values: Float64Array.of(l, f) });
+
+/** Pushes one level an hour from hour 0; null where nothing came out. */
+function levels(extractor: FeatureExtractor, values: readonly number[], startHour = 0): (number[] | null)[] {
+  return values.map((value, i) => {
+    const features = extractor.push(row(startHour + i, value));
+    return features && [...features];
+  });
+}
+
+describe('FeatureExtractor', () => {
+  test('computes every type in the order declared, and names each input and its tag', () => {
+    const extractor = new FeatureExtractor(
+      schema([
+        { type: 'rollingStd', tag: 'L', rows: 3 },
+        { type: 'raw', tag: 'F' },
+        { type: 'hourOfDay', harmonics: 2 },
+        { type: 'lag', tag: 'L', rows: 2 },
+        { type: 'delta', tag: 'L', rows: 1 },
+        { type: 'rollingMean', tag: 'L', rows: 3 },
+      ]),
+    );
+    expect(extractor.names).toEqual([
+      'rollingStd(L,3)',
+      'F',
+      ...['hourOfDay.sin1', 'hourOfDay.cos1', 'hourOfDay.sin2', 'hourOfDay.cos2'],
+      'lag(L,2)',
+      'delta(L,1)',
+      'rollingMean(L,3)',
+    ]);
+    expect(extractor.inputTags).toEqual(['L', 'F', null, null, null, null, 'L', 'L', 'L']);
+    expect(extractor.inputs).toBe(9);
+    expect(extractor.push(row(4, 1, 10))).toBeNull();
+    expect(extractor.push(row(5, 2, 20))).toBeNull();
+    const features = [...extractor.push(row(6, 6, 30))!];
+    const expected = [Math.sqrt(14 / 3), 30, 1, 0, 0, -1, 1, 4, 3];
+    features.forEach((value, i) => {
+      expect(value).toBeCloseTo(expected[i]!, 6);
+    });
+  });
+
+  test('takes the hour from the UTC source time, before 1970 as well', () => {
+    const extractor = new FeatureExtractor(schema([{ type: 'hourOfDay', harmonics: 1 }]));
+    const at = (text: string) => [...extractor.push({ timeMs: Date.parse(text), values: Float64Array.of(1, 1) })!];
+    for (const [text, sine] of [
+      ['1969-12-31T18:00:00Z', -1],
+      ['2026-03-29T06:00:00Z', 1],
+    ] as const) {
+      expect(at(text)[0]).toBeCloseTo(sine, 6);
+      expect(at(text.replace('00Z', '01Z'))[1]).toBeCloseTo(0, 3);
+    }
+  });
+
+  test('holds a tag that is not good for holdRows rows, then abstains and says which', () => {
+    const extractor = new FeatureExtractor(schema([{ type: 'raw', tag: 'L' }]));
+    expect(levels(extractor, [5, NaN, Infinity])).toEqual([[5], [5], [5]]);
+    expect(extractor.abstaining).toEqual([]);
+    expect(levels(extractor, [NaN], 3)).toEqual([null]);
+    expect(extractor.abstaining).toEqual(['L']);
+    expect(levels(extractor, [7, NaN], 4)).toEqual([[7], [7]]);
+    expect(extractor.abstaining).toEqual([]);
+  });
+
+  test('a tag that was never good is not invented, and one that no feature needs is not missed', () => {
+    const extractor = new FeatureExtractor(schema([{ type: 'raw', tag: 'F' }]));
+    expect(extractor.push(row(0, NaN, NaN))).toBeNull();
+    expect(extractor.abstaining).toEqual([]);
+    expect([...extractor.push(row(1, NaN, 3))!]).toEqual([3]);
+    for (let hour = 2; hour < 9; hour++) expect(extractor.push(row(hour, NaN, 3))).not.toBeNull();
+    expect(extractor.abstaining).toEqual([]);
+  });
+
+  test('after abstaining, waits until no feature looks back at a missing row', () => {
+    const extractor = new FeatureExtractor(
+      schema(
+        [
+          { type: 'lag', tag: 'L', rows: 2 },
+          { type: 'rollingMean', tag: 'L', rows: 2 },
+        ],
+        0,
+      ),
+    );
+    expect(levels(extractor, [1, 2, 3, NaN, 5, 6, 7])).toEqual([null, null, [1, 2.5], null, null, null, [5, 6.5]]);
+  });
+
+  test.each([
+    ['a gap of more than 1.5 intervals', 4.6],
+    ['a time that stands still', 3],
+    ['a time that goes back', 1],
+  ])('%s empties windows and held values', (_, hour) => {
+    const extractor = new FeatureExtractor(schema([{ type: 'delta', tag: 'L', rows: 1 }]));
+    expect(levels(extractor, [1, 2, 4, 7])).toEqual([null, [1], [2], [3]]);
+    expect(extractor.push(row(hour, 9))).toBeNull();
+    expect([...extractor.push(row(hour + 1.4, 11))!]).toEqual([2]);
+    expect(extractor.push(row(hour + 10, NaN))).toBeNull();
+  });
+
+  test('refuses unknown tags and rows of another width', () => {
+    expect(() => new FeatureExtractor(schema([{ type: 'raw', tag: 'X' }]))).toThrow(
+      expect.objectContaining({ code: 'FEATURES_UNKNOWN_TAG' }),
+    );
+    const extractor = new FeatureExtractor(schema([{ type: 'raw', tag: 'L' }]));
+    expect(() => extractor.push({ timeMs: 0, values: Float64Array.of(1) })).toThrow(
+      expect.objectContaining({ code: 'FEATURES_ROW_SHAPE' }),
+    );
+  });
+
+  test('rolling statistics do not drift: after 200,000 rows they are those of a fresh window', () => {
+    const specs: FeatureSpec[] = [
+      { type: 'rollingMean', tag: 'L', rows: 24 },
+      { type: 'rollingStd', tag: 'L', rows: 24 },
+    ];
+    const extractor = new FeatureExtractor(schema(specs));
+    const random = createRandom(1);
+    const values = Array.from({ length: 200_000 }, (_, i) => (i % 1_000 === 0 ? 1e7 : 3 + 0.01 * random.normal()));
+    for (let i = 0; i < values.length - 1; i++) extractor.push(row(i, values[i]!));
+    const last = extractor.push(row(values.length - 1, values.at(-1)!))!;
+    const window = values.slice(-24);
+    const mean = window.reduce((sum, value) => sum + value, 0) / 24;
+    const deviation = Math.sqrt(window.reduce((sum, value) => sum + (value - mean) ** 2, 0) / 24);
+    expect(last[0]).toBeCloseTo(mean, 6);
+    expect(last[1]).toBeCloseTo(deviation, 6);
+  });
+});
+
+const spec = fc.oneof(
+  fc.record({ type: fc.constant('raw' as const), tag: fc.constantFrom('L', 'F') }),
+  fc.record({
+    type: fc.constantFrom('delta' as const, 'lag' as const, 'rollingMean' as const, 'rollingStd' as const),
+    tag: fc.constantFrom('L', 'F'),
+    rows: fc.integer({ min: 1, max: 6 }),
+  }),
+  fc.record({ type: fc.constant('hourOfDay' as const), harmonics: fc.integer({ min: 1, max: 3 }) }),
+);
+const value = fc.oneof(
+  { weight: 5, arbitrary: fc.double({ min: -1e3, max: 1e3, noNaN: true }) },
+  { weight: 1, arbitrary: fc.constant(Number.NaN) },
+);
+const steps = fc.array(
+  fc.tuple(
+    fc.oneof({ weight: 9, arbitrary: fc.constant(1) }, { weight: 1, arbitrary: fc.constantFrom(0, 2, 1.4) }),
+    value,
+    value,
+  ),
+  { maxLength: 60 },
+);
+
+describe('extractAll', () => {
+  test('gives what row-by-row extraction gives, and what the definitions say over the rows themselves', () => {
+    fc.assert(
+      fc.property(
+        fc.array(spec, { minLength: 1, maxLength: 5 }),
+        steps,
+        fc.integer({ min: 0, max: 2 }),
+        (specs, drawn, hold) => {
+          const declared = schema(specs, hold);
+          let hour = 100;
+          const rows = drawn.map(([step, l, f]) => {
+            hour += step;
+            return row(hour, l, f);
+          });
+          const all = extractAll(declared, rows);
+          const live = new FeatureExtractor(declared);
+          let at = 0;
+          rows.forEach((each, index) => {
+            const features = live.push(each);
+            expect(features !== null).toBe(at < all.count && all.rowIndex[at] === index);
+            if (features === null) return;
+            const batch = all.features.subarray(at * live.inputs, (at + 1) * live.inputs);
+            expect(batch).toEqual(features);
+            expect(all.timesMs[at++]).toBe(each.timeMs);
+            const defined = byDefinition(declared, rows.slice(0, index + 1));
+            batch.forEach((got, i) => {
+              expect(Math.abs(got - defined[i]!)).toBeLessThan(2e-4);
+            });
+          });
+          expect(at).toBe(all.count);
+          expect(all.features).toHaveLength(all.count * inputCount(declared));
+        },
+      ),
+      { numRuns: 150, seed: 5 },
+    );
+  });
+
+  test('grows beyond its first buffer', () => {
+    const rows = Array.from({ length: 5_000 }, (_, hour) => row(hour, hour));
+    const { features, count } = extractAll(schema([{ type: 'raw', tag: 'L' }]), rows);
+    expect(count).toBe(5_000);
+    expect(features[4_999]).toBe(4_999);
+  });
+});
+
+/** Features of the last row, straight from the definitions: since the last gap, values held, statistics over slices. */
+function byDefinition(declared: FeatureSchema, rows: ReturnType<typeof row>[]): number[] {
+  let start = 0;
+  for (let i = 1; i < rows.length; i++) {
+    const elapsed = rows[i]!.timeMs - rows[i - 1]!.timeMs;
+    if (elapsed <= 0 || elapsed > 1.5 * declared.intervalMs) start = i;
+  }
+  const held = declared.tags.map((_, tag) => {
+    let last = Number.NaN;
+    let bad = 0;
+    return rows.slice(start).map(({ values }) => {
+      bad = Number.isNaN(values[tag]) ? bad + 1 : 0;
+      if (bad === 0) last = values[tag]!;
+      else if (bad > declared.holdRows) last = Number.NaN;
+      return last;
+    });
+  });
+  return declared.features.flatMap((feature) => {
+    if (feature.type === 'hourOfDay') {
+      const day = (2 * Math.PI * rows.at(-1)!.timeMs) / (24 * HOUR_MS);
+      return Array.from({ length: feature.harmonics }, (_, k) => [
+        Math.sin((k + 1) * day),
+        Math.cos((k + 1) * day),
+      ]).flat();
+    }
+    const series = held[feature.tag === 'L' ? 0 : 1]!;
+    if (feature.type === 'raw') return series.at(-1)!;
+    if (feature.type === 'lag') return series.at(-1 - feature.rows)!;
+    if (feature.type === 'delta') return series.at(-1)! - series.at(-1 - feature.rows)!;
+    const window = series.slice(-feature.rows);
+    const mean = window.reduce((sum, each) => sum + each, 0) / window.length;
+    if (feature.type === 'rollingMean') return mean;
+    return Math.sqrt(window.reduce((sum, each) => sum + (each - mean) ** 2, 0) / window.length);
+  });
+}

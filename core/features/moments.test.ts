@@ -1,0 +1,129 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { Moments, scaleRows, scalerFrom } from './moments.js';
+import { expandFeatures, schemaHash } from './schema.js';
+import type { FeatureSchema } from './spec.js';
+
+const damaged = expect.objectContaining({ code: 'FEATURES_MOMENTS' });
+
+describe('Moments', () => {
+  test('merged moments of any split are those of all rows together', () => {
+    const rows = fc.array(fc.tuple(fc.double({ min: -1e4, max: 1e4, noNaN: true }), fc.integer({ min: 0, max: 1 })), {
+      minLength: 1,
+      maxLength: 60,
+    });
+    fc.assert(
+      fc.property(fc.array(rows, { minLength: 1, maxLength: 5 }), (sites) => {
+        const pooled = new Moments(2);
+        pooled.add(sites.flat(2));
+        const merged = Moments.merge(
+          sites.map((site) => {
+            const own = new Moments(2);
+            for (const row of site) own.add(row);
+            return own.toJSON();
+          }),
+        );
+        const all = sites.flat();
+        expect(merged.count).toBe(all.length);
+        [0, 1].forEach((i) => {
+          const mean = all.reduce((sum, row) => sum + row[i]!, 0) / all.length;
+          const m2 = all.reduce((sum, row) => sum + (row[i]! - mean) ** 2, 0);
+          for (const moments of [merged, pooled]) {
+            expect(Math.abs(moments.mean[i]! - mean)).toBeLessThan(1e-8);
+            expect(Math.abs(moments.m2[i]! - m2)).toBeLessThanOrEqual(1e-9 * (1 + m2));
+          }
+        });
+      }),
+      { seed: 2 },
+    );
+  });
+
+  test('refuses nothing, other widths and numbers that no rows have', () => {
+    expect(() => Moments.merge([])).toThrow(damaged);
+    expect(() => Moments.merge([new Moments(2), new Moments(3)])).toThrow(damaged);
+    for (const wrong of [
+      { count: -1, mean: [0], m2: [0] },
+      { count: 1, mean: [Number.NaN], m2: [0] },
+      { count: 1, mean: [0], m2: [-1] },
+      { count: 1, mean: [0], m2: [Number.POSITIVE_INFINITY] },
+    ]) {
+      expect(() => Moments.merge([wrong])).toThrow(damaged);
+    }
+    expect(() => new Moments(2).add([1, 2, 3])).toThrow(damaged);
+  });
+});
+
+const tag = (name: string, resolution: number) => ({ name, unit: 'm', kind: 'analog' as const, resolution });
+const tags = [tag('L_T1', 0.01), tag('L_T2', 0.01), tag('S_PU3', 1)];
+const schema: FeatureSchema = {
+  tags,
+  features: [
+    { type: 'raw', tag: 'L_T1' },
+    { type: 'delta', tag: 'L_T2', rows: 1 },
+    { type: 'raw', tag: 'S_PU3' },
+    { type: 'hourOfDay', harmonics: 1 },
+  ],
+  intervalMs: 1,
+  holdRows: 0,
+};
+
+describe('scaler', () => {
+  const moments = { count: 4, mean: [2, 0, 0, 0.9, 0.1], m2: [16, 1e-12, 0, 0.5, 0.5] };
+  const scaler = scalerFrom(moments, schema, { clip: 3 });
+
+  test('a tag that never moved gets its resolution as scale; the hour of day is left as it is', () => {
+    expect(scaler.mean).toEqual([2, 0, 0, 0, 0]);
+    expect(scaler.scale).toEqual([2, Math.fround(0.01), 1, 1, 1]);
+  });
+
+  test('rows are centred, scaled and clipped, each by its own input', () => {
+    const rows = Float32Array.of(4, 0.005, 1, 0.5, -0.5, -100, 1, 0, 1, 0);
+    const scaled = scaleRows(rows, scaler, 5);
+    expect(scaled[1]).toBeCloseTo(0.5, 6);
+    scaled[1] = 0.5;
+    expect([...scaled]).toEqual([1, 0.5, 1, 0.5, -0.5, -3, 3, 0, 1, 0]);
+    expect(() => scaleRows(rows, scaler, 4)).toThrow(damaged);
+  });
+
+  test('moments of no rows or of another schema are refused', () => {
+    expect(() => scalerFrom(new Moments(5), schema, { clip: 3 })).toThrow(damaged);
+    expect(() => scalerFrom(new Moments(4), schema, { clip: 3 })).toThrow(damaged);
+  });
+});
+
+describe('expandFeatures', () => {
+  test('gives one feature per matching tag, in the order of patterns and tags, each once', () => {
+    const expanded = expandFeatures(
+      [
+        { type: 'delta', tag: 'L_*', rows: 2 },
+        { type: 'raw', tag: '*_T?' },
+        { type: 'hourOfDay', harmonics: 1 },
+        { type: 'raw', tag: '*' },
+      ],
+      tags,
+    );
+    expect(expanded).toEqual([
+      { type: 'delta', tag: 'L_T1', rows: 2 },
+      { type: 'delta', tag: 'L_T2', rows: 2 },
+      { type: 'raw', tag: 'L_T1' },
+      { type: 'raw', tag: 'L_T2' },
+      { type: 'hourOfDay', harmonics: 1 },
+      { type: 'raw', tag: 'S_PU3' },
+    ]);
+  });
+
+  test('names every pattern that no tag matches; a dot is a dot', () => {
+    const patterns = ['L.T1', 'P_*', 'L_T1'].map((name) => ({ type: 'raw' as const, tag: name }));
+    expect(() => expandFeatures(patterns, tags)).toThrow(/'L\.T1', 'P_\*', which no tag matches.*L_T1, L_T2, S_PU3/);
+  });
+});
+
+test('the schema hash depends on values, not on the order of keys', () => {
+  const reordered = JSON.parse(
+    '{"holdRows":0,"intervalMs":1,"features":[{"tag":"L_T1","type":"raw"},{"rows":1,"tag":"L_T2","type":"delta"},{"tag":"S_PU3","type":"raw"},{"harmonics":1,"type":"hourOfDay"}]}',
+  );
+  expect(schemaHash({ ...reordered, tags })).toBe(schemaHash(schema));
+  expect(schemaHash({ ...schema, holdRows: 1 })).not.toBe(schemaHash(schema));
+  expect(schemaHash({ ...schema, features: schema.features.toReversed() })).not.toBe(schemaHash(schema));
+  expect(schemaHash(schema)).toMatch(/^[0-9a-f]{64}$/);
+});
