@@ -32,6 +32,8 @@ interface Running {
   /** For each of the schema's tags, its index in the site's tags. */
   readonly places: readonly number[];
   readonly parameters: AlarmParameters;
+  /** Source time of the row that the extractor saw last. */
+  newestMs: number | null;
 }
 
 /** Rows looked back on when a detector starts: enough to fill its windows and holds. */
@@ -89,7 +91,8 @@ export class DetectionPipeline {
         });
       const before = this.#running;
       const places = names.map((name) => tags.indexOf(name));
-      this.#running = { detector, extractor, places, parameters: { ...alarm, threshold } };
+      const newestMs = past.timesMs[past.count - 1] ?? null;
+      this.#running = { detector, extractor, places, parameters: { ...alarm, threshold }, newestMs };
       await before?.detector.close();
     });
   }
@@ -132,6 +135,9 @@ export class DetectionPipeline {
     const running = this.#running;
     let score: number | null = null;
     if (running !== null) {
+      // The same row twice would look like time that stands still, and empty the windows.
+      if (running.newestMs === row.timeMs) return;
+      running.newestMs = row.timeMs;
       let features: Float32Array | null = null;
       try {
         const values = Float64Array.from(running.places, (place) => row.values[place] ?? Number.NaN);
@@ -140,7 +146,7 @@ export class DetectionPipeline {
       } catch (error) {
         log.error({ error: String(error), atMs: row.timeMs }, 'a row could not be scored');
       }
-      // A row that was judged before a crash and comes again fills the windows; its alarm is in the outbox already.
+      // A row that was judged but not stored before a crash fills the windows; its alarm is in the outbox already.
       const step =
         this.#state.rowTimeMs === row.timeMs
           ? { state: this.#state, effects: [] }

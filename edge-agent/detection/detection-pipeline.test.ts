@@ -1,0 +1,171 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Logger } from '@twinwatch/core/runtime';
+import type { AlarmEvent } from '@twinwatch/core/wire/messages';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Store } from '../store/store.js';
+import { systemClock, systemTimers } from '../system-runtime.js';
+import { DetectionPipeline } from './detection-pipeline.js';
+import { Detector } from './detector.js';
+import { metadata, model } from './hand-made-model.js';
+import { LatencyWindow } from './latency.js';
+
+const quiet: Logger = { debug() {}, info() {}, warn() {}, error() {} };
+/** Not in the order of the model's tags, and more than it looks at. */
+const TAGS = ['flow', 'other', 'level'];
+let directory: string;
+let store: Store;
+let events: AlarmEvent[];
+
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'twinwatch-pipeline-'));
+  store = await open();
+  events = [];
+});
+afterEach(async () => {
+  await store.close();
+  rmSync(directory, { recursive: true });
+});
+
+function open(): Promise<Store> {
+  const limits = { maximumRows: 1e4, maximumBytes: 1e8, maximumOutboxEvents: 100, maximumBlobBytes: 1e6 };
+  return Store.open({ directory, ...limits }, { timers: systemTimers, log: quiet, maximumQueuedRows: 1_000 });
+}
+async function pipeline(bytes: Uint8Array | null = model()): Promise<DetectionPipeline> {
+  const made = new DetectionPipeline({
+    agent: 'site',
+    tags: TAGS,
+    labelTag: null,
+    store,
+    clock: systemClock,
+    log: quiet,
+    onAlarm: (event) => events.push(event),
+  });
+  await made.restore();
+  if (bytes !== null) await made.use(await Detector.load(bytes, TAGS));
+  return made;
+}
+function feed(made: DetectionPipeline, second: number, level: number, flow = 20): Promise<void> {
+  const row = { timeMs: second * 1_000, sequence: second, values: Float64Array.of(flow, 1, level) };
+  const quality = [...row.values].map((value) => (Number.isNaN(value) ? 'bad' : 'good') as 'bad' | 'good');
+  return made.row({ row, quality, receivedMs: systemClock.monotonic(), missing: [], gap: 0 }, true);
+}
+const told = () => events.map(({ transition, atMs }) => `${transition}@${atMs / 1_000}`);
+
+describe('DetectionPipeline', () => {
+  it('goes from rows to an alarm that names the tag, into the outbox, and clears it', async () => {
+    const made = await pipeline();
+    for (const [second, level] of [5, 5, 5, 9, 9, 9, 5, 5, 5].entries()) await feed(made, second, level);
+    expect(told()).toEqual(['raised@4', 'cleared@7']);
+    const [raised] = events;
+    expect(raised).toMatchObject({ agent: 'site', modelVersion: 'm1', threshold: 0.5 });
+    expect(raised!.contributions).toEqual([{ tag: 'level', share: 1, value: 9 }]);
+    expect(raised!.score).toBeCloseTo(1 / (1 + Math.exp(-4)), 5);
+    expect(raised!.eventId).toBe(`${raised!.alarmId}:1`);
+    expect(await store.call('outbox', 9)).toEqual(events);
+    expect([...(await store.call('rows', [], 99)).scores].map(Number.isNaN)).toEqual([
+      true,
+      true,
+      ...new Array(7).fill(false),
+    ]);
+    expect(made.latency.percentile(0.5)).toBeGreaterThan(0);
+    await made.close();
+  });
+
+  it('goes on after a restart where it was: windows filled, alarm counted on, the same row judged once', async () => {
+    const before = await pipeline();
+    for (const [second, level] of [5, 5, 5, 9].entries()) await feed(before, second, level);
+    await before.close();
+    await store.close();
+    store = await open();
+    const after = await pipeline();
+    await feed(after, 3, 9);
+    expect(told()).toEqual([]);
+    await feed(after, 4, 9);
+    expect(told()).toEqual(['raised@4']);
+    await after.close();
+    await store.close();
+    store = await open();
+    const again = await pipeline();
+    await feed(again, 5, 5);
+    await feed(again, 6, 5);
+    expect(told()).toEqual(['raised@4', 'cleared@6']);
+    expect(events[1]!.alarmId).toBe(events[0]!.alarmId);
+    await again.close();
+  });
+
+  it('abstains where values are bad for longer than they are held, and keeps the rows', async () => {
+    const made = await pipeline();
+    for (const [second, level] of [5, 5, 5, 9, Number.NaN, Number.NaN, Number.NaN].entries())
+      await feed(made, second, level);
+    expect(told()).toEqual(['raised@4']);
+    expect(made.latest).toMatchObject({
+      score: null,
+      values: { level: { value: null, quality: 'bad' }, flow: { value: 20 } },
+    });
+    expect((await store.call('rows', [], 99)).count).toBe(7);
+    await made.close();
+  });
+
+  it('takes commands for the alarm they name, and a verdict for any', async () => {
+    const made = await pipeline();
+    for (let second = 0; second < 5; second++) await feed(made, second, 9);
+    const alarmId = events[0]!.alarmId;
+    const command = { kind: 'alarm-command', shelveMs: null } as const;
+    await made.command({ ...command, action: 'acknowledge', alarmId });
+    await made.command({ ...command, action: 'acknowledge', alarmId: 'site:0' });
+    await made.command({ ...command, action: 'shelve', alarmId, shelveMs: 2_000 });
+    await made.command({ ...command, action: 'dismiss', alarmId });
+    for (let second = 5; second < 8; second++) await feed(made, second, 9);
+    expect(told()).toEqual(['raised@3', 'acknowledged@4', 'shelved@4', 'unshelved@6']);
+    expect(await store.call('alarms')).toMatchObject([{ alarmId, verdict: 'dismissed' }]);
+    await made.close();
+  });
+
+  it('stores rows without a detector, and starts one in the middle', async () => {
+    const made = await pipeline(null);
+    for (let second = 0; second < 3; second++) await feed(made, second, 5);
+    expect(made.modelVersion).toBeNull();
+    await made.use(await Detector.load(model(), TAGS));
+    await feed(made, 3, 9);
+    expect(made.latest!.score).toBeGreaterThan(0.5);
+    await made.use(await Detector.load(model({ modelVersion: 'm2' }), TAGS));
+    expect(made.modelVersion).toBe('m2');
+    await made.close();
+  });
+});
+
+describe('Detector', () => {
+  const refused = (message: string) =>
+    expect.objectContaining({ code: 'DETECTOR_REFUSED', message: expect.stringContaining(message) });
+
+  it('refuses what is not a detector, looks at unknown tags, or scores otherwise than its parameters', async () => {
+    await expect(Detector.load(new Uint8Array(40), TAGS)).rejects.toEqual(refused('not taken into use'));
+    await expect(Detector.load(model(), ['level'])).rejects.toEqual(refused('flow'));
+    const damaged = Buffer.from(model());
+    const scale = Buffer.from(Float32Array.of(5, 20, 0).buffer);
+    const at = damaged.indexOf(scale);
+    expect(at).toBeGreaterThan(0);
+    damaged.writeFloatLE(6, at);
+    await expect(Detector.load(damaged, TAGS)).rejects.toEqual(refused('random row'));
+  });
+
+  it('explains a score at its ceiling, where taking away one tag changes nothing', async () => {
+    const detector = await Detector.load(model(), TAGS);
+    expect(metadata().baseline).toEqual([5, 20, 0]);
+    const shares = await detector.contributions(Float32Array.of(1e6, 20, 0), () => 1);
+    expect(shares).toEqual([{ tag: 'level', share: 1, value: 1 }]);
+    expect(await detector.contributions(Float32Array.of(5, 20, 0), () => 1)).toEqual([]);
+    await detector.close();
+  });
+});
+
+describe('LatencyWindow', () => {
+  it('gives percentiles of the newest durations only', () => {
+    const window = new LatencyWindow(100);
+    expect(window.percentile(0.5)).toBeNull();
+    for (let ms = 1_000; ms > 0; ms--) window.add(ms);
+    expect([window.percentile(0.5), window.percentile(0.99)]).toEqual([51, 100]);
+  });
+});
