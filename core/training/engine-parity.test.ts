@@ -8,7 +8,10 @@ import { createRandom } from '../learning/random.js';
 import { type Tensorflow, TensorflowEngine } from './tensorflow-engine.js';
 import { loadNativeTensorflow, loadTensorflow } from './tensorflow-loader.js';
 
-/** Small enough to tell a wrong epsilon (below); 1e-5 would not be. */
+/**
+ * Small enough to tell a wrong epsilon (below). It holds for this problem: on others, one ReLU's sum may come within rounding of 0 at some
+ * step, where the engines take different branches and that unit parts by about 1e-3 while all others stay together.
+ */
 const TOLERANCE = 3e-6;
 
 function request(): FitRequest {

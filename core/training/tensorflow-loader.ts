@@ -10,7 +10,7 @@ export interface LoadedTensorflow {
 /** The native engine, or what keeps it from running. */
 export async function loadNativeTensorflow(): Promise<TensorflowEngine | string> {
   try {
-    const tf = await import('@tensorflow/tfjs-node');
+    const { default: tf } = await import('@tensorflow/tfjs-node');
     proveItComputes(tf);
     return new TensorflowEngine(tf, 'tensorflow-node');
   } catch (error) {

@@ -1,4 +1,7 @@
-/** Optional: its native library is not there on every machine, so its types come from @tensorflow/tfjs, which it re-exports. */
+/** Optional: its native library is not there on every machine. What it exports is @tensorflow/tfjs with a native backend. */
 declare module '@tensorflow/tfjs-node' {
-  export * from '@tensorflow/tfjs';
+  import type * as tfjs from '@tensorflow/tfjs';
+
+  const tf: typeof tfjs;
+  export default tf;
 }
