@@ -10,7 +10,9 @@ interface AlarmsProps {
   readonly onSelect: (agent: string) => void;
 }
 
-const CONTRIBUTIONS_SHOWN = 6;
+const CONTRIBUTIONS_SHOWN = 5;
+/** A full bar is at least this share, so that many small shares do not look like large ones. */
+const LEAST_FULL_BAR = 0.4;
 
 /** What needs attention on top, then what was. */
 export function Alarms({ alarms, tags, hasModel, onSelect }: AlarmsProps) {
@@ -80,7 +82,7 @@ function Active({
 }) {
   const { cause } = alarm;
   const shown = cause.contributions.slice(0, CONTRIBUTIONS_SHOWN);
-  const most = Math.max(...shown.map(({ share }) => share), 1e-9);
+  const full = Math.max(LEAST_FULL_BAR, ...shown.map(({ share }) => share));
   return (
     <li className={alarm.shelved ? 'shelved' : ''} data-alarm={alarm.alarmId}>
       <h3>
@@ -112,7 +114,7 @@ function Active({
               <th scope="row">{tag}</th>
               <td>
                 <span className="bar" aria-hidden="true">
-                  <span style={{ width: `${Math.max(1, (Math.max(0, share) / most) * 100)}%` }} />
+                  <span style={{ width: `${Math.max(1, (Math.max(0, share) / full) * 100)}%` }} />
                 </span>
                 <span className="share">{shareWords(share)}</span>
               </td>
@@ -124,7 +126,7 @@ function Active({
         </tbody>
       </table>
       <p className="fine">
-        Decided {durationWords(cause.latencyMs)} after the row came in, by model {cause.modelVersion}
+        Decided {durationWords(cause.latencyMs)} after the row came in, by {cause.modelVersion}
       </p>
     </li>
   );

@@ -38,7 +38,7 @@ export function ScorePlot({ site, history, alarms, threshold }: ScorePlotProps) 
         kind={site}
         options={(palette) => options(palette, () => shown.current)}
         data={data}
-        heightPx={132}
+        heightPx={124}
         label={`Score of ${site} over the last ${history.length} values, now ${scoreWords(last)}, threshold ${scoreWords(threshold)}`}
       />
     </figure>
@@ -50,7 +50,7 @@ function options(palette: Palette, alarms: () => readonly Alarm[]): Omit<uPlot.O
     padding: [6, 8, 0, 0],
     legend: { show: false },
     cursor: { show: false },
-    scales: { x: { time: true }, y: { range: [0, 1] } },
+    scales: { x: { time: true }, y: { range: [0, 1.03] } },
     axes: [
       axis(palette, { size: 34, space: 60, values: (_, splits, __, ___, step) => timeAxisWords(splits, step) }),
       axis(palette, { size: 34, splits: () => [0, 0.5, 1] }),

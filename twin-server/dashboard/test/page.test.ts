@@ -122,7 +122,7 @@ describe.skipIf(CHROMIUM === undefined)('the page in Chromium', { timeout: 30_00
     server.send('round', { ...round(20), phase: 'committed' });
     await page.locator('[data-round="20"]').waitFor();
     server.send('model', { ...shown.model!, modelVersion: 'm-000020' });
-    await page.getByRole('heading', { name: 'Current detector m-000020' }).waitFor();
+    await page.getByTestId('model').getByText('m-000020').waitFor();
     expect(await rowWords(page, 'site-1')).toContain('behind');
     const view = agent('site-1', 0);
     server.send('agent', { ...view, status: { ...view.status!, modelVersion: 'm-000020' } });
