@@ -21,7 +21,7 @@ export interface FieldTrialData {
   readonly agentRss: readonly { readonly agent: string; readonly rssBytes: number }[];
 }
 
-export interface FieldTrialRun {
+interface FieldTrialRun {
   readonly softwareVersion: string;
   /** Wall clock. */
   readonly startedAtMs: number;
