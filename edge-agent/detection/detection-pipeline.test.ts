@@ -8,8 +8,8 @@ import { Store } from '../store/store.js';
 import { systemClock, systemTimers } from '../system-runtime.js';
 import { DetectionPipeline } from './detection-pipeline.js';
 import { Detector } from './detector.js';
-import { metadata, model } from './hand-made-model.js';
 import { LatencyWindow } from './latency.js';
+import { metadata, model } from './testing/hand-made-model.js';
 
 const quiet: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 /** Not in the order of the model's tags, and more than it looks at. */

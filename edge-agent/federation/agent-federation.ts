@@ -67,7 +67,7 @@ export class AgentFederation {
   constructor(options: FederationOptions) {
     const { federation, agent, store, clock, timers, log, pipeline, siteTags, training } = options;
     const agentTopics = topics(federation).agent(agent);
-    let sequence = clock.now();
+    let sequence = clock.now() * 1_000;
     this.#options = options;
     this.#context = {
       federation,

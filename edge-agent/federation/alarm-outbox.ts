@@ -14,6 +14,8 @@ export class AlarmOutbox {
   readonly #context: FederationContext;
   /** Event id → when to send it again, monotonic ms, and how long after that. */
   readonly #sent = new Map<string, { againMs: number; pauseMs: number }>();
+  /** Received, but perhaps still in a list that was read before. */
+  readonly #received = new Set<string>();
   #wake: () => void = () => undefined;
 
   constructor(context: FederationContext) {
@@ -33,7 +35,7 @@ export class AlarmOutbox {
 
   received(eventIds: readonly string[]): void {
     this.#context.store.write({ op: 'received', eventIds });
-    for (const eventId of eventIds) this.#sent.delete(eventId);
+    for (const eventId of eventIds) this.#received.add(eventId);
     this.#wake();
   }
 
@@ -51,8 +53,14 @@ export class AlarmOutbox {
 
   async #drain(): Promise<void> {
     const { store, clock, link, topics } = this.#context;
+    const deleted = [...this.#received];
     const events = await store.call('outbox', BATCH);
+    for (const eventId of deleted) {
+      this.#received.delete(eventId);
+      this.#sent.delete(eventId);
+    }
     for (const event of events) {
+      if (this.#received.has(event.eventId)) continue;
       const nowMs = clock.monotonic();
       const before = this.#sent.get(event.eventId);
       if (before !== undefined && nowMs < before.againMs) continue;

@@ -4,7 +4,7 @@ import type { BlobRef } from '@twinwatch/core/wire/messages';
 import type { IncompleteTransfer } from '@twinwatch/core/wire/reassembly';
 import { enveloped, type FederationContext } from './federation-context.js';
 
-/** The server pushes most blobs before they are asked for; asking at once would fetch them twice. */
+/** The server pushes parameters right after their task; asking at once would fetch them twice. */
 const PUSH_GRACE_MS = 2_000;
 const LONGEST_WAIT_MS = 30_000;
 /** Blobs that came unasked, kept for the task that follows: parameters of the last rounds. */
@@ -35,12 +35,13 @@ export class BlobFetcher {
   }
 
   /**
-   * @param keep whether to store it: what is needed again after a restart.
+   * @param keep true for what is needed again after a restart, and is not pushed: it is stored, and asked for at once.
    * @throws the signal's reason; TwinwatchError AGENT_BLOB_FAILED where what came is not what was named.
    */
   async get(ref: BlobRef, keep: boolean, signal: AbortSignal): Promise<Uint8Array> {
     const stored = await this.#context.store.call('blob', ref.hash);
     if (stored !== null && hashOf(stored) === ref.hash) return stored;
+    if (keep && !this.#arrived.has(ref.hash)) void this.#ask(ref, null);
     let waitMs = PUSH_GRACE_MS;
     for (;;) {
       signal.throwIfAborted();

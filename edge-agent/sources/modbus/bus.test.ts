@@ -9,7 +9,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock, systemTimers } from '../../system-runtime.js';
 import type { ModbusBus } from './bus.js';
 import { openBus } from './modbus-source.js';
-import { type DeviceScript, exception, honest, registerAt, rtuDevice, tcpDevice } from './scripted-device.js';
+import { type DeviceScript, exception, honest, registerAt, rtuDevice, tcpDevice } from './testing/scripted-device.js';
 
 const quiet: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 const runtime = { clock: systemClock, timers: systemTimers, random: () => 0, log: quiet };

@@ -7,7 +7,14 @@ import { answered, CLOSED_BREAKER, failed, mayAsk } from './breaker.js';
 import { DeviceReader } from './device-reader.js';
 import { ModbusSource, openBus } from './modbus-source.js';
 import { planReads } from './read-plan.js';
-import { type DeviceRequest, type DeviceScript, exception, honest, registerAt, tcpDevice } from './scripted-device.js';
+import {
+  type DeviceRequest,
+  type DeviceScript,
+  exception,
+  honest,
+  registerAt,
+  tcpDevice,
+} from './testing/scripted-device.js';
 
 const quiet: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 const runtime = { clock: systemClock, timers: systemTimers, random: () => 0, log: quiet };

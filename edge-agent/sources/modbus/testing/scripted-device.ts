@@ -1,6 +1,6 @@
 import net from 'node:net';
 import type { Duplex } from 'node:stream';
-import { crc16 } from './frames.js';
+import { crc16 } from '../frames.js';
 
 /** For tests: a device on a real socket or serial port, byte for byte as the script says. */
 

@@ -1,0 +1,385 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import net from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { schemaHash } from '@twinwatch/core/features/schema';
+import { layers } from '@twinwatch/core/learning/network';
+import type { Logger } from '@twinwatch/core/runtime';
+import { blobRef, encodeLineage, encodeParameters } from '@twinwatch/core/wire/blobs';
+import { decodeEnvelope, encodeEnvelope } from '@twinwatch/core/wire/envelope';
+import { encodeExchangeRows } from '@twinwatch/core/wire/exchange-rows';
+import { encodeJson, parseAgentStatus, parseAlarmEvent } from '@twinwatch/core/wire/json-messages';
+import { Link } from '@twinwatch/core/wire/link';
+import type { AgentStatus, AlarmEvent, BlobRef, FitTask, Lineage, WireMessage } from '@twinwatch/core/wire/messages';
+import { decodeDelta } from '@twinwatch/core/wire/parameter-codec';
+import { parseTopic, topics } from '@twinwatch/core/wire/topics';
+import { Aedes } from 'aedes';
+import mqtt from 'mqtt';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { type AgentRuntime, runAgent } from './agent.js';
+import { checkSite } from './check.js';
+import { ARCHITECTURE, model, PARAMETERS, SCALER, SCHEMA } from './detection/testing/hand-made-model.js';
+import { loadSite } from './site-config.js';
+import { type DeviceRequest, tcpDevice } from './sources/modbus/testing/scripted-device.js';
+import { systemClock, systemTimers } from './system-runtime.js';
+
+/** One agent with everything real around it, sockets included; the plant and the server are played by this file. */
+
+const quiet: Logger = { debug() {}, info() {}, warn() {}, error() {} };
+const runtime: AgentRuntime = {
+  softwareVersion: 'test',
+  clock: systemClock,
+  timers: systemTimers,
+  random: Math.random,
+  log: quiet,
+  connect: (options) => mqtt.connect(options.url, options as mqtt.IClientOptions),
+  rssBytes: () => process.memoryUsage.rss(),
+};
+const within = { timeout: 15_000, interval: 10 };
+const mine = topics('test').agent('site');
+
+/** A PLC that goes on to its next scan whenever one was completely read, as far as `limit`. */
+class Plant {
+  scan = 1;
+  limit = 0;
+  level = 5;
+  #tagsRead = false;
+
+  answer({ functionCode, address, count }: DeviceRequest): Buffer {
+    const pdu = Buffer.alloc(2 + count * 2);
+    pdu[0] = functionCode;
+    pdu[1] = count * 2;
+    if (address === 100) {
+      if (this.#tagsRead && this.scan < this.limit) this.next(pdu);
+      else this.clock(pdu);
+    } else {
+      pdu.writeFloatBE(this.level, 2);
+      pdu.writeInt16BE(200 + (this.scan % 7) * 10, 6);
+      this.#tagsRead = true;
+    }
+    return pdu;
+  }
+
+  /** The clock once more proves the scan; then comes the next one. */
+  next(pdu: Buffer): void {
+    this.clock(pdu);
+    this.#tagsRead = false;
+    this.scan++;
+  }
+
+  clock(pdu: Buffer): void {
+    pdu.writeUInt32BE(this.scan, 2);
+    pdu.writeUInt32BE(1_400_000_000 + this.scan, 6);
+  }
+}
+
+/** The server's side of the wire. */
+class Server {
+  readonly messages: WireMessage[] = [];
+  readonly alarms: AlarmEvent[] = [];
+  readonly blobs = new Map<string, Uint8Array>();
+  status: AgentStatus | null = null;
+  receipts = true;
+  #sequence = 1;
+  readonly link: Link;
+
+  constructor(url: string) {
+    const { everyAgent } = topics('test');
+    this.link = new Link({
+      url,
+      connect: runtime.connect,
+      clientId: 'server',
+      subscriptions: [everyAgent.status, everyAgent.hello, everyAgent.alarms, everyAgent.up, everyAgent.request],
+      clock: systemClock,
+      timers: systemTimers,
+      random: Math.random,
+      log: quiet,
+      onMessage: (topic, payload) => this.#onMessage(topic, payload),
+      onTransfer: (_topic, bytes) => this.messages.push(decodeEnvelope(bytes, 1e6).message),
+    });
+  }
+
+  send(channel: 'task' | 'receipt' | 'command', message: WireMessage): Promise<void> {
+    return this.#publish(mine[channel], message);
+  }
+
+  /** As the real one does: parameters right after the task, without being asked. */
+  async fit(task: FitTask): Promise<void> {
+    await this.send('task', task);
+    await this.link.sendTransfer(mine.down, this.blobs.get(task.parameters.hash)!);
+  }
+
+  manifest(bytes: Uint8Array, modelVersion: string): Promise<void> {
+    const manifest = {
+      modelVersion,
+      round: 1,
+      model: this.keep(bytes),
+      lineage: LINEAGE,
+      threshold: 0.5,
+      releasedAtMs: 1,
+    };
+    return this.#publish(topics('test').manifest, { kind: 'manifest', ...manifest });
+  }
+
+  keep(bytes: Uint8Array): BlobRef {
+    const ref = blobRef(bytes);
+    this.blobs.set(ref.hash, bytes);
+    return ref;
+  }
+
+  newest<K extends WireMessage['kind']>(kind: K): Extract<WireMessage, { kind: K }> | undefined {
+    return this.messages.findLast((message): message is Extract<WireMessage, { kind: K }> => message.kind === kind);
+  }
+
+  #publish(topic: string, message: WireMessage): Promise<void> {
+    const sequence = this.#sequence++;
+    return this.link.publish(
+      topic,
+      encodeEnvelope({ federation: 'test', sender: 'server', sequence, sentAtMs: 1, message }),
+    );
+  }
+
+  #onMessage(topic: string, payload: Uint8Array): void {
+    const channel = parseTopic(topic)?.channel;
+    if (channel === 'status') this.status = parseAgentStatus(payload);
+    else if (channel === 'alarms') {
+      const event = parseAlarmEvent(payload);
+      this.alarms.push(event);
+      if (this.receipts) void this.send('receipt', { kind: 'alarm-receipt', eventIds: [event.eventId] });
+    } else {
+      const { message } = decodeEnvelope(payload);
+      this.messages.push(message);
+      if (message.kind !== 'blob-request') return;
+      const bytes = this.blobs.get(message.blob.hash);
+      if (bytes !== undefined) void this.link.sendTransfer(mine.down, bytes).catch(() => undefined);
+    }
+  }
+}
+
+const exchange = encodeExchangeRows(
+  { features: Float32Array.of(3, 0, 0, 0, 1, 0), labels: Float32Array.of(1, 0) },
+  ARCHITECTURE.inputs,
+  SCALER.clip,
+);
+const lineage: Lineage = {
+  schema: SCHEMA,
+  schemaHash: schemaHash(SCHEMA),
+  scaler: SCALER,
+  architecture: ARCHITECTURE,
+  exchange: blobRef(exchange),
+};
+const LINEAGE = blobRef(encodeLineage(lineage));
+
+describe('an agent', () => {
+  const plant = new Plant();
+  let directory: string;
+  let configPath: string;
+  let aedes: Aedes;
+  let broker: net.Server;
+  let brokerUrl: string;
+  let device: Awaited<ReturnType<typeof tcpDevice>>;
+  let server: Server;
+  let running: { stop: AbortController; done: Promise<void> };
+
+  async function startAgent() {
+    const site = await loadSite(configPath);
+    const stop = new AbortController();
+    await new Promise<void>((ready) => {
+      running = { stop, done: runAgent(site, runtime, stop.signal, ready) };
+    });
+  }
+  async function stopAgent() {
+    running.stop.abort();
+    await running.done;
+  }
+  const fit = (round: number, rest: Partial<FitTask> = {}): FitTask => ({
+    kind: 'fit',
+    round,
+    attempt: 0,
+    method: 'fedavg',
+    lineage: LINEAGE,
+    parameters: server.keep(encodeParameters(PARAMETERS)),
+    epochs: 1,
+    batchSize: 8,
+    learningRate: 0.01,
+    proximalMu: 0,
+    exchangeShare: 0.5,
+    codec: 'int8',
+    layerMask: null,
+    seed: 1,
+    deadlineMs: 60_000,
+    ...rest,
+  });
+
+  beforeAll(async () => {
+    directory = mkdtempSync(join(tmpdir(), 'twinwatch-agent-'));
+    mkdirSync(join(directory, 'templates'));
+    aedes = await Aedes.createBroker();
+    broker = net.createServer(aedes.handle);
+    await new Promise<void>((resolve) => broker.listen(0, '127.0.0.1', resolve));
+    brokerUrl = `mqtt://127.0.0.1:${(broker.address() as net.AddressInfo).port}`;
+    device = await tcpDevice((request) => ({ pdu: plant.answer(request) }));
+    configPath = join(directory, 'agent.yaml');
+    writeFileSync(
+      join(directory, 'templates', 'plc.yaml'),
+      `clock: { register: input, address: 100 }
+tags:
+  - { name: level, unit: m, register: holding, address: 0, type: FLOAT32 }
+  - { name: flow, unit: L/s, register: holding, address: 2, type: INT16, scale: 0.1 }
+`,
+    );
+    writeFileSync(
+      configPath,
+      `federation: test
+agent: site
+broker: { url: '${brokerUrl}' }
+dataDir: data
+interval: 1s
+statusEvery: 1s
+poll: { every: 0ms }
+buses:
+  - { url: 'tcp://127.0.0.1:${device.port}', timeoutMs: 2000, devices: [{ name: PLC1, template: templates/plc.yaml }] }
+training: { quarantine: 10s, engine: builtin }
+telemetry: { everyMs: 100 }
+`,
+    );
+    server = new Server(brokerUrl);
+    for (const bytes of [exchange, encodeLineage(lineage)]) server.keep(bytes);
+    server.link.start();
+    plant.limit = 100;
+    await startAgent();
+  });
+  afterAll(async () => {
+    await stopAgent();
+    await server.link.stop();
+    await device.close();
+    await new Promise<void>((resolve) => aedes.close(() => resolve()));
+    broker.close();
+    rmSync(directory, { recursive: true });
+  });
+
+  it('is online, says hello, and calibrates on rows that are out of quarantine', async () => {
+    await vi.waitFor(() => expect(server.status).toMatchObject({ online: true, modelVersion: null }), within);
+    await vi.waitFor(() => expect(server.newest('hello')?.eligibleRows).toBeGreaterThan(0), within);
+    expect(server.newest('hello')).toMatchObject({ tags: ['level', 'flow'], lineageHash: null });
+    await vi.waitFor(() => expect(plant.scan).toBe(100), within);
+    await server.send('task', { kind: 'calibrate', schema: SCHEMA, schemaHash: lineage.schemaHash, minimumRows: 80 });
+    await vi.waitFor(() => expect(server.newest('calibration')).toBeDefined(), within);
+    const { moments } = server.newest('calibration')!;
+    expect(moments.count).toBeGreaterThanOrEqual(80);
+    expect(moments.count).toBeLessThanOrEqual(90);
+    expect(moments.mean[0]).toBeCloseTo(5);
+    expect(moments.m2[0]).toBeCloseTo(0);
+  });
+
+  it('fits, sends the same update until its receipt, and feeds back what the codec left out', async () => {
+    await server.fit(fit(1));
+    await vi.waitFor(() => expect(server.newest('update')).toBeDefined(), within);
+    const update = server.newest('update')!;
+    expect(update).toMatchObject({ round: 1, codec: 'int8', baseHash: blobRef(encodeParameters(PARAMETERS)).hash });
+    expect(decodeDelta(update.delta, layers(ARCHITECTURE), 'int8', null).some((value) => value !== 0)).toBe(true);
+    expect(update.scores.counts.reduce((sum, count) => sum + count)).toBe(update.scores.rows);
+    expect(update.rows).toBeGreaterThan(50);
+    // No receipt, and the agent starts anew: the same bytes come again.
+    await stopAgent();
+    expect(server.status).toMatchObject({ online: false });
+    server.messages.length = 0;
+    await startAgent();
+    await vi.waitFor(() => expect(server.newest('update')).toEqual(update), within);
+    await server.send('receipt', { kind: 'update-receipt', round: 1, attempt: 0, verdict: 'accepted', detail: '' });
+    await server.fit(fit(2));
+    await vi.waitFor(() => expect(server.newest('update')?.round).toBe(2), within);
+    await server.send('receipt', { kind: 'update-receipt', round: 2, attempt: 0, verdict: 'accepted', detail: '' });
+    await vi.waitFor(() => expect(server.newest('hello')?.lineageHash).toBe(LINEAGE.hash), within);
+  });
+
+  it('evaluates without training', async () => {
+    const { kind: _, ...task } = fit(3);
+    const { lineage: of, parameters, round, attempt, deadlineMs } = task;
+    await server.send('task', { kind: 'evaluate', lineage: of, parameters, round, attempt, deadlineMs });
+    await vi.waitFor(() => expect(server.newest('update')).toMatchObject({ round: 3, rows: 0 }), within);
+    expect(server.newest('update')!.delta).toHaveLength(0);
+    await server.send('receipt', { kind: 'update-receipt', round: 3, attempt: 0, verdict: 'accepted', detail: '' });
+  });
+
+  it('takes a model up, refuses a broken one, and alarms until the server has the alarm', async () => {
+    await server.manifest(model(), 'm1');
+    await vi.waitFor(() => expect(server.status?.modelVersion).toBe('m1'), within);
+    await server.manifest(model().slice(0, -10), 'broken');
+    server.receipts = false;
+    plant.level = 9;
+    plant.limit = 120;
+    await vi.waitFor(() => expect(server.alarms.map(({ transition }) => transition)).toEqual(['raised']), within);
+    expect(server.alarms[0]).toMatchObject({ modelVersion: 'm1', contributions: [{ tag: 'level' }] });
+    expect(server.alarms[0]!.atMs).toBe(1_400_000_102_000);
+    // Killed before the receipt: the alarm comes again, and goes on where it was.
+    await vi.waitFor(() => expect(plant.scan).toBe(120), within);
+    await stopAgent();
+    server.receipts = true;
+    server.alarms.length = 0;
+    await startAgent();
+    await vi.waitFor(() => expect(server.alarms.map(({ transition }) => transition)).toEqual(['raised']), within);
+    plant.level = 5;
+    plant.limit = 130;
+    await vi.waitFor(
+      () => expect(server.alarms.map(({ transition }) => transition)).toEqual(['raised', 'cleared']),
+      within,
+    );
+    await vi.waitFor(
+      () => expect(server.status?.health).toMatchObject({ outboxEvents: 0, rowsMissing: 0, deviceFaults: {} }),
+      within,
+    );
+    expect(server.status).toMatchObject({ modelVersion: 'm1' });
+    expect(server.status!.health!.sensorToAlarmMsP50).toBeGreaterThan(0);
+  });
+
+  it('says hello again to a server that has restarted', async () => {
+    server.messages.length = 0;
+    const status = { online: true, connectionId: 'new', softwareVersion: 'x' };
+    await server.link.publish(topics('test').serverStatus, encodeJson(status));
+    await vi.waitFor(() => expect(server.newest('hello')).toMatchObject({ modelVersion: 'm1' }), within);
+  });
+
+  it('is checked: broker, device and every tag, in a table', async () => {
+    const site = await loadSite(configPath);
+    const { ok, text } = await checkSite(site, runtime);
+    expect(text).toContain(`broker ${brokerUrl}: connected`);
+    expect(text).toMatch(
+      /device +tag +value +unit +quality +address +raw\n(PLC1 +level +5 +m +good +holding 0 +40a0 0000)/,
+    );
+    expect(text).toContain(
+      `PLC1 (unit 1 on tcp://127.0.0.1:${device.port}): 2 of 2 tags good, scan 130 of 2014-05-13T`,
+    );
+    expect(ok).toBe(true);
+    const nobody = { ...site, config: { ...site.config, broker: { url: 'mqtt://127.0.0.1:1' } } };
+    expect(await checkSite(nobody, runtime)).toMatchObject({
+      ok: false,
+      text: expect.stringContaining('ECONNREFUSED'),
+    });
+  });
+});
+
+describe('loadSite', () => {
+  it('names tags that two devices share, and a template that is not there', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'twinwatch-site-'));
+    const config = join(directory, 'agent.yaml');
+    const write = (first: string, second: string) =>
+      writeFileSync(
+        config,
+        `{federation: f, agent: a, broker: {url: 'mqtt://b'}, dataDir: d, interval: 1s, buses: [{url: 'tcp://h:502', devices: [
+        {name: A, unit: 1, template: ${first}}, {name: B, unit: 2, template: ${second}}]}]}`,
+      );
+    writeFileSync(join(directory, 't.yaml'), 'tags: [{ name: x, register: coil, address: 0, type: BIT }]');
+    write('t.yaml', 't.yaml');
+    await expect(loadSite(config)).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+      message: expect.stringContaining('x (A and B)'),
+    });
+    write('t.yaml', 'none.yaml');
+    await expect(loadSite(config)).rejects.toMatchObject({
+      code: 'CONFIG_UNREADABLE',
+      message: expect.stringContaining('none.yaml'),
+    });
+    rmSync(directory, { recursive: true });
+  });
+});
