@@ -204,8 +204,21 @@ function takeLock(lock) {
   return false;
 }
 
+/**
+ * npm starts a shell that starts this process. A signal to npm alone ends the shell, and nobody tells us: look whether it is
+ * still there. Ctrl-C in a terminal reaches all three.
+ */
+function endWithNpm() {
+  if (process.env.npm_lifecycle_event === undefined) return;
+  const shell = process.ppid;
+  setInterval(() => {
+    if (process.ppid !== shell) process.kill(process.pid, 'SIGTERM');
+  }, 500).unref();
+}
+
 /** In this very process: no further layer that a signal or an exit code would have to get through. */
 async function twinwatch(args) {
+  endWithNpm();
   const entry = join(ROOT, 'scripts', 'dist', 'twinwatch.js');
   process.argv = [process.execPath, entry, ...args];
   await import(pathToFileURL(entry).href);

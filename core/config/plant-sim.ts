@@ -28,11 +28,14 @@ const site = z.strictObject({
 
 /** Named as in an agent's `import`. */
 const feed = z.strictObject({
-  csv: z.string().min(1),
+  csv: z.string().min(1).meta({ description: 'file of recorded rows' }),
   timeColumn: z.string().optional().meta({ description: 'DATETIME, timestamp, time or date where absent' }),
-  dateOrder: z.enum(['auto', 'dmy', 'mdy', 'ymd']).default('auto'),
+  dateOrder: z
+    .enum(['auto', 'dmy', 'mdy', 'ymd'])
+    .default('auto')
+    .meta({ description: 'order of day, month and year where times are not ISO 8601 or seconds since 1970' }),
   columns: z.record(z.string(), z.string()).default({}).meta({ description: 'tag → column, where they differ' }),
-  delimiter: z.string().length(1).default(','),
+  delimiter: z.string().length(1).default(',').meta({ description: 'between two columns' }),
 });
 
 export const plantSimSchema = z
