@@ -59,7 +59,7 @@ function bytesOf(values: Float32Array): Uint8Array {
   return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 }
 
-/** Copies, since a byte string within a message may start at an odd address. */
+/** Copies, since a byte string within a message may start at an odd address; `slice` of a Node Buffer would not. */
 function floatsOf(bytes: Uint8Array): Float32Array {
-  return new Float32Array(bytes.slice().buffer);
+  return new Float32Array(new Uint8Array(bytes).buffer);
 }
