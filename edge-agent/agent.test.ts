@@ -144,7 +144,8 @@ class Server {
     if (channel === 'status') this.status = parseAgentStatus(payload);
     else if (channel === 'alarms') {
       const event = parseAlarmEvent(payload);
-      this.alarms.push(event);
+      // At least once, as for any server: the event id tells.
+      if (!this.alarms.some(({ eventId }) => eventId === event.eventId)) this.alarms.push(event);
       if (this.receipts) void this.send('receipt', { kind: 'alarm-receipt', eventIds: [event.eventId] });
     } else {
       const { message } = decodeEnvelope(payload);

@@ -6,6 +6,7 @@ import { decodeLineage } from '@twinwatch/core/wire/blobs';
 import type { CalibrateTask, EvaluateTask, FitTask, Lineage, Update } from '@twinwatch/core/wire/messages';
 import {
   calibration,
+  countEligible,
   evaluate,
   type FitMaterial,
   fitTask,
@@ -92,13 +93,14 @@ export class TaskRunner {
       );
     for (;;) {
       signal.throwIfAborted();
-      const own = await ownRows(context.store, task.schema, limits);
-      if (own.moments.count >= Math.max(1, task.minimumRows)) {
+      const { eligible } = await countEligible(context.store, limits);
+      const own = eligible >= task.minimumRows ? await ownRows(context.store, task.schema, limits) : null;
+      if (own !== null && own.moments.count >= Math.max(1, task.minimumRows)) {
         context.log.info({ rows: own.moments.count }, 'calibrated');
         await publishUntilTaken(context, context.topics.hello, calibration(task.schemaHash, own), signal);
         return;
       }
-      context.log.debug({ rows: own.moments.count, needed: task.minimumRows }, 'not enough rows to calibrate yet');
+      context.log.debug({ eligible, needed: task.minimumRows }, 'not enough rows to calibrate yet');
       await context.timers.sleep('calibrate-wait', LOOK_AGAIN_MS, signal);
     }
   }

@@ -1,4 +1,5 @@
-import { extractAll, inputCount } from '@twinwatch/core/features/extractor';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { FeatureExtractor, inputCount } from '@twinwatch/core/features/extractor';
 import { Moments, scaleRows } from '@twinwatch/core/features/moments';
 import type { FeatureSchema } from '@twinwatch/core/features/spec';
 import type { Dataset, TrainingEngine } from '@twinwatch/core/learning/engine';
@@ -12,6 +13,8 @@ import type { Store } from '../store/store.js';
 import { type TrainingSet, trainingSet } from './training-set.js';
 
 /** What an agent learns from its own rows, which never leave it: moments, an update, scores of held-back rows. */
+
+const ROWS_PER_TURN = 500;
 
 export interface TrainingLimits {
   /** Newest rows that are looked at. */
@@ -62,24 +65,25 @@ export async function ownRows(store: Store, schema: FeatureSchema, limits: Train
   const inputs = inputCount(schema);
   const width = tags.length;
   // Features look back over rows that are not learned from, so all rows pass through.
-  const extracted = extractAll(
-    schema,
-    Array.from({ length: rows.count }, (_, i) => ({
-      timeMs: rows.timesMs[i]!,
-      sequence: null,
-      values: rows.values.subarray(i * width, (i + 1) * width),
-    })),
-  );
-  const featureOf = new Int32Array(rows.count).fill(-1);
-  for (let f = 0; f < extracted.count; f++) featureOf[extracted.rowIndex[f]!] = f;
-  const chosen = (indices: Int32Array) => indices.filter((row) => featureOf[row]! >= 0);
-  const gather = (indices: Int32Array) => {
-    const features = new Float32Array(indices.length * inputs);
-    for (const [i, row] of indices.entries()) {
-      const from = featureOf[row]! * inputs;
-      features.set(extracted.features.subarray(from, from + inputs), i * inputs);
+  const extractor = new FeatureExtractor(schema);
+  const features = new Float32Array(rows.count * inputs);
+  const known = new Uint8Array(rows.count);
+  for (let i = 0; i < rows.count; i++) {
+    const row = { timeMs: rows.timesMs[i]!, values: rows.values.subarray(i * width, (i + 1) * width) };
+    const computed = extractor.push(row);
+    if (computed !== null) {
+      features.set(computed, i * inputs);
+      known[i] = 1;
     }
-    return features;
+    // Polling and detection share this thread; they get their turn.
+    if (i % ROWS_PER_TURN === 0) await nextTurn();
+  }
+  const chosen = (indices: Int32Array) => indices.filter((row) => known[row] === 1);
+  const gather = (indices: Int32Array) => {
+    const gathered = new Float32Array(indices.length * inputs);
+    for (const [i, row] of indices.entries())
+      gathered.set(features.subarray(row * inputs, (row + 1) * inputs), i * inputs);
+    return gathered;
   };
   const trainingRows = chosen(set.training);
   const training = {
