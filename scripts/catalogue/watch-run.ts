@@ -5,7 +5,7 @@ import { type AlarmParameters, type AlarmState, alarmStep, QUIET_ALARM } from '@
 import type { PlantRow } from '@twinwatch/twin-server/twin/plant';
 
 /** What a detector's scores come from: scaled features [count × inputs] → [count]. */
-export type Score = (scaled: Float32Array) => Promise<Float32Array>;
+type Score = (scaled: Float32Array) => Promise<Float32Array>;
 
 export interface Watch {
   readonly schema: FeatureSchema;

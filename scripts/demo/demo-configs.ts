@@ -11,7 +11,7 @@ import { COMMISSIONING_HOURS, DETECTOR, ROUNDS, siteSeed, TWIN } from './referen
 
 /** The configuration files of the demonstration, written into its data directory for whoever wants to start a part by hand. */
 
-export const FEDERATION = 'demo';
+const FEDERATION = 'demo';
 export interface DemoPlan {
   /** Absolute. */
   readonly dataDir: string;

@@ -37,7 +37,7 @@ export type StoryEffect =
   | { readonly kind: 'start-attack'; readonly site: string; readonly name: string }
   | { readonly kind: 'finish' };
 
-export type StoryPhase = 'learning' | 'accepting' | 'watching' | 'attacking' | 'clearing' | 'done';
+type StoryPhase = 'learning' | 'accepting' | 'watching' | 'attacking' | 'clearing' | 'done';
 
 /** An alarm that was raised during the watch. */
 export interface SeenAlarm {
@@ -242,7 +242,7 @@ function hearAlarm(options: StoryOptions, state: StoryState, alarm: AlarmEvent, 
 }
 
 /** True for an alarm of the attacked site, from the attack's first row until the plant has recovered from it. */
-export function isExpected(options: StoryOptions, state: StoryState, alarm: SeenAlarm): boolean {
+function isExpected(options: StoryOptions, state: StoryState, alarm: SeenAlarm): boolean {
   return (
     alarm.agent === options.attackedSite &&
     state.attackStarted !== null &&

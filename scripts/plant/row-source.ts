@@ -1,6 +1,6 @@
 /** Where a site's rows come from: a simulated plant or a recorded feed. */
 
-export interface SourceRow {
+interface SourceRow {
   readonly timeMs: number;
   /** [tags], what the PLCs answer: concealment included. NaN where a recording has nothing. */
   readonly values: ArrayLike<number>;

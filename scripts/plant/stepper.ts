@@ -73,7 +73,7 @@ export function isPlcRead(state: StepperState, plc: string): boolean {
   return state.plcs.get(plc)?.complete ?? false;
 }
 
-export function isSiteRead(state: StepperState): boolean {
+function isSiteRead(state: StepperState): boolean {
   return [...state.plcs.values()].every(({ complete }) => complete);
 }
 

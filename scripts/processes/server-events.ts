@@ -8,7 +8,7 @@ export type ServerEvent = { [K in keyof ServerEvents]: { kind: K; data: ServerEv
 const RECONNECT_MS = 300;
 
 /** Takes whole events off the front of an event stream's text (HTML standard, §9.2.6); the rest is an event still arriving. */
-export function takeEvents(text: string): { events: { name: string; data: string }[]; rest: string } {
+function takeEvents(text: string): { events: { name: string; data: string }[]; rest: string } {
   const blocks = text.split(/\r?\n\r?\n/);
   const rest = blocks.pop() ?? '';
   const events = blocks.flatMap((block) => {
