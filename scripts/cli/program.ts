@@ -177,22 +177,30 @@ function addFieldTrial(program: Command): void {
     .option('--plant <file>', 'tags, PLCs and rules of the plant', 'configs/ctown/plant.yaml')
     .option('--out <dir>', 'report.html and report.json go here', 'out/field-trial')
     .option('--agents <k>', 'agents that learn, each from a slice of the history', whole, 5)
-    .option('--rounds <n>', 'federated rounds', whole, 30)
+    .option('--rounds <n>', 'federated rounds', whole, 20)
     .option('--seed <n>', 'of everything random', whole, 1)
     .option('--realtime-factor <n>', 'plant seconds per second; as fast as polled without it', positive)
     .option('--online', 'let the duty agent go on training on the feed, behind its quarantine')
-    .option('--time-column <name>', 'column of times', 'DATETIME')
-    .option('--time-format <pattern>', "such as 'dd/MM/yy HH'; found out from the files without it")
-    .option('--label-column <name>', 'column of labels, not 0 under attack; -999 is no label', 'ATT_FLAG')
-    .option('--column <column=tag>', 'a column that is not named as its tag; may be repeated', collect, [])
+    .option('--time-column <name>', 'column of times; DATETIME, timestamp, time or date without it')
+    .addOption(
+      new Option('--date-order <order>', 'of day, month and year')
+        .choices(['auto', 'dmy', 'mdy', 'ymd'])
+        .default('auto'),
+    )
+    .option(
+      '--label-column <name>',
+      'column of labels: 0 normal, 1 attack, anything else not known; ATT_FLAG without it',
+    )
+    .option('--column <tag=column>', 'a tag whose column has another name; may be repeated', collect, [])
+    .option('--delimiter <character>', 'between two columns', ',')
     .action(async (options) => {
       const { runFieldTrial } = await import('../field-trial/field-trial.js');
-      await runFieldTrial(options);
+      process.exitCode = await runFieldTrial(options);
     });
   withExamples(
     trial,
     'field-trial --history BATADAL_dataset03.csv --feed BATADAL_dataset04.csv --network ctown.inp',
-    'field-trial --history a.csv --feed b.csv --network net.inp --plant plant.yaml --column "Tank 1=L_T1"',
+    'field-trial --history a.csv --feed b.csv --network net.inp --plant plant.yaml --column "L_T1=Tank 1"',
   );
 }
 
