@@ -10,7 +10,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type Journal, openJournal } from './aggregator/journal.js';
 import { buildSchema } from './aggregator/lineage.js';
 import { RoundWork } from './aggregator/round-work.js';
-import { SILENT, syntheticConfig, syntheticTwin, TAGS } from './aggregator/synthetic-plant.test-data.js';
+import { SILENT, syntheticConfig, syntheticTwin, TAGS } from './aggregator/testing/synthetic-plant.js';
 import { twinFeatures } from './aggregator/twin-rows.js';
 import { FederationService } from './federation-service.js';
 

@@ -13,6 +13,7 @@ import type { LinkOptions } from '@twinwatch/core/wire/link';
 import mqtt from 'mqtt';
 import { pino } from 'pino';
 import { startServer } from './server.js';
+import { CsvTwin } from './twin/csv-twin.js';
 import { EpanetTwin } from './twin/epanet-twin.js';
 import { loadPlant } from './twin/plant-config.js';
 import type { TwinSource } from './twin/twin-source.js';
@@ -64,9 +65,17 @@ async function openTwin(
   config: ServerConfig,
   beside: (file: string) => string,
 ): Promise<{ twin: TwinSource; twinHash: string }> {
-  const plant = await loadPlant(beside(config.twin.plant ?? ''), readText);
-  const twinHash = createHash('sha256').update(JSON.stringify(plant)).digest('hex');
-  return { twin: new EpanetTwin({ plant, threads: availableParallelism() }), twinHash };
+  const { plant: plantFile, csv } = config.twin;
+  if (csv !== undefined) {
+    const text = await readText(beside(csv.file));
+    return { twin: CsvTwin.open({ ...csv, text, fileName: csv.file }), twinHash: sha256(text) };
+  }
+  const plant = await loadPlant(beside(plantFile ?? ''), readText);
+  return { twin: new EpanetTwin({ plant, threads: availableParallelism() }), twinHash: sha256(JSON.stringify(plant)) };
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
 }
 
 async function brokerOptions(

@@ -7,60 +7,61 @@ const id = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, { error: 'must be 1–64 le
 const rows = z.int().min(1).max(10_000);
 const tag = z.string().min(1).meta({ description: "a tag, or a pattern such as 'L_*'" });
 
+const kind = <T extends string>(type: T) =>
+  z.literal(type).meta({
+    description:
+      'raw: the value; delta: its change over `rows`; lag: its value `rows` before; rollingMean, rollingStd: over the last `rows`; hourOfDay: sine and cosine of the time of day',
+  });
+
 const featurePattern = z.discriminatedUnion('type', [
   z.strictObject({
-    type: z.literal('raw').meta({
-      description:
-        'raw: the value; delta: its change over `rows`; lag: its value `rows` before; rollingMean, rollingStd: over the last `rows`; hourOfDay: sine and cosine of the time of day',
-    }),
+    type: kind('raw'),
     tag,
   }),
   z.strictObject({
-    type: z.literal('delta').meta({
-      description:
-        'raw: the value; delta: its change over `rows`; lag: its value `rows` before; rollingMean, rollingStd: over the last `rows`; hourOfDay: sine and cosine of the time of day',
-    }),
+    type: kind('delta'),
     tag,
     rows: rows.default(1).meta({ description: 'rows back, or rows of the window' }),
   }),
   z.strictObject({
-    type: z.literal('lag').meta({
-      description:
-        'raw: the value; delta: its change over `rows`; lag: its value `rows` before; rollingMean, rollingStd: over the last `rows`; hourOfDay: sine and cosine of the time of day',
-    }),
+    type: kind('lag'),
     tag,
     rows: rows.default(1).meta({ description: 'rows back, or rows of the window' }),
   }),
   z.strictObject({
-    type: z.literal('rollingMean').meta({
-      description:
-        'raw: the value; delta: its change over `rows`; lag: its value `rows` before; rollingMean, rollingStd: over the last `rows`; hourOfDay: sine and cosine of the time of day',
-    }),
+    type: kind('rollingMean'),
     tag,
     rows: rows.meta({ description: 'rows back, or rows of the window' }),
   }),
   z.strictObject({
-    type: z.literal('rollingStd').meta({
-      description:
-        'raw: the value; delta: its change over `rows`; lag: its value `rows` before; rollingMean, rollingStd: over the last `rows`; hourOfDay: sine and cosine of the time of day',
-    }),
+    type: kind('rollingStd'),
     tag,
     rows: rows.min(2).meta({ description: 'rows back, or rows of the window' }),
   }),
   z.strictObject({
-    type: z.literal('hourOfDay').meta({
-      description:
-        'raw: the value; delta: its change over `rows`; lag: its value `rows` before; rollingMean, rollingStd: over the last `rows`; hourOfDay: sine and cosine of the time of day',
-    }),
+    type: kind('hourOfDay'),
     harmonics: z.int().min(1).max(6).default(1).meta({ description: 'pairs of sine and cosine' }),
   }),
 ]);
 
+const csvTwin = z.strictObject({
+  file: z.string().min(1).meta({ description: 'relative to this file' }),
+  timeColumn: z.string().default('time').meta({ description: 'column with ISO 8601 times or seconds since 1970' }),
+  labelColumn: z
+    .string()
+    .default('label')
+    .meta({ description: 'column that is 1 under attack, 0 without, anything else where that is not known' }),
+  episodeColumn: z.string().optional().meta({ description: 'column whose change begins a new episode' }),
+  columns: z
+    .record(z.string(), z.string())
+    .default({})
+    .meta({ description: 'tag → column, for columns that are called otherwise than their tag' }),
+});
+
 const twin = z
   .strictObject({
     plant: z.string().optional().meta({ description: 'plant.yaml, relative to this file' }),
-    csv: z.string().optional().meta({ description: 'a file of simulated rows instead of a plant' }),
-    csvLabel: z.string().optional().meta({ description: 'column of the csv that is 1 under attack' }),
+    csv: csvTwin.optional().meta({ description: 'a file of simulated rows instead of a plant' }),
     seed: z.int().default(1).meta({ description: 'of everything random in the twin' }),
     episodes: z
       .int()

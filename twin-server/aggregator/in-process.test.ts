@@ -7,7 +7,7 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { type FederationOutcome, runFederation } from './in-process.js';
 import type { ClientRows } from './in-process-client.js';
-import { normalClients, plantRows, SILENT, syntheticConfig, syntheticTwin } from './synthetic-plant.test-data.js';
+import { normalClients, plantRows, SILENT, syntheticConfig, syntheticTwin } from './testing/synthetic-plant.js';
 
 const engine = new BuiltinEngine();
 

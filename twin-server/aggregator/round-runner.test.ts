@@ -10,7 +10,7 @@ import { type Journal, openJournal } from './journal.js';
 import { buildSchema } from './lineage.js';
 import { type AgentChannel, RoundRunner } from './round-runner.js';
 import { RoundWork } from './round-work.js';
-import { normalClients, SILENT, syntheticConfig, syntheticTwin, TAGS } from './synthetic-plant.test-data.js';
+import { normalClients, SILENT, syntheticConfig, syntheticTwin, TAGS } from './testing/synthetic-plant.js';
 import { twinFeatures } from './twin-rows.js';
 
 const RUN = 'run';

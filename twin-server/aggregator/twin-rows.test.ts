@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { buildSchema, mergedScaler } from './lineage.js';
-import { plantRows, syntheticConfig, syntheticTwin, TAGS } from './synthetic-plant.test-data.js';
+import { plantRows, syntheticConfig, syntheticTwin, TAGS } from './testing/synthetic-plant.js';
 import { readTwinCache, writeTwinCache } from './twin-cache.js';
 import { balancedDataset, classBalancedSample, twinFeatures } from './twin-rows.js';
 
