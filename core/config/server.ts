@@ -88,7 +88,6 @@ const detector = z.strictObject({
     .min(1)
     .prefault([{ type: 'raw', tag: '*' }])
     .meta({ description: 'inputs of the model, in this order' }),
-  interval: duration.optional().meta({ description: "of rows; the plant's own where absent" }),
   holdRows: z
     .int()
     .min(0)

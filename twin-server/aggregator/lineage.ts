@@ -13,7 +13,7 @@ import type { BlobRef, Calibration, Lineage } from '@twinwatch/core/wire/message
 /** @throws TwinwatchError where a feature names a tag that does not exist. */
 export function buildSchema(detector: DetectorConfig, tags: readonly Tag[], intervalMs: number): FeatureSchema {
   const features = expandFeatures(detector.features, tags);
-  return { tags, features, intervalMs: detector.interval ?? intervalMs, holdRows: detector.holdRows };
+  return { tags, features, intervalMs, holdRows: detector.holdRows };
 }
 
 export function architectureOf(detector: DetectorConfig, schema: FeatureSchema): Architecture {
