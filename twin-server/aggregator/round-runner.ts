@@ -1,7 +1,7 @@
 import { TwinwatchError } from '@twinwatch/core/errors';
 import { createRandom } from '@twinwatch/core/learning/random';
 import type { Logger, Timers } from '@twinwatch/core/runtime';
-import { decodeLineage, hashOf } from '@twinwatch/core/wire/blobs';
+import { hashOf } from '@twinwatch/core/wire/blobs';
 import type { ModelView } from '@twinwatch/core/wire/http';
 import type {
   BlobRef,
@@ -16,8 +16,10 @@ import type {
 } from '@twinwatch/core/wire/messages';
 import type { Journal } from './journal.js';
 import { checkCalibration } from './lineage.js';
+import { neededBlobs } from './retention.js';
 import type { Blobs, FederationPlan, RoundWork } from './round-work.js';
-import { admission, type Step, step } from './rounds/round-machine.js';
+import { admission } from './rounds/admission.js';
+import { type Step, step } from './rounds/round-machine.js';
 import {
   type CurrentRelease,
   type Effect,
@@ -58,9 +60,6 @@ export interface RoundRunnerOptions {
   /** The journal cannot be written: nothing more can be done here, a restart goes on where it was. */
   readonly onFatal: (error: unknown) => void;
 }
-
-/** Models kept for download; older ones keep their entry in the registry. */
-const KEPT_MODELS = 20;
 
 /** Performs the effects of the round machine. Each event is one transaction; only then does anything follow from it. */
 export class RoundRunner {
@@ -185,7 +184,7 @@ export class RoundRunner {
         if (closed.committed) journal.dropPayloads(run, closed.round.round);
         else if (next.state.current?.accepted.length === 0) journal.discardUpdates(run, closed.round.round);
       }
-      if (next.closed.some(({ committed }) => committed)) journal.retainBlobs(this.#neededBlobs(next.state));
+      if (next.closed.some(({ committed }) => committed)) journal.retainBlobs(neededBlobs(journal, next.state));
     });
     this.#state = next.state;
     for (const { round, committed, detail, validation } of next.closed) {
@@ -387,26 +386,6 @@ export class RoundRunner {
   #ref(hash: string): BlobRef {
     const bytes = this.#options.journal.blobSize(hash);
     return bytes === null ? missingBlob(hash) : { hash, bytes };
-  }
-
-  /** What a restart or an agent may still ask for. */
-  #neededBlobs(state: FederationState): Set<string> {
-    const { journal } = this.#options;
-    const needed = new Set<string>();
-    const lineages = [state.lineageHash];
-    for (const manifest of journal.manifests(KEPT_MODELS)) {
-      needed.add(manifest.model.hash);
-      lineages.push(manifest.lineage.hash);
-    }
-    for (const hash of [...lineages, state.globalHash, state.twinHash, state.best?.parametersHash]) {
-      if (hash !== null && hash !== undefined) needed.add(hash);
-    }
-    for (const hash of lineages) {
-      const bytes = hash === null ? null : journal.blob(hash);
-      const exchange = bytes === null ? null : decodeLineage(bytes).exchange;
-      if (exchange !== null) needed.add(exchange.hash);
-    }
-    return needed;
   }
 }
 

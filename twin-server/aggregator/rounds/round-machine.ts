@@ -1,14 +1,13 @@
 import { createRandom } from '@twinwatch/core/learning/random';
-import type { UpdateVerdict } from '@twinwatch/core/wire/messages';
 import { supersedes } from '@twinwatch/core/wire/presence';
 import { strategyNamed } from '../strategies/by-name.js';
+import { admission, hasAnswered, isReady, pendingOf } from './admission.js';
 import type {
   CurrentRound,
   Effect,
   FederationEvent,
   FederationState,
   MachineConfig,
-  UpdateFacts,
   Validation,
 } from './round-state.js';
 
@@ -84,38 +83,6 @@ export function step(state: FederationState, event: FederationEvent, config: Mac
     case 'step-failed':
       return onStepFailed(same, event.detail, at);
   }
-}
-
-/** Whether an update can count at all, before its content is looked at; null where it can. */
-export function admission(
-  state: FederationState,
-  update: UpdateFacts,
-): { readonly verdict: UpdateVerdict; readonly detail: string } | null {
-  const { current, release } = state;
-  if (state.agents[update.agent]?.compatible !== true) {
-    return { verdict: 'unknown-agent', detail: 'no hello with the tags of this federation came from it' };
-  }
-  const open = update.kind === 'fit' ? current : release;
-  if (open === null || open.round !== update.round) {
-    return { verdict: 'stale-round', detail: `round ${update.round} is not open, ${currentRoundNumber(state)} is` };
-  }
-  const answered =
-    update.kind === 'fit'
-      ? current?.accepted.some((a) => a.agent === update.agent)
-      : release?.answered.includes(update.agent);
-  if (answered === true) return { verdict: 'duplicate', detail: 'already counted' };
-  if (open.step !== 'collecting' && open.step !== 'evaluating') {
-    return { verdict: 'stale-round', detail: `round ${update.round} takes no more updates` };
-  }
-  if (!open.asked.includes(update.agent)) return { verdict: 'unknown-agent', detail: 'it was not asked in this round' };
-  const base = update.kind === 'fit' ? current?.baseHash : release?.candidate.parametersHash;
-  if (update.baseHash !== base)
-    return { verdict: 'wrong-base', detail: `it starts from ${update.baseHash}, not ${base}` };
-  return null;
-}
-
-function currentRoundNumber(state: FederationState): number {
-  return state.current?.round ?? state.release?.round ?? state.committed;
 }
 
 function onStatus(before: Step, event: Extract<FederationEvent, { type: 'status' }>, at: Setting): Step {
@@ -364,24 +331,6 @@ function resume(before: Step, at: Setting): Step {
     case 'validating':
       return patch(before, {}, { type: 'validate' });
   }
-}
-
-/** Asked, reachable, and not heard of in this attempt. */
-function pendingOf(state: FederationState): string[] {
-  const { current } = state;
-  return (current?.asked ?? []).filter((agent) => isReady(state, agent) && !hasAnswered(current!, agent));
-}
-
-function hasAnswered(current: CurrentRound, agent: string): boolean {
-  return (
-    current.accepted.some((accepted) => accepted.agent === agent) ||
-    current.rejected.some((rejected) => rejected.agent === agent && rejected.attempt === current.attempt)
-  );
-}
-
-function isReady(state: FederationState, agent: string): boolean {
-  const known = state.agents[agent];
-  return known?.online === true && known.compatible;
 }
 
 function armDeadline(of: { readonly round: number; readonly attempt: number }, ms: number): Effect {

@@ -1,0 +1,25 @@
+import { decodeLineage } from '@twinwatch/core/wire/blobs';
+import type { Journal } from './journal.js';
+import type { FederationState } from './rounds/round-state.js';
+
+/** Models kept for download; older ones keep their entry in the registry. */
+const KEPT_MODELS = 20;
+
+/** What a restart or an agent may still ask for; everything else may go. */
+export function neededBlobs(journal: Journal, state: FederationState): Set<string> {
+  const needed = new Set<string>();
+  const lineages = [state.lineageHash];
+  for (const manifest of journal.manifests(KEPT_MODELS)) {
+    needed.add(manifest.model.hash);
+    lineages.push(manifest.lineage.hash);
+  }
+  for (const hash of [...lineages, state.globalHash, state.twinHash, state.best?.parametersHash]) {
+    if (hash !== null && hash !== undefined) needed.add(hash);
+  }
+  for (const hash of lineages) {
+    const bytes = hash === null ? null : journal.blob(hash);
+    const exchange = bytes === null ? null : decodeLineage(bytes).exchange;
+    if (exchange !== null) needed.add(exchange.hash);
+  }
+  return needed;
+}

@@ -1,0 +1,54 @@
+import type { UpdateVerdict } from '@twinwatch/core/wire/messages';
+import type { CurrentRound, FederationState, UpdateFacts } from './round-state.js';
+
+/** Who is waited for, and whose update can count. */
+
+/** Whether an update can count at all, before its content is looked at; null where it can. */
+export function admission(
+  state: FederationState,
+  update: UpdateFacts,
+): { readonly verdict: UpdateVerdict; readonly detail: string } | null {
+  const { current, release } = state;
+  if (state.agents[update.agent]?.compatible !== true) {
+    return { verdict: 'unknown-agent', detail: 'no hello with the tags of this federation came from it' };
+  }
+  const open = update.kind === 'fit' ? current : release;
+  if (open === null || open.round !== update.round) {
+    return { verdict: 'stale-round', detail: `round ${update.round} is not open, ${currentRoundNumber(state)} is` };
+  }
+  const answered =
+    update.kind === 'fit'
+      ? current?.accepted.some((a) => a.agent === update.agent)
+      : release?.answered.includes(update.agent);
+  if (answered === true) return { verdict: 'duplicate', detail: 'already counted' };
+  if (open.step !== 'collecting' && open.step !== 'evaluating') {
+    return { verdict: 'stale-round', detail: `round ${update.round} takes no more updates` };
+  }
+  if (!open.asked.includes(update.agent)) return { verdict: 'unknown-agent', detail: 'it was not asked in this round' };
+  const base = update.kind === 'fit' ? current?.baseHash : release?.candidate.parametersHash;
+  if (update.baseHash !== base)
+    return { verdict: 'wrong-base', detail: `it starts from ${update.baseHash}, not ${base}` };
+  return null;
+}
+
+function currentRoundNumber(state: FederationState): number {
+  return state.current?.round ?? state.release?.round ?? state.committed;
+}
+
+/** Asked, reachable, and not heard of in this attempt. */
+export function pendingOf(state: FederationState): string[] {
+  const { current } = state;
+  return (current?.asked ?? []).filter((agent) => isReady(state, agent) && !hasAnswered(current!, agent));
+}
+
+export function hasAnswered(current: CurrentRound, agent: string): boolean {
+  return (
+    current.accepted.some((accepted) => accepted.agent === agent) ||
+    current.rejected.some((rejected) => rejected.agent === agent && rejected.attempt === current.attempt)
+  );
+}
+
+export function isReady(state: FederationState, agent: string): boolean {
+  const known = state.agents[agent];
+  return known?.online === true && known.compatible;
+}
