@@ -262,11 +262,14 @@ const enter = (state: StoryState, phase: StoryPhase, nowMs: number): StoryState 
   phaseSinceMs: nowMs,
 });
 
+/** As far as it goes: what an event completes may be all that the next phase waits for. */
 function move(options: StoryOptions, state: StoryState, nowMs: number): Step {
-  const step = moveOnce(options, state, nowMs);
-  if (step !== null) return step;
-  if (state.phase === 'done' || nowMs - state.phaseSinceMs <= LONGEST_MS[state.phase]) return quietly(state);
-  return finish(options, state, nowMs, wording.stuck(state, options));
+  let step = quietly(state);
+  for (let next = moveOnce(options, state, nowMs); next !== null; next = moveOnce(options, step.state, nowMs))
+    step = { state: next.state, effects: [...step.effects, ...next.effects] };
+  const { phase, phaseSinceMs } = step.state;
+  if (phase === 'done' || nowMs - phaseSinceMs <= LONGEST_MS[phase]) return step;
+  return finish(options, step.state, nowMs, wording.stuck(step.state, options));
 }
 
 function moveOnce(options: StoryOptions, state: StoryState, nowMs: number): Step | null {

@@ -37,6 +37,8 @@ export interface FieldTrialOptions {
   readonly agents: number;
   readonly rounds: number;
   readonly seed: number;
+  /** Of the twin; as many as are usual where absent. */
+  readonly episodes?: number;
   readonly realtimeFactor?: number;
   readonly online?: boolean;
   readonly timeColumn?: string;

@@ -14,7 +14,7 @@ import type { FederationView } from './federation-view.js';
 import type { FieldTrialOptions } from './field-trial.js';
 import type { AlarmRow, FieldTrialData } from './field-trial-data.js';
 import { alarmAt, attackRows, type Label, scoresOf } from './scores.js';
-import { DETECTOR, ROUNDS, TWIN } from './trial-detector.js';
+import { DETECTOR, ROUNDS } from './trial-detector.js';
 
 export interface TrialFacts {
   readonly options: FieldTrialOptions;
@@ -152,7 +152,7 @@ function detectorConfig() {
     federation: 'x',
     broker,
     dataDir: '.',
-    twin: { plant: 'x', ...TWIN },
+    twin: { plant: 'x' },
     detector: DETECTOR,
   }).detector;
 }

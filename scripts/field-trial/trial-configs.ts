@@ -9,7 +9,7 @@ import type { z } from 'zod';
 import { agentConfig } from '../processes/agent-config.js';
 import { readTextFile } from '../processes/read-config.js';
 import type { FieldTrialOptions } from './field-trial.js';
-import { DETECTOR, ROUNDS, TWIN } from './trial-detector.js';
+import { DETECTOR, ROUNDS, twinOf } from './trial-detector.js';
 
 /** The files a field trial is run from, all in one folder below --out, for whoever wants to start a part by hand. */
 
@@ -108,7 +108,7 @@ export function writeTrialConfigs(
     broker: { url: `mqtt://127.0.0.1:${ports.broker}` },
     dataDir: '../server',
     http: { host: '127.0.0.1', port: ports.page },
-    twin: { plant: plantFile, seed: options.seed, ...TWIN },
+    twin: { plant: plantFile, seed: options.seed, ...twinOf(intervalMs, options.episodes ?? null) },
     detector: DETECTOR,
     rounds: {
       ...ROUNDS,

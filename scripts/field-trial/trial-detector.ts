@@ -5,7 +5,19 @@ type ServerFile = z.input<typeof serverConfig>;
 
 /** How the detector of a field trial is learned. Chosen without the labels of any feed. */
 
-export const TWIN = { episodes: 100, days: 14, attackShare: 0.7 } as const;
+/** Rows that the twin simulates, whatever their interval, in episodes of two weeks. */
+const TWIN_ROWS = 67_200;
+const EPISODE_DAYS = 14;
+const DAY_MS = 86_400_000;
+
+/** `episodes` null for as many as make up the usual number of rows. */
+export function twinOf(
+  intervalMs: number,
+  episodes: number | null,
+): { episodes: number; days: number; attackShare: number } {
+  const usual = Math.round((TWIN_ROWS * intervalMs) / (EPISODE_DAYS * DAY_MS));
+  return { episodes: episodes ?? Math.max(8, usual), days: EPISODE_DAYS, attackShare: 0.7 };
+}
 
 export const DETECTOR = {
   features: [

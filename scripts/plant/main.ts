@@ -78,8 +78,8 @@ export async function main(configPath: string): Promise<void> {
     const now = JSON.stringify(state());
     if (now === last) return;
     last = now;
-    tell({ kind: 'progress', sites: state() });
     if (dataDir !== null) writePositions(dataDir, positionsOf(sites));
+    tell({ kind: 'progress', sites: state() });
   }, REPORT_EVERY_MS);
 
   await untilStopped();
