@@ -1,6 +1,6 @@
 import { TwinwatchError } from '../errors.js';
 import { balancedAccuracy, confusion, trueNegativeRate, truePositiveRate } from './confusion.js';
-import { type Episode, episodesOf } from './episodes.js';
+import { type Detection, detections } from './episodes.js';
 
 export interface BatadalScore {
   /** ½ · S_TTD + ½ · S_CM. */
@@ -9,8 +9,8 @@ export interface BatadalScore {
   readonly sCm: number;
   readonly truePositiveRate: number;
   readonly trueNegativeRate: number;
-  /** One per attack: its rows, and rows from its start to the first alarm within it; null where missed. */
-  readonly attacks: readonly { readonly episode: Episode; readonly delayRows: number | null }[];
+  /** One per attack. */
+  readonly attacks: readonly Detection[];
 }
 
 /**
@@ -33,12 +33,7 @@ export function batadalScore(request: {
       'the score S needs both attack and normal rows; the labels have one only',
     );
   }
-  const attacks = episodesOf(request.labels).map((episode) => {
-    const [start, end] = episode;
-    let row = start;
-    while (row < end && !alarms[row]) row++;
-    return { episode, delayRows: row < end ? row - start : null };
-  });
+  const attacks = detections({ alarms, labels: request.labels });
   const lost = attacks.map(({ episode: [start, end], delayRows }) => (delayRows ?? end - start) / (end - start));
   const sTtd = 1 - lost.reduce((sum, share) => sum + share, 0) / lost.length;
   return {
