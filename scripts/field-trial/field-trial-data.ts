@@ -69,6 +69,12 @@ export interface DetectorScores {
   readonly rocAuc: number;
   readonly prAuc: number;
   readonly falseAlarmsPerDay: number;
+  /** Share of the attacks during which an alarm was on. */
+  readonly episodeRecall: number;
+  /** Share of the alarms that touch an attack; null without alarms. */
+  readonly episodePrecision: number | null;
+  /** About 0.7 at random: see docs/metrics.md. */
+  readonly affiliationF1: number;
 }
 
 export interface BaselineScores {

@@ -151,6 +151,9 @@ function comparisonSection(scores: DetectorScores, { baselines }: FieldTrialData
     ['ROC AUC', 'rocAuc'],
     ['PR AUC', 'prAuc'],
     ['false alarms/day', 'falseAlarmsPerDay'],
+    ['attacks found', 'episodeRecall'],
+    ['alarms right', 'episodePrecision'],
+    ['affiliation F1', 'affiliationF1'],
   ];
   const cells = (each: DetectorScores) => columns.map(([, key]) => scoreWords(each[key]));
   const rows = [['Twinwatch', ...cells(scores)], ...baselines.map((each) => [each.name, ...cells(each.scores)])];

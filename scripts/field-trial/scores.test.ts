@@ -13,6 +13,8 @@ it('scores labelled rows only, as the competition does', () => {
   expect(scores.STTD).toBeCloseTo(1 - (0.5 + 1) / 2, 12);
   expect(scores.SCM).toBeCloseTo((2 / 6 + 3 / 5) / 2, 12);
   expect(scores.S).toBeCloseTo((scores.STTD + scores.SCM) / 2, 12);
+  expect(scores).toMatchObject({ episodeRecall: 0.5, episodePrecision: 0.5 });
+  expect(scores.affiliationF1).toBeGreaterThan(scores.F1);
   expect(scoresOf({ score: [1, 0], alarm: [true, false], label: [null, 0], intervalMs: HOUR })).toBeNull();
 });
 

@@ -1,6 +1,12 @@
+import { affiliation } from '@twinwatch/core/evaluation/affiliation';
 import { batadalScore } from '@twinwatch/core/evaluation/batadal';
 import { balancedAccuracy, confusion, f1 } from '@twinwatch/core/evaluation/confusion';
-import { episodesOf, falseAlarmEpisodesPerDay } from '@twinwatch/core/evaluation/episodes';
+import {
+  episodePrecision,
+  episodeRecall,
+  episodesOf,
+  falseAlarmEpisodesPerDay,
+} from '@twinwatch/core/evaluation/episodes';
 import { prAuc, rocAuc } from '@twinwatch/core/evaluation/ranking';
 import type { AlarmRow, AttackRow, DetectorScores } from './field-trial-data.js';
 
@@ -36,6 +42,9 @@ export function scoresOf({ score, alarm, label, intervalMs }: Judged): DetectorS
     rocAuc: rocAuc(values, labels),
     prAuc: prAuc(values, labels),
     falseAlarmsPerDay: falseAlarmEpisodesPerDay({ alarms, labels, intervalMs }),
+    episodeRecall: episodeRecall({ alarms, labels }),
+    episodePrecision: alarms.includes(true) ? episodePrecision({ alarms, labels }) : null,
+    affiliationF1: affiliation({ alarms, labels }).f1,
   };
 }
 

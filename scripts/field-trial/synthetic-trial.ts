@@ -30,6 +30,9 @@ export function syntheticTrial(): FieldTrialData {
     rocAuc: 0.5,
     prAuc: 0.14,
     falseAlarmsPerDay: 0,
+    episodeRecall: 1,
+    episodePrecision: null,
+    affiliationF1: 0,
     ...more,
   });
   return {
