@@ -115,6 +115,10 @@ const attackSchema = z
     error: 'has neither effects nor concealment',
   });
 
+/** Families of attacks: what is done first to the plant, or `scada` where nothing is and only SCADA is deceived. */
+export const ATTACK_FAMILIES = ['thresholds', 'link', 'sensor', 'speed', 'force', 'scada'] as const;
+export type AttackFamily = (typeof ATTACK_FAMILIES)[number];
+
 const between = (from: string, to: string) => z.tuple([duration, duration]).prefault([from, to]);
 
 /** How attacks are drawn at random for the twin. */
@@ -129,6 +133,11 @@ const randomSchema = z.strictObject({
     .max(1)
     .default(0.6)
     .meta({ description: 'share of attacks that hide something from SCADA' }),
+  families: z
+    .array(z.enum(ATTACK_FAMILIES))
+    .min(1)
+    .default([...ATTACK_FAMILIES])
+    .meta({ description: 'families that are drawn from; `scada` deceives SCADA and leaves the plant alone' }),
   recovery: duration.prefault('24h').meta({
     description:
       'rows after an attack count as recovery until every level is back in its normal range, but no longer than this',

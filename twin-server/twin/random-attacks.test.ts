@@ -1,6 +1,7 @@
 import { createRandom } from '@twinwatch/core/learning/random';
 import { describe, expect, it } from 'vitest';
-import { checkAttack } from './attacks.js';
+import { ATTACK_FAMILIES, type AttackFamily, checkAttack } from './attacks.js';
+import type { Control, PlantConfig } from './plant-config.js';
 import { drawRandomAttack } from './random-attacks.js';
 import { loadTestPlant } from './testing/load-test-plant.js';
 
@@ -37,6 +38,30 @@ describe('attacks drawn at random', () => {
     expect(concealed).toBeLessThan(0.75);
   });
 
+  it('keep to the families that are asked for, and say where a plant allows none', async () => {
+    const { config, attacks } = await loadTestPlant();
+    const draw = (families: readonly AttackFamily[], seed: number) =>
+      drawRandomAttack(config, createRandom(seed), 0, { ...attacks.random, families: [...families] });
+    for (const family of ATTACK_FAMILIES) {
+      const others = ATTACK_FAMILIES.filter((other) => other !== family);
+      for (let seed = 0; seed < 40; seed++) {
+        const alone = draw([family], seed);
+        const kinds = alone.effects.map(({ kind }) => kind);
+        expect([alone.name, kinds.every((kind) => kind === family)]).toEqual([`random-${family}`, true]);
+        const without = draw(others, seed);
+        expect(without.effects.map(({ kind }) => kind)).not.toContain(family);
+        expect(without.name).not.toBe(`random-${family}`);
+      }
+    }
+    const unlinked = {
+      ...config,
+      controls: config.controls.map((control) => ({ ...control, plc: plcOf(config, control) })),
+    };
+    expect(() => drawRandomAttack(unlinked, createRandom(1), 0, { ...attacks.random, families: ['link'] })).toThrow(
+      expect.objectContaining({ code: 'PLANT_ATTACK_INVALID' }),
+    );
+  });
+
   it('are the same for the same seed', async () => {
     const { config, attacks } = await loadTestPlant();
     const draw = (seed: number) => drawRandomAttack(config, createRandom(seed), 0, attacks.random);
@@ -44,3 +69,8 @@ describe('attacks drawn at random', () => {
     expect(draw(3)).not.toEqual(draw(4));
   });
 });
+
+/** The PLC that measures what the control's rules look at. */
+function plcOf(config: PlantConfig, { plc, on }: Control): string {
+  return config.tags.find(({ name }) => name === on?.tag)?.plc ?? plc;
+}

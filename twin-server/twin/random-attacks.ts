@@ -1,5 +1,6 @@
+import { TwinwatchError } from '@twinwatch/core/errors';
 import type { Random } from '@twinwatch/core/learning/random';
-import type { AttackCatalogue, AttackInstance, Concealment, Effect, EffectKind } from './attacks.js';
+import type { AttackCatalogue, AttackFamily, AttackInstance, Concealment, Effect, EffectKind } from './attacks.js';
 import { plcLinks } from './attacks.js';
 import type { Control, PlantConfig } from './plant-config.js';
 
@@ -18,7 +19,7 @@ interface Loop {
   readonly high: number;
 }
 
-const KIND_WEIGHTS: readonly (readonly [EffectKind | 'scada', number])[] = [
+const FAMILY_WEIGHTS: readonly (readonly [AttackFamily, number])[] = [
   ['thresholds', 0.22],
   ['link', 0.22],
   ['sensor', 0.1],
@@ -27,27 +28,36 @@ const KIND_WEIGHTS: readonly (readonly [EffectKind | 'scada', number])[] = [
   ['scada', 0.07],
 ];
 
-/** An attack on the plant, begun at `startMs`; fit for Plant.schedule. The same state of `random` gives the same attack. */
+/**
+ * An attack on the plant, begun at `startMs`; fit for Plant.schedule. The same state of `random` gives the same attack, named `random-<family>`.
+ * @throws TwinwatchError PLANT_ATTACK_INVALID where the plant allows none of the families.
+ */
 export function drawRandomAttack(
   config: PlantConfig,
   random: Random,
   startMs: number,
-  ranges: Pick<Ranges, 'duration' | 'concealed'>,
+  ranges: Pick<Ranges, 'duration' | 'concealed' | 'families'>,
 ): AttackInstance {
-  const loops = loopsOf(config);
+  const loops = loopsOf(config).filter((loop) => possibleFamilies(config, loop, ranges.families).length > 0);
+  if (loops.length === 0)
+    throw new TwinwatchError(
+      'PLANT_ATTACK_INVALID',
+      `plant ${config.name} allows no attack of the families ${ranges.families.join(', ')}; draw from others`,
+      { context: { plant: config.name, families: ranges.families } },
+    );
   const loop = pick(random, loops);
   const [shortest, longest] = ranges.duration;
   const durationMs = roundTo(config.interval, shortest * (longest / shortest) ** random.next());
   const endMs = startMs + durationMs;
   const draw = { config, random, loop, startMs, endMs };
-  const kind = drawKind(config, random, loop);
-  const effects = kind === 'scada' ? [] : drawEffects(draw, kind);
-  if (effects.length > 0 && random.next() < 0.15)
+  const family = drawFamily(random, possibleFamilies(config, loop, ranges.families));
+  const effects = family === 'scada' ? [] : drawEffects(draw, family);
+  if (effects.length > 0 && random.next() < 0.15 && ranges.families.includes('force'))
     effects.push(...drawEffects({ ...draw, loop: pick(random, loops) }, 'force'));
-  const concealments = kind === 'scada' || random.next() < ranges.concealed ? drawConcealments(draw, effects) : [];
+  const concealments = family === 'scada' || random.next() < ranges.concealed ? drawConcealments(draw, effects) : [];
   const touched = effects.map((effect) => ('actuator' in effect ? effect.actuator : effect.tag));
   return {
-    name: `random-${kind}`,
+    name: `random-${family}`,
     kind: effects[0]?.kind ?? concealments[0]!.kind,
     targets: [...new Set([...touched, ...concealments.flatMap(({ tags }) => tags)])],
     startMs,
@@ -82,19 +92,28 @@ function loopsOf(config: PlantConfig): Loop[] {
   });
 }
 
-function drawKind(config: PlantConfig, random: Random, loop: Loop): EffectKind | 'scada' {
+/** Families, with their weights, that can strike a loop. */
+function possibleFamilies(
+  config: PlantConfig,
+  loop: Loop,
+  allowed: readonly AttackFamily[],
+): (readonly [AttackFamily, number])[] {
   const sent = plcLinks(config).some(({ tag }) => tag === loop.tag);
-  const possible = KIND_WEIGHTS.filter(([kind]) => {
-    if (kind === 'link') return sent;
-    if (kind === 'speed') return loop.controls.some((control) => control.kind === 'pump');
+  return FAMILY_WEIGHTS.filter(([family]) => {
+    if (!allowed.includes(family)) return false;
+    if (family === 'link') return sent;
+    if (family === 'speed') return loop.controls.some((control) => control.kind === 'pump');
     return true;
   });
+}
+
+function drawFamily(random: Random, possible: readonly (readonly [AttackFamily, number])[]): AttackFamily {
   let at = random.next() * possible.reduce((sum, [, weight]) => sum + weight, 0);
-  for (const [kind, weight] of possible) {
+  for (const [family, weight] of possible) {
     at -= weight;
-    if (at < 0) return kind;
+    if (at < 0) return family;
   }
-  return 'force';
+  return possible.at(-1)![0];
 }
 
 function drawEffects(draw: Draw, kind: EffectKind): Effect[] {
