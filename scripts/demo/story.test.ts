@@ -51,6 +51,7 @@ function demonstration(with_: Partial<StoryOptions> = {}) {
           rounds: [],
           model: null,
           alarms: [],
+          decisions: [],
           ...more,
         },
       },

@@ -67,9 +67,11 @@ export async function runFieldTrial(options: FieldTrialOptions): Promise<number>
   const { config: plant } = await loadPlant(plantFile, readTextFile);
   const tags = plantTags(plant);
   const tagNames = tags.map(({ name }) => name);
-  const columns = { ...columnsOf(options), labelColumn: options.labelColumn };
-  const history = await readRecording(options.history, tagNames, columns);
-  const feed = await readRecording(options.feed, tagNames, columns);
+  const columns = columnsOf(options);
+  const labels = options.labelColumn;
+  // A history is normal running where it does not say otherwise: it may do without the column of labels.
+  const history = await readRecording(options.history, tagNames, { ...columns, optionalLabelColumn: labels });
+  const feed = await readRecording(options.feed, tagNames, { ...columns, labelColumn: labels });
   tellRecording(line, options.history, history);
   tellRecording(line, options.feed, feed);
   const templates = await readTemplates(plantFile, plant);

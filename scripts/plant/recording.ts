@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { TwinwatchError } from '@twinwatch/core/errors';
+import { type DateOrder, orderEvidence, parseTime } from '@twinwatch/core/scada/dates';
 import type { Row } from '@twinwatch/core/scada/sample';
-import { type DateOrder, orderEvidence, parseTime } from '@twinwatch/edge-agent/history/dates';
 import { parse } from 'csv-parse/sync';
 
 /** A recording of a plant in a CSV file, read whole: what the plant simulator serves, and what a field trial learns from. */
@@ -15,6 +15,8 @@ export interface RecordingColumns {
   readonly delimiter: string;
   /** 0 normal, 1 attack, anything else not known. ATT_FLAG where absent. */
   readonly labelColumn?: string | undefined;
+  /** As labelColumn, of a file that may do without. */
+  readonly optionalLabelColumn?: string | undefined;
 }
 
 export interface Recording {
@@ -92,7 +94,7 @@ function placesOf(file: string, header: readonly string[], tagNames: readonly st
   const time =
     options.timeColumn === undefined ? (TIME_COLUMNS.map(at).find((i) => i >= 0) ?? -1) : at(options.timeColumn);
   if (time === -1) throw invalid(file, `has no column of times; name it; ${present}`);
-  const label = at(options.labelColumn ?? DEFAULT_LABEL_COLUMN);
+  const label = at(options.labelColumn ?? options.optionalLabelColumn ?? DEFAULT_LABEL_COLUMN);
   if (label === -1 && options.labelColumn !== undefined)
     throw invalid(file, `has no column of labels called '${options.labelColumn}'; ${present}`);
   const tags = tagNames.map((tag) => at(options.columns[tag] ?? tag));
