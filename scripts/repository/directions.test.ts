@@ -4,13 +4,14 @@ import { type SourceFile, sourceFiles } from './source-files.js';
 /** Layers inside core, lowest first: a file imports its own folder and lower ones. biome.json holds the packages apart; this test the rest. */
 const CORE_LAYERS: Readonly<Record<string, readonly string[]>> = {
   scada: [],
+  calibration: ['scada'],
   features: ['scada'],
   learning: [],
-  wire: ['scada', 'features', 'learning'],
+  wire: ['calibration', 'scada', 'features', 'learning'],
   onnx: ['scada', 'features', 'learning', 'wire'],
   evaluation: ['learning', 'wire'],
   config: ['scada', 'features'],
-  training: ['scada', 'features', 'learning', 'evaluation', 'wire'],
+  training: ['calibration', 'scada', 'features', 'learning', 'evaluation', 'wire'],
 };
 
 /** What wire may know of learning: shapes and layouts, never how a network is trained. */
