@@ -14,6 +14,7 @@ export const ERROR_CODES = {
   FEATURES_UNKNOWN_TAG: 'A feature names a tag, or a pattern of tags, that is not there',
   FEATURES_ROW_SHAPE: 'A row has another number of values than there are tags',
   FEATURES_MOMENTS: 'Moments or a scaler do not fit the features, or cannot come from any rows',
+  CALIBRATION_MISMATCH: 'Calibration profiles that sites sent do not fit each other or the plant, or there are none',
   LEARNING_SHAPE: 'Parameters, rows or labels do not fit the network',
   LEARNING_NOT_FINITE: 'Parameters or the loss of a training are not finite numbers',
   LEARNING_REQUEST: 'A training was asked for with rows or settings that cannot be learnt from',
@@ -33,6 +34,14 @@ export const ERROR_CODES = {
   LEARNER_NO_ATTACKS: 'The twin rows hold no attack, or no normal row, to learn from or to validate on',
   RELEASE_ONNX_DIFFERS:
     'The exported ONNX file gives other scores than the network it was made from; it is not released',
+  API_CROSS_SITE:
+    'A request to change something came without what a page of another site cannot send; nothing was done',
+  API_REQUEST_INVALID: 'A request to change something has missing or wrong fields; they are named',
+  API_UNKNOWN_ALARM: 'A decision is about an alarm that the server has not heard of',
+  API_UNKNOWN_AGENT: 'A label is for an agent that the server has not heard of',
+  API_UNKNOWN_DECISION: 'There is no decision of that command id',
+  API_COMMAND_REUSED: 'A command id was used before, for something else',
+  API_TOO_MANY_WAITING: 'More decisions wait for an agent than are kept',
   API_PORT_BUSY: 'The HTTP port of the server is taken by another process',
   WIRE_TOPIC_INVALID: 'A federation or agent name cannot be part of a topic',
   WIRE_TOO_LARGE: 'A message or transfer is above its size limit',
@@ -55,6 +64,8 @@ export const ERROR_CODES = {
   BROKER_STORE_LOCKED: 'Another process uses the data directory of the broker',
   BROKER_STORE_FAILED: 'The data directory of the broker cannot be opened',
   CLI_USAGE: 'The command line is wrong: an unknown command, option or value',
+  CLI_SERVER_UNREACHABLE: 'The twin-server does not answer at the address that the command was given',
+  CLI_SERVER_REFUSED: 'The twin-server refused what the command asked for; its own code and reason are in the message',
   CLI_DATA_DIR_IN_USE: 'Another demonstration runs in the same data directory',
   CLI_PORT_TAKEN: 'A port that the demonstration or the field trial was told to use is taken by another process',
   PLANT_PORT_TAKEN: 'A port that a simulated PLC should listen on is taken by another process',
@@ -70,6 +81,9 @@ export const ERROR_CODES = {
   PLANT_ATTACK_INVALID:
     'An attack names tags, actuators or links which the plant does not have, or times that cannot be',
   PLANT_HYDRAULICS_FAILED: 'EPANET could not solve the network at one instant of a simulation',
+  PLANT_DEMAND_UNSEEN: 'No part of the network has a water balance that the tags measure, so demands cannot be fitted',
+  ATTACKS_CPA_INVALID:
+    'An epanetCPA file has lines that are no attack of the plant, or that cannot be said in a catalogue; all are named',
   TWIN_CSV_INVALID: 'A file of simulated rows lacks columns, or holds values that cannot be read',
   TWIN_WORKER_FAILED: 'The thread that simulates the twin ended with an error',
   MODBUS_UNREACHABLE: 'A bus or device cannot be connected to, or its port cannot be opened',

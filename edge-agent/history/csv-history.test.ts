@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type AgentConfig, agentSchema } from '@twinwatch/core/config/agent';
 import type { Logger } from '@twinwatch/core/runtime';
+import { orderEvidence, parseTime } from '@twinwatch/core/scada/dates';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Store } from '../store/store.js';
 import { systemTimers } from '../system-runtime.js';
 import { describeImport, importHistory } from './csv-history.js';
-import { orderEvidence, parseTime } from './dates.js';
 
 const quiet: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 const HOUR = 3_600_000;

@@ -1,10 +1,10 @@
 import { createReadStream } from 'node:fs';
 import type { AgentConfig } from '@twinwatch/core/config/agent';
 import { TwinwatchError } from '@twinwatch/core/errors';
+import { type DateOrder, orderEvidence, parseTime } from '@twinwatch/core/scada/dates';
 import { parse } from 'csv-parse';
 import { ANOMALOUS, type ImportedRows, NORMAL, UNKNOWN, UNLABELLED } from '../store/row-table.js';
 import type { Store } from '../store/store.js';
-import { type DateOrder, orderEvidence, parseTime } from './dates.js';
 
 /** What became of one history file, for a person to read. */
 export interface ImportReport {

@@ -1,5 +1,5 @@
 import { TwinwatchError } from '@twinwatch/core/errors';
-import type { DemandPattern } from './demands.js';
+import type { DemandPattern } from './demand/demand-model.js';
 import type { Hydraulics } from './hydraulics.js';
 import type { PlantConfig } from './plant-config.js';
 

@@ -4,6 +4,7 @@ import { parseConfig } from '@twinwatch/core/config/load';
 import type { Tag } from '@twinwatch/core/scada/tag';
 import { z } from 'zod';
 import { type AttackCatalogue, attackCatalogueSchema } from './attacks.js';
+import { demandFileSchema, toDemandFit, withDemands } from './demand/demand-file.js';
 
 /** What a plant is, besides its network file: tags, PLCs, control rules, demands, and in what its instances differ from each other. */
 
@@ -106,6 +107,15 @@ const variationSchema = z.strictObject({
     .max(1)
     .default(0.5)
     .meta({ description: "share of the noise's variance that all districts have in common" }),
+  season: range(0, 1)
+    .default([0, 0])
+    .meta({ description: 'amplitude of the season in the logarithm of demand, which goes up and down once a year' }),
+  seasonPeak: z
+    .number()
+    .min(0)
+    .max(366)
+    .optional()
+    .meta({ description: 'day of the year with the most demand; drawn at random where absent' }),
   roughness: range(0.2, 5).default([0.93, 1.07]).meta({
     description:
       "factor on the roughness coefficient of all pipes, and the standard deviation of a further one on each pipe's",
@@ -128,8 +138,13 @@ export const plantSchema = z
     name: name.meta({ description: 'name of the plant' }),
     network: z.string().min(1).meta({ description: 'EPANET input file, relative to this one' }),
     attacks: z.string().min(1).default('attacks.yaml').meta({ description: 'attack catalogue, relative to this file' }),
+    demands: z
+      .string()
+      .min(1)
+      .optional()
+      .meta({ description: 'fitted demands, relative to this file: what `twinwatch fit-demands` writes' }),
     interval: durationBetween('1m', '1h').prefault('15m').meta({ description: 'of SCADA rows' }),
-    hydraulicStep: durationBetween('1m', '1h')
+    hydraulicStep: durationBetween('1m', '15m')
       .prefault('5m')
       .meta({ description: "of hydraulics and of the PLCs' scans" }),
     start: z.iso.datetime().default('2026-01-05T00:00:00Z').meta({ description: 'where demand patterns begin' }),
@@ -204,7 +219,7 @@ export interface LoadedPlant {
 }
 
 /**
- * Reads plant.yaml at `path`, and the network and attack catalogue it names. `networkPath` replaces the network file it names.
+ * Reads plant.yaml at `path`, and the network, attack catalogue and fitted demands it names. `networkPath` replaces the network file it names.
  *
  * @throws TwinwatchError CONFIG_INVALID, CONFIG_UNREADABLE; what readFile throws.
  */
@@ -216,11 +231,15 @@ export async function loadPlant(
   const config = parseConfig(plantSchema, await readFile(path), path);
   const beside = (file: string) => resolve(dirname(path), file);
   const attacksPath = beside(config.attacks);
-  const [network, attacks] = await Promise.all([
+  const demandsPath = config.demands === undefined ? null : beside(config.demands);
+  const [network, attacks, demands] = await Promise.all([
     readFile(networkPath ?? beside(config.network)),
     readFile(attacksPath).then((text) => parseConfig(attackCatalogueSchema, text, attacksPath)),
+    demandsPath === null
+      ? null
+      : readFile(demandsPath).then((text) => toDemandFit(parseConfig(demandFileSchema, text, demandsPath))),
   ]);
-  return { config, network, attacks };
+  return { config: demands === null ? config : withDemands(config, demands), network, attacks };
 }
 
 /** The plant's tags as features and rows know them, in the order of the file. */

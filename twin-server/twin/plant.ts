@@ -2,7 +2,7 @@ import { TwinwatchError } from '@twinwatch/core/errors';
 import { createRandom, type Random } from '@twinwatch/core/learning/random';
 import type { Tag } from '@twinwatch/core/scada/tag';
 import { type AttackInstance, type Concealment, checkAttack, type Effect } from './attacks.js';
-import { createDemandModel, type DemandModel } from './demands.js';
+import { createDemandModel, type DemandModel } from './demand/demand-model.js';
 import { Hydraulics } from './hydraulics.js';
 import { layOut, type NetworkLayout } from './network-layout.js';
 import { type PlantConfig, plantTags } from './plant-config.js';
@@ -131,6 +131,8 @@ export class Plant {
           link,
           (variation.roughnessScale ?? roughnessScale) * Math.exp(ranges.pipeRoughness * drawn.normal()),
         );
+    const season = from(ranges.season);
+    const seasonPeakDay = ranges.seasonPeak ?? 365 * drawn.next();
     this.#demands = createDemandModel({
       patterns: layout.districts.map(({ demand }) => demand),
       scales: districtScales.map((scale) => scale * (variation.demandScale ?? demandScale)),
@@ -139,6 +141,8 @@ export class Plant {
       hourNoise: variation.demandNoise ?? ranges.hourNoise,
       hourCorrelationMs: ranges.hourCorrelation,
       shared: ranges.shared,
+      season,
+      seasonPeakDay,
       random: random.fork('demand'),
     });
     this.#scanRandom = random.fork('scan');

@@ -2,6 +2,7 @@ import type { Random } from '@twinwatch/core/learning/random';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
+const DAYS_A_YEAR = 365.25;
 
 /** A pattern that repeats: multiplier i holds from i · stepMs after the start; straight lines between the middles of the steps. */
 export interface DemandPattern {
@@ -9,7 +10,7 @@ export interface DemandPattern {
   readonly stepMs: number;
 }
 
-/** Demand of a plant instance: what the patterns say, times a scale, times noise from day to day and within the day. */
+/** Demand of a plant instance: what the patterns say, times a scale, a season, and noise from day to day and within the day. */
 export interface DemandModel {
   /** Multiplier of each district at a time that never goes back, in the order of `patterns`. A view reused between calls. */
   at(timeMs: number): Float64Array;
@@ -25,6 +26,9 @@ export interface DemandOptions {
   readonly dayNoise: number;
   readonly hourNoise: number;
   readonly hourCorrelationMs: number;
+  /** Amplitude of the season in the logarithm of demand, and the day of the year on which it peaks. */
+  readonly season: number;
+  readonly seasonPeakDay: number;
   /** Share of the variance that all districts have in common, 0..1. */
   readonly shared: number;
   readonly random: Random;
@@ -44,18 +48,25 @@ export function createDemandModel(options: DemandOptions): DemandModel {
   return {
     at(timeMs) {
       const sinceOriginMs = timeMs - originMs;
+      const seasonal =
+        options.season * Math.cos((2 * Math.PI * (dayOfYear(timeMs) - options.seasonPeakDay)) / DAYS_A_YEAR);
       const commonDay = together * common.day(sinceOriginMs);
       const commonHour = together * common.hour(sinceOriginMs);
       for (const [i, pattern] of patterns.entries()) {
         const day = dayNoise * (commonDay + apart * own[i]!.day(sinceOriginMs));
         const hour = hourNoise * (commonHour + apart * own[i]!.hour(sinceOriginMs));
-        multipliers[i] = scales[i]! * patternAt(pattern, sinceOriginMs) * Math.exp(day + hour);
+        multipliers[i] = scales[i]! * patternAt(pattern, sinceOriginMs) * Math.exp(day + hour + seasonal);
       }
       return multipliers;
     },
   };
 }
 
+function dayOfYear(timeMs: number): number {
+  return (timeMs - Date.UTC(new Date(timeMs).getUTCFullYear(), 0, 1)) / DAY_MS;
+}
+
+/** Straight lines between the middles of the steps, over and over. */
 export function patternAt({ multipliers, stepMs }: DemandPattern, sinceOriginMs: number): number {
   const position = sinceOriginMs / stepMs - 0.5;
   const before = Math.floor(position);
