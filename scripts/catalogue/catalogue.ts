@@ -7,7 +7,7 @@ import { createWorkerEngine } from '@twinwatch/core/training/engine-host';
 import { type FederationOutcome, runFederation } from '@twinwatch/twin-server/aggregator/in-process';
 import { attackAt, type CatalogueAttack } from '@twinwatch/twin-server/twin/attacks';
 import { EpanetTwin } from '@twinwatch/twin-server/twin/epanet-twin';
-import { Plant, type PlantRow } from '@twinwatch/twin-server/twin/plant';
+import { Plant } from '@twinwatch/twin-server/twin/plant';
 import { type LoadedPlant, loadPlant } from '@twinwatch/twin-server/twin/plant-config';
 import { ProgressLine } from '../demo/progress-line.js';
 import { COMMISSIONING_HOURS, DETECTOR, ROUNDS, siteSeed, TWIN } from '../demo/reference-detector.js';
@@ -139,9 +139,12 @@ async function watchAttack(
   const instance = attackAt(attack, fromMs + BEFORE_HOURS * HOUR_MS);
   const { startMs, endMs } = instance;
   plant.schedule(instance);
-  const rows: PlantRow[] = [];
+  const rows: Row[] = [];
   const toMs = endMs + (RECOVERY_HOURS + AFTER_HOURS) * HOUR_MS;
-  while (plant.nextRowMs < toMs) rows.push(plant.step());
+  while (plant.nextRowMs < toMs) {
+    const { timeMs, scada } = plant.step();
+    rows.push({ timeMs, sequence: rows.length + 1, values: scada });
+  }
   plant.close();
   const alarms = await watchRows(watch, rows);
   return judge(

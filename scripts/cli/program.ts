@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { TwinwatchError } from '@twinwatch/core/errors';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { endWithParent } from './child-of.js';
+import { addExperiments } from './experiments.js';
 
 /**
  * The twinwatch command: a thin door. Every command loads its own part only when it is asked for, so that an agent on a
@@ -23,6 +24,7 @@ export function createProgram(): Command {
   addDemo(program);
   addCatalogue(program);
   addFieldTrial(program);
+  addExperiments(program);
   addFetchData(program);
   return program;
 }
@@ -122,7 +124,7 @@ function addPlant(program: Command): void {
     'plant --config plant.yaml     # with control: { port: 9100 } in it, then:',
   ).addHelpText(
     'after',
-    '  $ curl -d \'{"site":"site-1","name":"tank-overflow"}\' http://127.0.0.1:9100/attack\n  $ mbpoll -m tcp -a 99 -p 5021 -t 4:float -B -r 1 -c 2 127.0.0.1   # looks; unit 1 would advance the plant\n',
+    '  $ curl -d \'{"site":"site-1","name":"pumps-off"}\' http://127.0.0.1:9100/attack\n  $ mbpoll -m tcp -a 99 -p 5021 -t 4:float -B -r 1 -c 2 127.0.0.1   # looks; unit 1 would advance the plant\n',
   );
 }
 

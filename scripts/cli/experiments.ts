@@ -1,0 +1,35 @@
+import { type Command, InvalidArgumentError } from 'commander';
+
+/** `twinwatch experiment …`: what was measured for docs/results, each with its command. */
+
+function whole(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value <= 0) throw new InvalidArgumentError('write a whole number above 0');
+  return value;
+}
+
+export function addExperiments(program: Command): void {
+  const experiment = program
+    .command('experiment')
+    .description('measurements behind docs/results, in one process and without the wall clock');
+  addLeaveFamilyOut(experiment);
+}
+
+function addLeaveFamilyOut(experiment: Command): void {
+  experiment
+    .command('leave-family-out')
+    .description('detectors that never saw a family of attacks, judged on that family alone')
+    .option('--plant <file>', 'plant.yaml', 'configs/reference-plant/plant.yaml')
+    .option('--network <inp>', "EPANET network instead of the plant's own")
+    .option('--seeds <n>', 'repetitions, everything random drawn anew', whole, 5)
+    .option('--episodes <n>', 'fortnights that a twin simulates, to learn from', whole, 20)
+    .option('--test-episodes <n>', 'fortnights of attacks of one family, to judge on', whole, 8)
+    .option('--agents <k>', 'sites that learn from their normal running', whole, 5)
+    .option('--rounds <n>', 'federated rounds', whole, 10)
+    .option('--members <n>', 'networks averaged; one, since seven detectors are learned per seed', whole, 1)
+    .option('--out <file>', 'results as JSON')
+    .action(async (options) => {
+      const { runLeaveFamilyOut } = await import('../experiments/leave-family-out.js');
+      await runLeaveFamilyOut(options);
+    });
+}
