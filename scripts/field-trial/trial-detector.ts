@@ -30,7 +30,7 @@ export const DETECTOR = {
   hidden: [64, 32],
   members: 3,
   alarm: { onDelayRows: 1, offDelayRows: 8, hysteresis: 0.3 },
-  maximumFalseRate: 0.02,
+  maximumFalseRate: 0.015,
 } satisfies ServerFile['detector'];
 
 export const ROUNDS = {
