@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { escapeXml, linear, ticks } from '../report/svg.js';
 import { curvesOf, thinned } from './curves.js';
 import { comparisonPlot, curvePlot, delayPlot, roundsPlot, scorePlot } from './plots.js';
-import { escapeXml, linear, ticks } from './svg.js';
 import { syntheticTrial } from './synthetic-trial.js';
 
 describe('curves', () => {

@@ -1,8 +1,8 @@
 import { episodesOf } from '@twinwatch/core/evaluation/episodes';
+import { type Frame, line, linear, path, px, rect, svg, text, ticks, xAxis, yAxis } from '../report/svg.js';
 import { type CurvePoint, thinned } from './curves.js';
 import type { AttackRow, BaselineScores, DetectorScores, ScoreSeries, TrialRound } from './field-trial-data.js';
 import { bytesWords, dayWords, hoursWords, scoreWords, timeWords } from './report-words.js';
-import { type Frame, line, linear, path, px, rect, svg, text, ticks, xAxis, yAxis } from './svg.js';
 
 /** The report's plots: data in, an <svg> element as text out. Colours are classes, defined by the report's style sheet. */
 

@@ -1,56 +1,32 @@
 import { episodesOf } from '@twinwatch/core/evaluation/episodes';
+import { reportDocument, section, table } from '../report/page.js';
+import { escapeXml } from '../report/svg.js';
 import { curvesOf } from './curves.js';
 import type { DetectorScores, FieldTrialData } from './field-trial-data.js';
 import { comparisonPlot, curvePlot, delayPlot, roundsPlot, scorePlot } from './plots.js';
-import { REPORT_STYLE } from './report-style.js';
 import { bytesWords, countWords, hoursWords, millisecondsWords, scoreWords, timeWords } from './report-words.js';
-import { escapeXml } from './svg.js';
 
 /** The whole report as one HTML document without any reference to another file. Pure. */
 export function reportPage(data: FieldTrialData): string {
   const feed = data.run.files.find(({ role }) => role === 'feed')?.name ?? 'the feed';
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>Field trial on ${escapeXml(feed)} · Twinwatch</title>
-<style>${REPORT_STYLE}</style>
-</head>
-<body>
-<header><p>Twinwatch field trial, ${timeWords(data.run.startedAtMs)} UTC</p><h1>${escapeXml(feed)}</h1>
-<p class="lead">${lead(data)}</p></header>
-<main>
-${warnings(data)}${tiles(data)}
+  return reportDocument({
+    title: `Field trial on ${feed}`,
+    kicker: `Twinwatch field trial, ${timeWords(data.run.startedAtMs)} UTC`,
+    heading: feed,
+    lead: lead(data),
+    main: `${warnings(data)}${tiles(data)}
 ${section('Score against time', scoreSection(data))}
 ${data.scores === null ? '' : section('Attacks', attackSection(data))}
 ${data.scores === null ? '' : section('Against the baselines', comparisonSection(data.scores, data))}
 ${data.series.labels === null ? '' : section('At every threshold', curveSection(data))}
 ${section('Rounds', roundSection(data))}
 ${section('Alarms', alarmSection(data))}
-${section('How it was run', runSection(data))}
-</main>
-</body>
-</html>
-`;
-}
-
-function section(title: string, body: string): string {
-  return `<section><h2>${title}</h2>${body}</section>`;
-}
-
-function table(head: readonly string[], rows: readonly (readonly string[])[], numbersFrom = 1): string {
-  const cell = (tag: 'td' | 'th', index: number) => `${tag}${index >= numbersFrom ? ' class="number"' : ''}`;
-  const titles = head.map((words, index) => `<${cell('th', index)} scope="col">${escapeXml(words)}</th>`).join('');
-  const body = rows
-    .map((row) => `<tr>${row.map((words, index) => `<${cell('td', index)}>${escapeXml(words)}</td>`).join('')}</tr>`)
-    .join('');
-  return `<div class="scroll"><table><thead><tr>${titles}</tr></thead><tbody>${body}</tbody></table></div>`;
+${section('How it was run', runSection(data))}`,
+  });
 }
 
 function lead({ run, attacks, scores }: FieldTrialData): string {
-  const learned = `A detector learned by ${run.agents} agents in federated rounds (${escapeXml(run.method)}) with a digital twin`;
+  const learned = `A detector learned by ${run.agents} agents in federated rounds (${run.method}) with a digital twin`;
   const watched = `watched ${countWords(run.polled)} rows over Modbus TCP`;
   const found = attacks.filter(({ detected }) => detected).length;
   return scores === null
