@@ -88,7 +88,11 @@ export async function runAgent(
     siteTags: () => tags,
     training: training.enabled
       ? {
-          limits: { maximumRows: training.maximumRows, quarantineMs: training.quarantine },
+          limits: {
+            maximumRows: training.maximumRows,
+            quarantineMs: training.quarantine,
+            labelWeight: training.labelWeight,
+          },
           engineName: training.engine,
           engine: () => (engine ??= createWorkerEngine({ kind: training.engine, log })),
         }

@@ -3,7 +3,7 @@ import { BuiltinEngine } from '@twinwatch/core/learning/builtin-engine';
 import { decodeChunk } from '@twinwatch/core/wire/chunks';
 import { decodeEnvelope, encodeEnvelope } from '@twinwatch/core/wire/envelope';
 import { encodeJson, parseServerStatus } from '@twinwatch/core/wire/json-messages';
-import type { AlarmEvent, Hello, WireMessage } from '@twinwatch/core/wire/messages';
+import type { AlarmCommand, AlarmEvent, Hello, WireMessage } from '@twinwatch/core/wire/messages';
 import type { MqttClientLike } from '@twinwatch/core/wire/mqtt-client';
 import { topics } from '@twinwatch/core/wire/topics';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -68,11 +68,13 @@ describe('federation service', () => {
   let journal: Journal;
   let wire: Wire;
   let service: FederationService;
+  const desk = { waiting: vi.fn((): AlarmCommand[] => []), answered: vi.fn(() => false) };
+  let later: () => void;
   const observer = { onStep: vi.fn(), onStatus: vi.fn(), onTelemetry: vi.fn(), onAlarm: vi.fn() };
 
-  const say = (message: WireMessage, channel: 'hello' | 'request' = 'hello', sender = 'site-1') =>
+  const say = (message: WireMessage, channel: 'hello' | 'request' | 'answer' = 'hello', sender = 'site-1') =>
     wire.deliver(site[channel], encodeEnvelope({ federation: 'test', sender, sequence: 1, sentAtMs: 1, message }));
-  const heard = (channel: 'task' | 'receipt') =>
+  const heard = (channel: 'task' | 'receipt' | 'command') =>
     wire.sentTo(site[channel]).map((payload) => decodeEnvelope(payload).message);
 
   beforeEach(async () => {
@@ -80,10 +82,16 @@ describe('federation service', () => {
     journal = openJournal(':memory:');
     wire = new Wire();
     service = new FederationService({
-      ...{ plan, work, journal, run: 'run', softwareVersion: '1', random: Math.random, log: SILENT, observer },
+      ...{ plan, work, journal, run: 'run', softwareVersion: '1', random: Math.random, log: SILENT, observer, desk },
       broker: { url: 'mqtt://test', connect: () => wire },
       clock: { now: () => 1_000, monotonic: () => 0 },
-      timers: { after: () => () => undefined, sleep: () => new Promise(() => undefined) },
+      timers: {
+        after(name, _ms, callback) {
+          if (name === 'commands again') later = callback;
+          return () => undefined;
+        },
+        sleep: () => new Promise(() => undefined),
+      },
       onFatal: (error) => {
         throw error;
       },
@@ -116,6 +124,29 @@ describe('federation service', () => {
     expect(heard('receipt')).toEqual([receipt, receipt]);
     expect(journal.alarms(10)).toEqual([ALARM]);
     expect(observer.onAlarm).toHaveBeenCalledTimes(1);
+  });
+
+  it('sends a command to an agent that is there, and again at its hello and later, until it is answered', () => {
+    const command: AlarmCommand = {
+      ...{ kind: 'alarm-command', commandId: 'c1', by: 'Ada', decidedAtMs: 1, action: 'dismiss' },
+      ...{ alarmId: 'site-1:1', shelveMs: null },
+    };
+    desk.waiting.mockReturnValue([command]);
+    service.sendCommand('site-1', command);
+    expect(heard('command')).toEqual([]);
+    const status = { online: true, connectionId: 'c', atMs: 1, softwareVersion: '1', modelVersion: null, health: null };
+    wire.deliver(site.status, encodeJson(status));
+    service.sendCommand('site-1', command);
+    say(HELLO);
+    later();
+    expect(heard('command')).toEqual([command, command, command]);
+    desk.waiting.mockReturnValue([]);
+    later();
+    wire.deliver(site.status, encodeJson({ ...status, online: false }));
+    expect(heard('command')).toHaveLength(3);
+    const receipt = { kind: 'command-receipt', commandId: 'c1', verdict: 'done', detail: '', rows: 4 } as const;
+    say(receipt, 'answer');
+    expect(desk.answered.mock.calls).toEqual([['site-1', receipt]]);
   });
 
   it('ignores who speaks in the name of another, or not at all', () => {

@@ -5,8 +5,10 @@ import { encodeJson, parseAgentStatus, parseAlarmEvent, parseTelemetry } from '@
 import { Link, type LinkOptions } from '@twinwatch/core/wire/link';
 import type {
   AgentStatus,
+  AlarmCommand,
   AlarmEvent,
   BlobRef,
+  LabelCommand,
   ServerStatus,
   Telemetry,
   Update,
@@ -18,6 +20,7 @@ import type { Journal } from './aggregator/journal.js';
 import { type AgentChannel, RoundRunner } from './aggregator/round-runner.js';
 import type { FederationPlan, RoundWork } from './aggregator/round-work.js';
 import type { Step } from './aggregator/rounds/round-machine.js';
+import type { DecisionDesk } from './decisions/decision-desk.js';
 
 /** Brings together the link to the broker and the round runner: messages in, messages out, presence, alarms, blobs. */
 
@@ -33,6 +36,7 @@ export interface FederationServiceOptions {
   readonly random: () => number;
   readonly log: Logger;
   readonly observer: FederationObserver;
+  readonly desk: Pick<DecisionDesk, 'waiting' | 'answered'>;
   /** See RoundRunnerOptions. */
   readonly onFatal: (error: unknown) => void;
 }
@@ -44,6 +48,9 @@ export interface FederationObserver {
   onTelemetry(agent: string, telemetry: Telemetry): void;
   onAlarm(event: AlarmEvent): void;
 }
+
+/** Between two tries to deliver what people decided to agents that are there. */
+const COMMANDS_AGAIN_MS = 30_000;
 
 /** An update of the largest network that is plausible here, with its envelope. */
 const MAXIMUM_UPDATE_BYTES = 64 * 1024 * 1024;
@@ -58,6 +65,7 @@ export class FederationService {
   readonly #sending = new Set<string>();
   readonly #stopping = new AbortController();
   #sequence: number;
+  #cancelWaiting: () => void = () => undefined;
 
   constructor(options: FederationServiceOptions) {
     const { plan, clock, broker } = options;
@@ -65,12 +73,12 @@ export class FederationService {
     this.#topics = topics(plan.federation);
     // Rises over restarts, too, as long as a server sends less than a thousand messages per millisecond.
     this.#sequence = clock.now() * 1_000;
-    const { status, telemetry, alarms, hello, up, request } = this.#topics.everyAgent;
+    const { status, telemetry, alarms, hello, up, request, answer } = this.#topics.everyAgent;
     this.#link = new Link({
       ...broker,
       clientId: `${plan.federation}-server`,
       will: (connectionId) => ({ topic: this.#topics.serverStatus, payload: this.#serverStatus(false, connectionId) }),
-      subscriptions: [status, telemetry, alarms, hello, up, request],
+      subscriptions: [status, telemetry, alarms, hello, up, request, answer],
       clock,
       timers: options.timers,
       random: options.random,
@@ -95,10 +103,17 @@ export class FederationService {
   start(): void {
     this.#link.start();
     this.runner.start();
+    this.#sendWaitingLater();
+  }
+
+  /** Once, now. What is not answered is sent again by itself. An agent that is away gets it with its next hello. */
+  sendCommand(agent: string, command: AlarmCommand | LabelCommand): void {
+    if (this.#statuses.get(agent)?.online === true) this.#send(agent, 'command', command);
   }
 
   async stop(): Promise<void> {
     this.#stopping.abort();
+    this.#cancelWaiting();
     await this.runner.stop();
     await this.#link.stop();
   }
@@ -141,6 +156,7 @@ export class FederationService {
         return;
       case 'hello':
       case 'request':
+      case 'answer':
         this.#onEnvelope(agent, this.#open(agent, decodeEnvelope(payload)));
         return;
       default:
@@ -152,6 +168,10 @@ export class FederationService {
     switch (message.kind) {
       case 'hello':
         this.runner.onHello(agent, message);
+        this.#sendWaiting(agent);
+        return;
+      case 'command-receipt':
+        if (this.#options.desk.answered(agent, message)) this.runner.onLabels();
         return;
       case 'calibration':
         this.runner.onCalibration(agent, message);
@@ -214,7 +234,18 @@ export class FederationService {
       .finally(() => this.#sending.delete(key));
   }
 
-  #send(agent: string, channel: Extract<Channel, 'task' | 'receipt'>, message: WireMessage): void {
+  #sendWaiting(agent: string): void {
+    for (const command of this.#options.desk.waiting(agent)) this.#send(agent, 'command', command);
+  }
+
+  #sendWaitingLater(): void {
+    this.#cancelWaiting = this.#options.timers.after('commands again', COMMANDS_AGAIN_MS, () => {
+      for (const [agent, { online }] of this.#statuses) if (online) this.#sendWaiting(agent);
+      this.#sendWaitingLater();
+    });
+  }
+
+  #send(agent: string, channel: Extract<Channel, 'task' | 'receipt' | 'command'>, message: WireMessage): void {
     this.#publish(this.#topics.agent(agent)[channel], message);
   }
 
@@ -226,7 +257,7 @@ export class FederationService {
       .catch((error: unknown) => this.#lost(topic, error));
   }
 
-  /** No alarm: tasks go out again at the agent's next hello, receipts at the next repetition, the manifest at the next connection. */
+  /** No alarm: tasks go out again at the agent's next hello, receipts at the next repetition, commands until they are answered, the manifest at the next connection. */
   #lost(topic: string, error: unknown): void {
     if (this.#stopping.signal.aborted) return;
     const reason = error instanceof Error ? error.message : String(error);

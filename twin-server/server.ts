@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ServerConfig } from '@twinwatch/core/config/server';
@@ -15,6 +15,7 @@ import { ChangeFeed } from './api/change-feed.js';
 import { createApi, listen } from './api/http.js';
 import { LiveView } from './api/live-view.js';
 import { serverState } from './api/views.js';
+import { DecisionDesk } from './decisions/decision-desk.js';
 import { FederationService } from './federation-service.js';
 import type { TwinSource } from './twin/twin-source.js';
 
@@ -60,6 +61,14 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const stopping = new AbortController();
   let service: FederationService | null = null;
   let engine: TrainingEngine | null = null;
+  const desk = new DecisionDesk({
+    journal,
+    now: () => options.clock.now(),
+    newId: randomUUID,
+    isAgent: (id) => live.isAgent(id),
+    send: (agent, command) => service?.sendCommand(agent, command),
+    onDecision: (decision) => live.onDecision(decision),
+  });
   let fail: (error: unknown) => void = () => undefined;
   const failed = new Promise<never>((_resolve, reject) => {
     fail = reject;
@@ -75,6 +84,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       },
       dashboardDir: options.dashboardDir,
       timers: options.timers,
+      desk,
+      host: config.http.host,
     });
     const httpPort = await listen(app, config.http.host, config.http.port);
 
@@ -90,7 +101,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
         seed: config.twin.seed,
       };
       const work = new RoundWork(plan, engine, rows);
-      service = new FederationService({ ...options, plan, work, journal, run, observer: live, onFatal: fail });
+      service = new FederationService({ ...options, plan, work, journal, run, observer: live, desk, onFatal: fail });
       live.onReady(service.runner.state);
       service.start();
       log.info({ run, inputs: work.architecture.inputs, parameters: work.parameterCount }, 'ready for agents');

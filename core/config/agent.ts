@@ -100,6 +100,10 @@ export const agentSchema = z
           .min(100)
           .default(50_000)
           .meta({ description: 'most rows one local fit takes, the newest first: bounds memory and time' }),
+        labelWeight: z.number().min(1).max(1_000).default(4).meta({
+          description:
+            'what a row counts for in a fit where a person decided on it (its alarm was confirmed or dismissed, or its range called an attack), against 1 for others',
+        }),
         labelTag: z
           .string()
           .optional()

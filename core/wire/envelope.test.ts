@@ -18,6 +18,8 @@ const schema = {
   holdRows: 2,
 };
 
+const decided = { commandId: 'c-1', by: 'Ada', decidedAtMs: 1_800_000_000_000 };
+
 /** One of every kind. */
 const messages: { readonly [K in WireMessage['kind']]: Extract<WireMessage, { kind: K }> } = {
   hello: {
@@ -78,7 +80,9 @@ const messages: { readonly [K in WireMessage['kind']]: Extract<WireMessage, { ki
     threshold: 0.5,
     releasedAtMs: 1_800_000_000_000,
   },
-  'alarm-command': { kind: 'alarm-command', action: 'shelve', alarmId: 'site-1:1', shelveMs: 60_000 },
+  'alarm-command': { kind: 'alarm-command', ...decided, action: 'shelve', alarmId: 'site-1:1', shelveMs: 60_000 },
+  'label-command': { kind: 'label-command', ...decided, fromMs: 5, toMs: 9, label: 'normal' },
+  'command-receipt': { kind: 'command-receipt', commandId: 'c-1', verdict: 'done', detail: '', rows: 4 },
 };
 const fields = { federation: 'demo', sender: 'site-1', sequence: 7, sentAtMs: 1_800_000_000_000 };
 const wire = (message: unknown, more: object = {}) =>
@@ -115,6 +119,9 @@ describe('envelope', () => {
       'schema.features.0',
       { ...messages.calibrate, schema: { ...schema, features: [{ type: 'magic' }] } },
     ],
+    ['WIRE_INVALID', 'toMs', { ...messages['label-command'], fromMs: 10 }],
+    ['WIRE_INVALID', 'by', { ...messages['alarm-command'], by: '' }],
+    ['WIRE_INVALID', 'action', { ...messages['alarm-command'], action: 'silence' }],
     ['WIRE_UNKNOWN_KIND', 'constructor', { kind: 'constructor' }],
     ['WIRE_UNKNOWN_KIND', 'kind', null],
   ])('refuses with %s and names %s', (code, named, message) => {

@@ -1,5 +1,5 @@
 import type { Tag } from '../scada/tag.js';
-import type { AgentStatus, AlarmEvent, Telemetry } from './messages.js';
+import type { AgentStatus, AlarmAction, AlarmEvent, CommandReceipt, LabelCommand, Telemetry } from './messages.js';
 
 /** What the twin-server tells the page and other tools: GET /api/state, and the same pieces one by one on GET /api/events (server-sent events). */
 
@@ -44,6 +44,60 @@ export function onnxPath(modelVersion: string): string {
   return `/api/models/${encodeURIComponent(modelVersion)}.onnx`;
 }
 
+/** Something a person decided, and what became of it. */
+export interface DecisionView {
+  readonly commandId: string;
+  readonly agent: string;
+  readonly action: AlarmAction | 'label';
+  /** Null for a labelled range. */
+  readonly alarmId: string | null;
+  /** Null for a decision about an alarm. */
+  readonly range: Pick<LabelCommand, 'fromMs' | 'toMs' | 'label'> | null;
+  /** For shelve: how long, in the plant's time. */
+  readonly shelveMs: number | null;
+  readonly by: string;
+  readonly atMs: number;
+  /** Null until the agent has answered: it is kept here and sent again. */
+  readonly answer: Pick<CommandReceipt, 'verdict' | 'detail' | 'rows'> | null;
+}
+
+/** Body of POST /api/alarms/<alarm id>/<AlarmAction>. */
+export interface AlarmDecisionRequest {
+  /** Who decides. */
+  readonly by: string;
+  /** Chosen by who asks, so that asking again is the same decision; the server chooses one where it is absent. */
+  readonly commandId?: string | undefined;
+  /** For shelve, and then needed. */
+  readonly shelveMs?: number | undefined;
+}
+
+/** Body of POST /api/agents/<id>/labels. */
+export interface LabelRequest extends Pick<LabelCommand, 'fromMs' | 'toMs' | 'label'> {
+  readonly by: string;
+  readonly commandId?: string | undefined;
+}
+
+/**
+ * What every request that changes something carries, beside content type application/json: a page of another site cannot send
+ * it without being asked first, and is refused then.
+ */
+export const CHANGE_HEADER = { name: 'x-twinwatch', value: '1' } as const;
+
+/** Where a decision about an alarm is posted. */
+export function alarmActionPath(alarmId: string, action: AlarmAction): string {
+  return `/api/alarms/${encodeURIComponent(alarmId)}/${action}`;
+}
+
+/** Where labelled ranges of an agent are posted. */
+export function labelsPath(agent: string): string {
+  return `/api/agents/${encodeURIComponent(agent)}/labels`;
+}
+
+/** Where one decision, with its answer once it is there, is read. */
+export function decisionPath(commandId: string): string {
+  return `/api/decisions/${encodeURIComponent(commandId)}`;
+}
+
 export type ServerPhase = 'simulating-twin' | 'waiting-for-agents' | 'calibrating' | 'rounds' | 'finished';
 
 export interface ServerState {
@@ -60,6 +114,8 @@ export interface ServerState {
   readonly rounds: readonly RoundView[];
   readonly model: ModelView | null;
   readonly alarms: readonly AlarmEvent[];
+  /** The newest, oldest first. */
+  readonly decisions: readonly DecisionView[];
 }
 
 /** SSE `event:` names and what their `data:` holds. Every stream starts with one `state`. */
@@ -71,4 +127,5 @@ export interface ServerEvents {
   readonly round: RoundView;
   readonly model: ModelView;
   readonly alarm: AlarmEvent;
+  readonly decision: DecisionView;
 }

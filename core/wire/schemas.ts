@@ -9,9 +9,11 @@ import type {
   CalibrateTask,
   Calibration,
   ChunkRequest,
+  CommandReceipt,
   EvaluateTask,
   FitTask,
   Hello,
+  LabelCommand,
   Lineage,
   Manifest,
   Receipt,
@@ -177,11 +179,32 @@ const manifest: ZodType<Manifest> = z.object({
   releasedAtMs: z.number(),
 });
 
+const decided = { commandId: name, by: name, decidedAtMs: z.number() };
+
 const alarmCommand: ZodType<AlarmCommand> = z.object({
   kind: z.literal('alarm-command'),
+  ...decided,
   action: z.enum(['acknowledge', 'shelve', 'unshelve', 'confirm', 'dismiss']),
   alarmId: name,
   shelveMs: positive.nullable(),
+});
+
+const labelCommand: ZodType<LabelCommand> = z
+  .object({
+    kind: z.literal('label-command'),
+    ...decided,
+    fromMs: z.number(),
+    toMs: z.number(),
+    label: z.enum(['normal', 'anomalous']),
+  })
+  .refine(({ fromMs, toMs }) => fromMs <= toMs, { path: ['toMs'], message: 'must not be before fromMs' });
+
+const commandReceipt: ZodType<CommandReceipt> = z.object({
+  kind: z.literal('command-receipt'),
+  commandId: name,
+  verdict: z.enum(['done', 'unchanged', 'superseded', 'unknown-alarm']),
+  detail: text,
+  rows: count,
 });
 
 export const messageSchemas: { readonly [K in WireMessage['kind']]: ZodType<Extract<WireMessage, { kind: K }>> } = {
@@ -197,6 +220,8 @@ export const messageSchemas: { readonly [K in WireMessage['kind']]: ZodType<Extr
   'chunk-request': chunkRequest,
   manifest,
   'alarm-command': alarmCommand,
+  'label-command': labelCommand,
+  'command-receipt': commandReceipt,
 };
 
 /** `message` is checked afterwards by the schema of its kind, so that errors name that kind's fields. */

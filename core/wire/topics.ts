@@ -26,6 +26,7 @@ const AGENT_CHANNELS = {
   hello: agentChannel('hello', 'agent', 1, false),
   up: agentChannel('up', 'agent', 1, false),
   request: agentChannel('request', 'agent', 1, false),
+  answer: agentChannel('answer', 'agent', 1, false),
   task: agentChannel('task', 'server', 1, false),
   down: agentChannel('down', 'server', 1, false),
   receipt: agentChannel('receipt', 'server', 1, false),

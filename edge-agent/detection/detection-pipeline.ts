@@ -26,6 +26,10 @@ export interface PipelineOptions {
   readonly onAlarm: (event: AlarmEvent) => void;
 }
 
+export interface AlarmOperation extends Pick<AlarmCommand, 'alarmId' | 'shelveMs'> {
+  readonly action: Exclude<AlarmCommand['action'], 'confirm' | 'dismiss'>;
+}
+
 interface Running {
   readonly detector: Detector;
   readonly extractor: FeatureExtractor;
@@ -105,22 +109,23 @@ export class DetectionPipeline {
     return this.#inTurn(() => this.#judge(assembled, timeKnown));
   }
 
-  /** What an operator decided. A command for another alarm than the newest changes only that alarm's verdict. */
-  command({ action, alarmId, shelveMs }: AlarmCommand): Promise<void> {
-    return this.#inTurn(async () => {
-      const { store, agent } = this.#options;
-      if (action === 'confirm' || action === 'dismiss') {
-        store.write({ op: 'verdict', alarmId, verdict: action === 'confirm' ? 'confirmed' : 'dismissed' });
-        return;
-      }
-      if (alarmId !== `${agent}:${this.#state.alarmNumber}` || this.#running === null) return;
+  /**
+   * Acknowledges, shelves or unshelves the alarm that is on.
+   * @returns whether anything changed: nothing does for another alarm than the newest, or one that is over or in that state already.
+   */
+  async operate({ action, alarmId, shelveMs }: AlarmOperation): Promise<boolean> {
+    let changed = false;
+    await this.#inTurn(async () => {
+      if (alarmId !== `${this.#options.agent}:${this.#state.alarmNumber}` || this.#running === null) return;
       const timeMs = this.#state.rowTimeMs ?? 0;
       const input: AlarmInput =
         action === 'shelve' ? { kind: 'shelve', timeMs, untilMs: timeMs + (shelveMs ?? 0) } : { kind: action, timeMs };
       const step = alarmStep(this.#state, input, this.#running.parameters);
       this.#state = step.state;
+      changed = step.effects.length > 0;
       for (const effect of step.effects) this.#tell(effect, [], this.#running, 0);
     });
+    return changed;
   }
 
   async close(): Promise<void> {

@@ -11,6 +11,7 @@ import type { Store } from '../store/store.js';
 import { countEligible, type TrainingLimits } from '../training/local-training.js';
 import { AlarmOutbox } from './alarm-outbox.js';
 import { BlobFetcher } from './blob-fetcher.js';
+import { CommandTaker } from './command-taker.js';
 import { enveloped, type FederationContext } from './federation-context.js';
 import { ModelKeeper } from './model-keeper.js';
 import { TaskRunner } from './task-runner.js';
@@ -59,6 +60,7 @@ export class AgentFederation {
   readonly #tasks: TaskRunner | null;
   readonly #models: ModelKeeper;
   readonly #outbox: AlarmOutbox;
+  readonly #commands: CommandTaker;
   #signal: AbortSignal = AbortSignal.abort();
   #lineageHash: string | null = null;
   #serverConnection: string | null = null;
@@ -84,6 +86,7 @@ export class AgentFederation {
     this.#blobs = new BlobFetcher(context);
     this.#updates = new UpdateOutbox(context);
     this.#outbox = new AlarmOutbox(context);
+    this.#commands = new CommandTaker({ context, pipeline, onLabels: () => void this.#hello() });
     this.#models = new ModelKeeper({
       context,
       blobs: this.#blobs,
@@ -199,14 +202,14 @@ export class AgentFederation {
           .catch((error: unknown) => log.debug({ error: String(error) }, 'chunks not sent again'));
         break;
       case 'alarm-command':
-        this.#options.pipeline
-          .command(message)
-          .catch((error: unknown) => log.warn({ error: String(error) }, 'alarm command failed'));
+      case 'label-command':
+        this.#commands.take(message);
         break;
       case 'hello':
       case 'calibration':
       case 'update':
       case 'blob-request':
+      case 'command-receipt':
         log.warn({ kind: message.kind }, 'a message that only agents send has come to an agent; ignored');
         break;
     }

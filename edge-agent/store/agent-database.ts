@@ -1,7 +1,8 @@
 import { join } from 'node:path';
-import type { AlarmEvent } from '@twinwatch/core/wire/messages';
+import type { AlarmCommand, AlarmEvent, CommandReceipt, LabelCommand } from '@twinwatch/core/wire/messages';
 import type Database from 'libsql';
 import { type DatabaseFile, isDamage, moveAside, openDatabase } from './database-file.js';
+import { commandReceipt, DECISION_TABLES, decide, keepReceipt } from './decisions.js';
 import { RowTable, type RowWrite, rowTables } from './row-table.js';
 
 /**
@@ -24,6 +25,7 @@ export interface LabelRange {
   /** Inclusive. */
   readonly toMs: number;
   readonly label: 'normal' | 'anomalous';
+  readonly decided: { readonly by: string; readonly atMs: number };
 }
 
 export interface StoredAlarm {
@@ -32,13 +34,13 @@ export interface StoredAlarm {
   /** Null while it lasts. */
   readonly clearedMs: number | null;
   readonly verdict: 'confirmed' | 'dismissed' | null;
+  /** Who decided so, and when by the server's clock; null where nobody did. */
+  readonly decided: { readonly by: string; readonly atMs: number } | null;
 }
 
 type AgentWrite =
   /** One transition: into the outbox and the list of alarms, with the alarm state after it, in one transaction. */
   | { readonly op: 'alarm'; readonly event: AlarmEvent; readonly alarmState: string }
-  | { readonly op: 'verdict'; readonly alarmId: string; readonly verdict: 'confirmed' | 'dismissed' }
-  | ({ readonly op: 'label' } & LabelRange)
   /** The other end has journalled these: forget them. */
   | { readonly op: 'received'; readonly eventIds: readonly string[] }
   | { readonly op: 'state'; readonly key: string; readonly value: Uint8Array | string | null };
@@ -55,12 +57,17 @@ export interface StoreStats {
 }
 
 const TABLES = `
-  CREATE TABLE IF NOT EXISTS alarms (alarm_id TEXT PRIMARY KEY, raised_ms REAL NOT NULL, cleared_ms REAL, verdict TEXT) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS alarms (alarm_id TEXT PRIMARY KEY, raised_ms REAL NOT NULL, cleared_ms REAL, verdict TEXT,
+    decided_by TEXT, decided_ms REAL) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS outbox (position INTEGER PRIMARY KEY AUTOINCREMENT, event_id TEXT NOT NULL UNIQUE, payload TEXT NOT NULL);
-  CREATE TABLE IF NOT EXISTS labels (position INTEGER PRIMARY KEY AUTOINCREMENT, from_ms REAL NOT NULL, to_ms REAL NOT NULL, label TEXT NOT NULL,
-    UNIQUE (from_ms, to_ms));
   CREATE TABLE IF NOT EXISTS blobs (hash TEXT PRIMARY KEY, data BLOB NOT NULL, used INTEGER NOT NULL);
-  CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;`;
+  CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+  ${DECISION_TABLES}`;
+
+/** Before version 2 nothing could write a label. */
+const MIGRATIONS = {
+  1: `ALTER TABLE alarms ADD COLUMN decided_by TEXT; ALTER TABLE alarms ADD COLUMN decided_ms REAL; DROP TABLE labels;`,
+};
 
 const FULL = /^SQLITE_FULL/;
 
@@ -110,17 +117,40 @@ export class AgentDatabase {
 
   alarms(): StoredAlarm[] {
     const found = this.#database
-      .prepare('SELECT alarm_id, raised_ms, cleared_ms, verdict FROM alarms ORDER BY raised_ms')
+      .prepare('SELECT alarm_id, raised_ms, cleared_ms, verdict, decided_by, decided_ms FROM alarms ORDER BY raised_ms')
       .raw();
-    return (found.all() as [string, number, number | null, StoredAlarm['verdict']][]).map(
-      ([alarmId, raisedMs, clearedMs, verdict]) => ({ alarmId, raisedMs, clearedMs, verdict }),
+    return (found.all() as [string, number, number | null, StoredAlarm['verdict'], string | null, number | null][]).map(
+      ([alarmId, raisedMs, clearedMs, verdict, by, atMs]) => ({
+        ...{ alarmId, raisedMs, clearedMs, verdict },
+        decided: by === null || atMs === null ? null : { by, atMs },
+      }),
     );
   }
 
-  /** In the order they were given: later ones overrule earlier ones. */
+  /** In the order they were decided: later ones overrule earlier ones. */
   labels(): LabelRange[] {
-    const found = this.#database.prepare('SELECT from_ms, to_ms, label FROM labels ORDER BY position').raw().all();
-    return (found as [number, number, LabelRange['label']][]).map(([fromMs, toMs, label]) => ({ fromMs, toMs, label }));
+    const found = this.#database
+      .prepare('SELECT from_ms, to_ms, label, decided_by, decided_ms FROM labels ORDER BY decided_ms, position')
+      .raw()
+      .all();
+    return (found as [number, number, LabelRange['label'], string, number][]).map(
+      ([fromMs, toMs, label, by, atMs]) => ({ fromMs, toMs, label, decided: { by, atMs } }),
+    );
+  }
+
+  /** A verdict on an alarm, or a labelled range, with its receipt. The same command again changes nothing. */
+  decide(command: AlarmCommand | LabelCommand): CommandReceipt {
+    return this.#deciding(() => decide(this.#database, this.#rows, command));
+  }
+
+  /** Of a command that was done elsewhere. */
+  keepReceipt(command: AlarmCommand, receipt: CommandReceipt): void {
+    this.#deciding(() => keepReceipt(this.#database, command, receipt));
+  }
+
+  /** What a command was answered when it came first; null for one that has not come. */
+  commandReceipt(commandId: string): CommandReceipt | null {
+    return commandReceipt(this.#database, commandId);
   }
 
   state(key: string): Uint8Array | null {
@@ -186,7 +216,13 @@ export class AgentDatabase {
   }
 
   #agentFile(): DatabaseFile {
-    return { path: this.#path('agent.db'), synchronous: 'FULL', schemaVersion: 1, tables: TABLES, migrations: {} };
+    return {
+      path: this.#path('agent.db'),
+      synchronous: 'FULL',
+      schemaVersion: 2,
+      tables: TABLES,
+      migrations: MIGRATIONS,
+    };
   }
 
   #open(file: DatabaseFile): Database.Database {
@@ -217,17 +253,6 @@ export class AgentDatabase {
         this.#evictEvents();
         break;
       }
-      case 'verdict':
-        run('UPDATE alarms SET verdict = ? WHERE alarm_id = ?', write.verdict, write.alarmId);
-        break;
-      case 'label':
-        run(
-          'INSERT OR REPLACE INTO labels (from_ms, to_ms, label) VALUES (?, ?, ?)',
-          write.fromMs,
-          write.toMs,
-          write.label,
-        );
-        break;
       case 'received':
         for (const eventId of write.eventIds)
           this.#outbox -= run('DELETE FROM outbox WHERE event_id = ?', eventId).changes;
@@ -263,11 +288,16 @@ export class AgentDatabase {
     }
   }
 
-  #transaction(work: () => void): void {
+  #deciding<T>(work: () => T): T {
+    return this.#repairing('agent', () => this.#transaction(work));
+  }
+
+  #transaction<T>(work: () => T): T {
     this.#database.exec('BEGIN IMMEDIATE');
     try {
-      work();
+      const result = work();
       this.#database.exec('COMMIT');
+      return result;
     } catch (error) {
       this.#rollBack();
       throw error;

@@ -148,6 +148,11 @@ export class RowTable {
     return stored;
   }
 
+  /** Rows from one source time to another, both included. */
+  countBetween(fromMs: number, toMs: number): number {
+    return this.#number('SELECT count(*) FROM rows WHERE time_ms BETWEEN ? AND ?', fromMs, toMs);
+  }
+
   /** The newest row that was acquired, not imported. */
   lastRow(): { readonly timeMs: number; readonly sequence: number | null } | null {
     const [row] = this.#database

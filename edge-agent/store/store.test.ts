@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Logger } from '@twinwatch/core/runtime';
-import type { AlarmEvent } from '@twinwatch/core/wire/messages';
+import type { AlarmCommand, AlarmEvent, LabelCommand } from '@twinwatch/core/wire/messages';
 import Database from 'libsql';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemTimers } from '../system-runtime.js';
@@ -90,16 +90,65 @@ describe('AgentDatabase', () => {
       row(5, [1], { alarmState: alarmState(1, 5) }),
       row(6, [1], { alarmState: alarmState(1, 6) }),
       { op: 'alarm', event: event(1, 'cleared', 9), alarmState: alarmState(1, 9) },
-      { op: 'verdict', alarmId: 'site:1', verdict: 'dismissed' },
       { op: 'received', eventIds: ['site:1:raised', 'unheard-of'] },
-      { op: 'label', fromMs: 1, toMs: 2, label: 'anomalous' },
     ]);
     expect(store.outbox(9).map(({ eventId }) => eventId)).toEqual(['site:1:cleared']);
-    expect(store.alarms()).toEqual([{ alarmId: 'site:1', raisedMs: 5, clearedMs: 9, verdict: 'dismissed' }]);
-    expect(store.labels()).toEqual([{ fromMs: 1, toMs: 2, label: 'anomalous' }]);
+    expect(store.alarms()).toEqual([{ alarmId: 'site:1', raisedMs: 5, clearedMs: 9, verdict: null, decided: null }]);
     expect(store.alarmState()).toBe(alarmState(1, 9));
     store.apply([row(10, [1], { alarmState: alarmState(1, 10) })]);
     expect(store.alarmState()).toBe(alarmState(1, 10));
+    store.close();
+  });
+
+  const decided = (commandId: string, decidedAtMs: number) => ({ commandId, by: 'Ada', decidedAtMs });
+  const verdict = (commandId: string, action: AlarmCommand['action'], atMs: number): AlarmCommand => ({
+    ...{ kind: 'alarm-command', ...decided(commandId, atMs), action, alarmId: 'site:1', shelveMs: null },
+  });
+  const label = (commandId: string, atMs: number, fromMs: number, toMs: number): LabelCommand => ({
+    ...{ kind: 'label-command', ...decided(commandId, atMs), fromMs, toMs, label: 'anomalous' },
+  });
+
+  it('does a command once, answers it the same each time, and lets the later decision stand', () => {
+    const store = database();
+    store.apply([
+      ...Array.from({ length: 12 }, (_, i) => row(i)),
+      { op: 'alarm', event: event(1, 'raised', 5), alarmState: alarmState(1, 5) },
+      { op: 'alarm', event: event(1, 'cleared', 9), alarmState: alarmState(1, 9) },
+    ]);
+    const receipt = store.decide(verdict('c1', 'dismiss', 20));
+    expect(receipt).toEqual({ kind: 'command-receipt', commandId: 'c1', verdict: 'done', detail: '', rows: 4 });
+    expect(store.decide(verdict('c2', 'confirm', 30)).verdict).toBe('done');
+    // c1 again, as after a lost receipt, undoes nothing; c0 was decided before c2 and comes after it.
+    expect(store.decide(verdict('c1', 'dismiss', 20))).toEqual(receipt);
+    expect(store.decide(verdict('c0', 'dismiss', 25))).toMatchObject({ verdict: 'superseded', rows: 4 });
+    expect(store.decide({ ...verdict('c3', 'dismiss', 40), alarmId: 'site:7' }).verdict).toBe('unknown-alarm');
+    expect(store.alarms()).toMatchObject([{ verdict: 'confirmed', decided: { by: 'Ada', atMs: 30 } }]);
+
+    expect(store.decide(label('l2', 60, 100, 200)).detail).toContain('no row of that time');
+    expect(store.decide(label('l1', 50, 2, 4)).rows).toBe(3);
+    store.decide(label('l1', 50, 2, 4));
+    expect(store.labels()).toEqual([
+      { fromMs: 2, toMs: 4, label: 'anomalous', decided: { by: 'Ada', atMs: 50 } },
+      { fromMs: 100, toMs: 200, label: 'anomalous', decided: { by: 'Ada', atMs: 60 } },
+    ]);
+    store.close();
+    const again = database();
+    expect(again.commandReceipt('c1')).toEqual(receipt);
+    expect(again.commandReceipt('c9')).toBeNull();
+    again.close();
+  });
+
+  it('takes up a store from before decisions were kept with their names', () => {
+    const old = new Database(join(directory, 'agent.db'));
+    old.exec(`CREATE TABLE alarms (alarm_id TEXT PRIMARY KEY, raised_ms REAL NOT NULL, cleared_ms REAL, verdict TEXT) WITHOUT ROWID;
+      CREATE TABLE labels (position INTEGER PRIMARY KEY AUTOINCREMENT, from_ms REAL NOT NULL, to_ms REAL NOT NULL, label TEXT NOT NULL,
+        UNIQUE (from_ms, to_ms));
+      INSERT INTO alarms VALUES ('site:1', 5, 9, 'confirmed'); PRAGMA user_version = 1`);
+    old.close();
+    const store = database();
+    expect(store.alarms()).toMatchObject([{ alarmId: 'site:1', verdict: 'confirmed', decided: null }]);
+    expect(store.decide(verdict('c1', 'dismiss', 20)).verdict).toBe('done');
+    expect(store.decide(label('l1', 50, 2, 4)).verdict).toBe('done');
     store.close();
   });
 

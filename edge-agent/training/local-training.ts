@@ -20,6 +20,8 @@ export interface TrainingLimits {
   /** Newest rows that are looked at. */
   readonly maximumRows: number;
   readonly quarantineMs: number;
+  /** What a row that a person decided on counts for in a fit, against 1 for any other. */
+  readonly labelWeight: number;
 }
 
 /** Features in engineering units of the rows that may be learned from. */
@@ -89,6 +91,9 @@ export async function ownRows(store: Store, schema: FeatureSchema, limits: Train
   const training = {
     features: gather(trainingRows),
     labels: Float32Array.from(trainingRows, (row) => set.verdicts[row]!),
+    ...(trainingRows.some((row) => set.decided[row] === 1)
+      ? { weights: Float32Array.from(trainingRows, (row) => (set.decided[row] === 1 ? limits.labelWeight : 1)) }
+      : {}),
   };
   const holdout = gather(chosen(set.holdout));
   const moments = new Moments(inputs);
@@ -129,7 +134,7 @@ export async function fitTask(
     {
       architecture,
       base,
-      own: { features: scaleRows(training.features, scaler, inputs), labels: training.labels },
+      own: { ...training, features: scaleRows(training.features, scaler, inputs) },
       holdout: scaleRows(holdout, scaler, inputs),
       exchange: material.exchange === null ? null : decodeExchangeRows(material.exchange, inputs),
       exchangeShare: task.exchangeShare,

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import type { LabelRange, StoredAlarm } from '../store/agent-database.js';
-import { trainingSet } from './training-set.js';
+import { type TrainingRules, trainingSet } from './training-set.js';
+
+type Alarm = TrainingRules['alarms'][number];
 
 /** Rows one second apart; `labels` as in the store (−1 none, 0 normal, 1 anomalous, 2 unknown). */
 function set(
@@ -8,8 +9,8 @@ function set(
   options: {
     imported?: boolean;
     labels?: Record<number, number>;
-    alarms?: StoredAlarm[];
-    ranges?: LabelRange[];
+    alarms?: Alarm[];
+    ranges?: TrainingRules['labels'];
     quarantineMs?: number;
   } = {},
 ) {
@@ -25,7 +26,7 @@ function set(
     labels: options.ranges ?? [],
   });
 }
-const alarm = (raised: number, cleared: number | null, verdict: StoredAlarm['verdict'] = null): StoredAlarm => ({
+const alarm = (raised: number, cleared: number | null, verdict: Alarm['verdict'] = null): Alarm => ({
   alarmId: 'a:1',
   raisedMs: raised * 1_000,
   clearedMs: cleared === null ? null : cleared * 1_000,
@@ -47,7 +48,7 @@ describe('trainingSet', () => {
   });
 
   it('leaves out rows before, during and after an alarm until it is dismissed', () => {
-    const eligible = (alarms: StoredAlarm[]) => {
+    const eligible = (alarms: Alarm[]) => {
       const { training, holdout } = set(30, { quarantineMs: 2_000, alarms });
       return [...training, ...holdout];
     };
@@ -56,6 +57,28 @@ describe('trainingSet', () => {
     expect(eligible([alarm(10, 12)])).toEqual(around(8, 14));
     expect(eligible([alarm(10, null)])).toEqual(around(8, 99));
     expect(eligible([alarm(10, 12, 'dismissed')])).toEqual(around(99, 0));
+  });
+
+  it('learns a dismissed alarm at once, in quarantine and beside another alarm, and holds none of it back', () => {
+    const alarms = [alarm(20, 23, 'dismissed'), alarm(24, 26), alarm(28, null, 'dismissed')];
+    const { training, holdout, verdicts, decided, labelled } = set(30, { quarantineMs: 8_000, alarms });
+    expect([...training].slice(-3)).toEqual([20, 21, 22]);
+    expect([...training, ...holdout].filter((row) => row > 15)).toEqual([20, 21, 22]);
+    expect([...holdout]).toEqual([13, 14, 15]);
+    expect([...decided.keys()].filter((row) => decided[row] === 1)).toEqual([20, 21, 22]);
+    expect([verdicts[19], verdicts[23], verdicts[28], labelled]).toEqual([-1, -1, -1, 3]);
+  });
+
+  it('lets a labelled range say otherwise than the verdict on an alarm, and weighs only ranges called anomalous', () => {
+    const { verdicts, decided } = set(20, {
+      alarms: [alarm(5, 8, 'confirmed')],
+      ranges: [
+        { fromMs: 6_000, toMs: 9_000, label: 'normal' },
+        { fromMs: 1_000, toMs: 2_000, label: 'anomalous' },
+      ],
+    });
+    expect([...verdicts.slice(0, 10)]).toEqual([0, 1, 1, -1, -1, 1, 0, 0, 0, 0]);
+    expect([...decided.slice(0, 10)]).toEqual([0, 1, 1, 0, 0, 1, 0, 0, 0, 0]);
   });
 
   it('learns a confirmed alarm as anomalous, and never holds it back', () => {

@@ -16,18 +16,20 @@ export interface RowFacts {
 export interface TrainingRules {
   /** A live row is learned from only once it is this old; so are rows this close to an alarm that nobody dismissed. */
   readonly quarantineMs: number;
-  readonly alarms: readonly StoredAlarm[];
+  readonly alarms: readonly Omit<StoredAlarm, 'decided'>[];
   /** Later ones overrule earlier ones, and all overrule everything else. */
-  readonly labels: readonly LabelRange[];
+  readonly labels: readonly Pick<LabelRange, 'fromMs' | 'toMs' | 'label'>[];
 }
 
 export interface TrainingSet {
   /** Indices of rows, oldest first. */
   readonly training: Int32Array;
-  /** Normal rows, newer than every normal training row; never trained on. */
+  /** Normal rows, newer than every other normal training row that was not decided on; never trained on. */
   readonly holdout: Int32Array;
   /** [rows] 0 normal, 1 anomalous, −1 not to be learned from. */
   readonly verdicts: Int8Array;
+  /** [rows] 1 for rows of an alarm that was confirmed or dismissed, and of ranges called anomalous: they count more in a fit, and are never held back. */
+  readonly decided: Uint8Array;
   readonly eligible: number;
   /** Of the eligible, those that a person or a label tag has labelled. */
   readonly labelled: number;
@@ -37,47 +39,63 @@ const HOLDOUT_SHARE = 0.2;
 const NOT_ELIGIBLE = -1;
 
 /**
- * Imported rows count as normal unless they say otherwise; live rows count as normal once out of quarantine and not near an alarm that was not dismissed;
- * a confirmed alarm's rows are anomalous. A label tag overrules that, a labelled time range overrules all.
+ * Imported rows count as normal unless they say otherwise; live rows count as normal once out of quarantine and not near an alarm that was not dismissed.
+ * Rows of an alarm that is over are normal once it is dismissed, anomalous once it is confirmed, in quarantine or not. A label tag
+ * overrules that, a labelled time range overrules all.
  */
 export function trainingSet(rows: RowFacts, rules: TrainingRules): TrainingSet {
   const verdicts = new Int8Array(rows.count).fill(NOT_ELIGIBLE);
   const byPerson = new Uint8Array(rows.count);
+  const decided = new Uint8Array(rows.count);
   const newestMs = rows.timesMs[rows.count - 1] ?? 0;
   for (let i = 0; i < rows.count; i++) {
     const out = rows.imported[i] === 1 || rows.timesMs[i]! <= newestMs - rules.quarantineMs;
     if (rows.labels[i] === UNLABELLED && out) verdicts[i] = NORMAL;
   }
-  for (const alarm of rules.alarms) applyAlarm(alarm, rows, rules.quarantineMs, verdicts);
+  const { alarms, quarantineMs } = rules;
+  for (const { raisedMs, clearedMs, verdict } of alarms) {
+    if (verdict === 'dismissed') continue;
+    const endMs = clearedMs ?? Number.POSITIVE_INFINITY;
+    forEachLive(rows, raisedMs - quarantineMs, endMs + quarantineMs, (i) => {
+      verdicts[i] = NOT_ELIGIBLE;
+    });
+  }
+  // A person's word about one alarm goes before the surroundings of the next.
+  for (const { raisedMs, clearedMs, verdict } of alarms) {
+    if (verdict === null || clearedMs === null) continue;
+    forEachLive(rows, raisedMs, clearedMs, (i) => {
+      if (rows.timesMs[i] === clearedMs) return;
+      verdicts[i] = verdict === 'dismissed' ? NORMAL : ANOMALOUS;
+      byPerson[i] = 1;
+      decided[i] = 1;
+    });
+  }
   for (let i = 0; i < rows.count; i++) {
     const label = rows.labels[i]!;
     if (label === UNKNOWN) verdicts[i] = NOT_ELIGIBLE;
     if (label !== NORMAL && label !== ANOMALOUS) continue;
     verdicts[i] = label;
     byPerson[i] = 1;
+    decided[i] = 0;
   }
   for (const { fromMs, toMs, label } of rules.labels)
     for (let i = firstAt(rows.timesMs, fromMs); i < rows.count && rows.timesMs[i]! <= toMs; i++) {
       verdicts[i] = label === 'normal' ? NORMAL : ANOMALOUS;
       byPerson[i] = 1;
+      decided[i] = label === 'normal' ? 0 : 1;
     }
-  return split(verdicts, byPerson);
+  return split(verdicts, byPerson, decided);
 }
 
-/** Imported rows were there before the alarm machine was, so only live rows are taken out. */
-function applyAlarm(alarm: StoredAlarm, rows: RowFacts, marginMs: number, verdicts: Int8Array): void {
-  if (alarm.verdict === 'dismissed') return;
-  const endMs = alarm.clearedMs ?? Number.POSITIVE_INFINITY;
-  for (let i = firstAt(rows.timesMs, alarm.raisedMs - marginMs); i < rows.count; i++) {
-    const timeMs = rows.timesMs[i]!;
-    if (timeMs > endMs + marginMs) break;
-    if (rows.imported[i] === 1) continue;
-    const during = timeMs >= alarm.raisedMs && timeMs < endMs;
-    verdicts[i] = alarm.verdict === 'confirmed' && during && alarm.clearedMs !== null ? ANOMALOUS : NOT_ELIGIBLE;
-  }
+/** Imported rows were there before the alarm machine was, so an alarm says nothing about them. Both ends included. */
+function forEachLive(rows: RowFacts, fromMs: number, toMs: number, visit: (row: number) => void): void {
+  for (let i = firstAt(rows.timesMs, fromMs); i < rows.count && rows.timesMs[i]! <= toMs; i++)
+    if (rows.imported[i] !== 1) visit(i);
 }
 
-function split(verdicts: Int8Array, byPerson: Uint8Array): TrainingSet {
+function split(verdicts: Int8Array, byPerson: Uint8Array, decided: Uint8Array): TrainingSet {
+  // Rows that a detector was wrong about are few, and as new as the alarm: held back, they would teach it nothing.
+  const mayBeHeldBack = (i: number) => verdicts[i] === NORMAL && decided[i] === 0;
   let normal = 0;
   let eligible = 0;
   let labelled = 0;
@@ -85,7 +103,7 @@ function split(verdicts: Int8Array, byPerson: Uint8Array): TrainingSet {
     if (verdict === NOT_ELIGIBLE) continue;
     eligible++;
     labelled += byPerson[i]!;
-    if (verdict === NORMAL) normal++;
+    if (mayBeHeldBack(i)) normal++;
   }
   const heldBack = Math.floor(normal * HOLDOUT_SHARE);
   const training: number[] = [];
@@ -93,10 +111,14 @@ function split(verdicts: Int8Array, byPerson: Uint8Array): TrainingSet {
   let normalSeen = 0;
   for (const [i, verdict] of verdicts.entries()) {
     if (verdict === NOT_ELIGIBLE) continue;
-    if (verdict === NORMAL && ++normalSeen > normal - heldBack) holdout.push(i);
+    if (mayBeHeldBack(i) && ++normalSeen > normal - heldBack) holdout.push(i);
     else training.push(i);
   }
-  return { training: Int32Array.from(training), holdout: Int32Array.from(holdout), verdicts, eligible, labelled };
+  return {
+    training: Int32Array.from(training),
+    holdout: Int32Array.from(holdout),
+    ...{ verdicts, decided, eligible, labelled },
+  };
 }
 
 /** Index of the first time not before `timeMs`. */

@@ -1,7 +1,17 @@
 import { TwinwatchError } from '@twinwatch/core/errors';
 import { hashOf } from '@twinwatch/core/wire/blobs';
 import type { ModelView, RoundView } from '@twinwatch/core/wire/http';
-import type { AlarmEvent, BlobRef, Calibration, Manifest, ScoreHistogram, Update } from '@twinwatch/core/wire/messages';
+import type {
+  AlarmCommand,
+  AlarmEvent,
+  BlobRef,
+  Calibration,
+  CommandReceipt,
+  LabelCommand,
+  Manifest,
+  ScoreHistogram,
+  Update,
+} from '@twinwatch/core/wire/messages';
 import Database from 'libsql';
 import type { FederationState } from './rounds/round-state.js';
 
@@ -40,6 +50,19 @@ export interface Journal {
   /** False where the event was there already. */
   putAlarm(event: AlarmEvent): boolean;
   alarms(limit: number): AlarmEvent[];
+  /** The first event that is kept of an alarm, null for none. */
+  alarm(alarmId: string): AlarmEvent | null;
+  putDecision(decision: Pick<JournalledDecision, 'agent' | 'command'>): void;
+  /** False where it is not there, not that agent's, or answered already. */
+  answerDecision(agent: string, receipt: CommandReceipt): boolean;
+  decision(commandId: string): JournalledDecision | null;
+  /** The newest, oldest first. */
+  decisions(limit: number): JournalledDecision[];
+  /** Those of an agent that have no answer, oldest first. */
+  waitingDecisions(agent: string): JournalledDecision[];
+  waitingDecisionCount(agent: string): number;
+  /** When the newest decision was made, 0 before the first. */
+  lastDecidedAtMs(): number;
   putModel(run: string, model: ModelView, manifest: Manifest): void;
   /** The newest, of whichever run: agents go on with it until the next. */
   latestModel(): ModelView | null;
@@ -66,9 +89,17 @@ export interface JournalledRejection {
   readonly atMs: number;
 }
 
+export interface JournalledDecision {
+  readonly agent: string;
+  readonly command: AlarmCommand | LabelCommand;
+  readonly answer: CommandReceipt | null;
+}
+
 /** Enough to look into what happened, not enough to fill a disk. */
 const KEPT_REJECTIONS = 10_000;
 const KEPT_ALARMS = 100_000;
+/** Of decisions that were answered; one that waits is never forgotten. */
+const KEPT_DECISIONS = 100_000;
 
 const SCHEMA = `
 CREATE TABLE IF NOT EXISTS state (run TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID;
@@ -81,6 +112,9 @@ CREATE TABLE IF NOT EXISTS rejections (
   id INTEGER PRIMARY KEY, run TEXT, round INTEGER, attempt INTEGER, agent TEXT, verdict TEXT, detail TEXT, at_ms INTEGER);
 CREATE TABLE IF NOT EXISTS rounds (run TEXT, round INTEGER, attempt INTEGER, view TEXT NOT NULL, detail TEXT NOT NULL, PRIMARY KEY (run, round, attempt));
 CREATE TABLE IF NOT EXISTS alarms (id INTEGER PRIMARY KEY, event_id TEXT UNIQUE, json TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS decisions (
+  id INTEGER PRIMARY KEY, command_id TEXT UNIQUE, agent TEXT NOT NULL, at_ms REAL NOT NULL, command TEXT NOT NULL, answer TEXT);
+CREATE INDEX IF NOT EXISTS waiting_decisions ON decisions (agent) WHERE answer IS NULL;
 CREATE TABLE IF NOT EXISTS models (
   id INTEGER PRIMARY KEY, run TEXT, version TEXT UNIQUE, hash TEXT NOT NULL, view TEXT NOT NULL, manifest TEXT NOT NULL);
 `;
@@ -210,6 +244,49 @@ export function openJournal(file: string): Journal {
       all<{ json: string }>('SELECT json FROM alarms ORDER BY id DESC LIMIT ?', limit)
         .map(({ json }) => JSON.parse(json) as AlarmEvent)
         .reverse(),
+    alarm(alarmId) {
+      // Event ids are `<alarm id>:<transition>`, and ';' comes after ':'.
+      const row = one<{ json: string }>(
+        'SELECT json FROM alarms WHERE event_id > ? AND event_id < ? ORDER BY id LIMIT 1',
+        ...[`${alarmId}:`, `${alarmId};`],
+      );
+      return row === undefined ? null : (JSON.parse(row.json) as AlarmEvent);
+    },
+    putDecision({ agent, command }) {
+      const { commandId, decidedAtMs } = command;
+      run(
+        'INSERT INTO decisions VALUES (NULL, ?, ?, ?, ?, NULL)',
+        commandId,
+        agent,
+        decidedAtMs,
+        JSON.stringify(command),
+      );
+      run(
+        'DELETE FROM decisions WHERE id <= (SELECT max(id) FROM decisions) - ? AND answer IS NOT NULL',
+        KEPT_DECISIONS,
+      );
+    },
+    answerDecision: (agent, receipt) =>
+      run(
+        'UPDATE decisions SET answer = ? WHERE command_id = ? AND agent = ? AND answer IS NULL',
+        ...[JSON.stringify(receipt), receipt.commandId, agent],
+      ) > 0,
+    decision(commandId) {
+      const row = one<DecisionRow>('SELECT agent, command, answer FROM decisions WHERE command_id = ?', commandId);
+      return row === undefined ? null : asDecision(row);
+    },
+    decisions: (limit) =>
+      all<DecisionRow>('SELECT agent, command, answer FROM decisions ORDER BY id DESC LIMIT ?', limit)
+        .map(asDecision)
+        .reverse(),
+    waitingDecisions: (agent) =>
+      all<DecisionRow>(
+        'SELECT agent, command, answer FROM decisions WHERE agent = ? AND answer IS NULL ORDER BY id',
+        agent,
+      ).map(asDecision),
+    waitingDecisionCount: (agent) =>
+      one<{ n: number }>('SELECT count(*) AS n FROM decisions WHERE agent = ? AND answer IS NULL', agent)?.n ?? 0,
+    lastDecidedAtMs: () => one<{ at: number | null }>('SELECT max(at_ms) AS at FROM decisions')?.at ?? 0,
     putModel: (of, model, manifest) =>
       void run(
         'INSERT INTO models VALUES (NULL, ?, ?, ?, ?, ?)',
@@ -229,6 +306,20 @@ export function openJournal(file: string): Journal {
       db.close();
       unlock();
     },
+  };
+}
+
+interface DecisionRow {
+  readonly agent: string;
+  readonly command: string;
+  readonly answer: string | null;
+}
+
+function asDecision({ agent, command, answer }: DecisionRow): JournalledDecision {
+  return {
+    agent,
+    command: JSON.parse(command) as JournalledDecision['command'],
+    answer: answer === null ? null : (JSON.parse(answer) as CommandReceipt),
   };
 }
 

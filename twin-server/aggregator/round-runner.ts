@@ -127,6 +127,11 @@ export class RoundRunner {
     this.#dispatch({ type: 'hello', agent, compatible: detail === '', detail, eligibleRows: hello.eligibleRows });
   }
 
+  /** An agent has taken a person's decision about its rows. */
+  onLabels(): void {
+    this.#dispatch({ type: 'labels-changed' });
+  }
+
   /** @throws TwinwatchError LINEAGE_MISMATCH */
   onCalibration(agent: string, calibration: Calibration): void {
     const { work, journal, run } = this.#options;

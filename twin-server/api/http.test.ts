@@ -8,9 +8,19 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ChangeFeed } from './change-feed.js';
 import { createApi, listen } from './http.js';
 
+const NO_DESK = {
+  alarm: () => {
+    throw new Error('nobody decides here');
+  },
+  label: () => {
+    throw new Error('nobody decides here');
+  },
+  find: () => null,
+};
+
 const STATE: ServerState = {
   ...{ federation: 'test', phase: 'rounds', activity: 'round 1 of 2', progress: 0, roundsPlanned: 2 },
-  ...{ agents: [], rounds: [], model: null, alarms: [] },
+  ...{ agents: [], rounds: [], model: null, alarms: [], decisions: [] },
 };
 
 describe('API', () => {
@@ -26,7 +36,8 @@ describe('API', () => {
     },
   };
   const model = (version: string) => (version === 'v1-r2' ? Uint8Array.of(8, 9) : null);
-  const api = createApi({ state: () => STATE, changes, model, dashboardDir, timers });
+  const given = { state: () => STATE, changes, model, timers, desk: NO_DESK, host: '127.0.0.1' };
+  const api = createApi({ ...given, dashboardDir });
   let port = 0;
   beforeAll(async () => {
     port = await listen(await api, '127.0.0.1', 0);
@@ -88,7 +99,7 @@ describe('API', () => {
   });
 
   it('says which port is taken', async () => {
-    const second = await createApi({ state: () => STATE, changes, model, dashboardDir: '/nowhere', timers });
+    const second = await createApi({ ...given, dashboardDir: '/nowhere' });
     await expect(listen(second, '127.0.0.1', port)).rejects.toMatchObject({
       code: 'API_PORT_BUSY',
       message: expect.stringContaining(String(port)),

@@ -6,8 +6,9 @@ import type { Timers } from '@twinwatch/core/runtime';
 import type { ServerEvents, ServerState } from '@twinwatch/core/wire/http';
 import Fastify, { type FastifyInstance } from 'fastify';
 import type { ChangeFeed } from './change-feed.js';
+import { type DecisionRoutesOptions, decisionRoutes } from './decision-routes.js';
 
-export interface ApiOptions {
+export interface ApiOptions extends DecisionRoutesOptions {
   readonly state: () => ServerState;
   readonly changes: ChangeFeed;
   /** The ONNX file of a released model; null where it is unknown or no longer kept. */
@@ -31,7 +32,7 @@ const HEADERS = {
   'cross-origin-resource-policy': 'same-origin',
 } as const;
 
-/** Read-only HTTP API and page. Nothing here changes anything. */
+/** The HTTP API and the page. Only decision-routes.ts changes anything. */
 export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
   const app = Fastify({ logger: false, forceCloseConnections: true });
   app.addHook('onRequest', async (_request, reply) => {
@@ -52,6 +53,7 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
       .send(Buffer.from(bytes));
   });
   serveEvents(app, options);
+  await app.register(decisionRoutes, options);
   if (existsSync(options.dashboardDir)) await app.register(fastifyStatic, { root: options.dashboardDir });
   return app;
 }

@@ -1,10 +1,12 @@
 import type { RoundsConfig } from '@twinwatch/core/config/server';
 import type { Tag } from '@twinwatch/core/scada/tag';
+import type { DecisionView } from '@twinwatch/core/wire/http';
 import type { AgentStatus, AlarmEvent, Telemetry } from '@twinwatch/core/wire/messages';
 import type { Journal } from '../aggregator/journal.js';
 import type { Step } from '../aggregator/rounds/round-machine.js';
 import type { FederationState } from '../aggregator/rounds/round-state.js';
 import { closedRoundView } from '../aggregator/rounds/round-view.js';
+import { decisionView } from '../decisions/decision-desk.js';
 import type { FederationObserver } from '../federation-service.js';
 import type { ChangeFeed } from './change-feed.js';
 import { agentView, openRoundView, phaseView, type Snapshot } from './views.js';
@@ -19,6 +21,7 @@ export interface LiveViewOptions {
 }
 
 const SHOWN_ALARMS = 200;
+const SHOWN_DECISIONS = 200;
 const SHOWN_ROUNDS = 1_000;
 
 /** What is shown now, and the telling of what changed. */
@@ -42,6 +45,7 @@ export class LiveView implements FederationObserver {
       closedRounds: journal.rounds(run).slice(-SHOWN_ROUNDS),
       model: journal.latestModel(),
       alarms: journal.alarms(SHOWN_ALARMS),
+      decisions: journal.decisions(SHOWN_DECISIONS).map(decisionView),
     };
   }
 
@@ -87,6 +91,15 @@ export class LiveView implements FederationObserver {
 
   onAlarm(event: AlarmEvent): void {
     this.#options.changes.publish('alarm', event);
+  }
+
+  onDecision(decision: DecisionView): void {
+    this.#options.changes.publish('decision', decision);
+  }
+
+  /** Whether an agent of that name has ever been heard of. */
+  isAgent(id: string): boolean {
+    return this.#statuses.has(id) || this.#state?.agents[id] !== undefined;
   }
 
   #brief() {

@@ -20,7 +20,15 @@ const RUNNING: FederationState = {
 };
 const SNAPSHOT: Snapshot = {
   ...{ federation: 'test', machine: { method: 'cwa', count: 10, quorum: 2 }, twinProgress: null, tags: null },
-  ...{ state: RUNNING, statuses: new Map(), telemetry: new Map(), closedRounds: [], model: null, alarms: [] },
+  ...{
+    state: RUNNING,
+    statuses: new Map(),
+    telemetry: new Map(),
+    closedRounds: [],
+    model: null,
+    alarms: [],
+    decisions: [],
+  },
 };
 const phase = (state: FederationState | null, twinProgress: number | null = null) =>
   phaseView({ ...SNAPSHOT, state, twinProgress });

@@ -1,5 +1,5 @@
 import type { Tag } from '@twinwatch/core/scada/tag';
-import type { AgentView, ModelView, RoundView, ServerState } from '@twinwatch/core/wire/http';
+import type { AgentView, DecisionView, ModelView, RoundView, ServerState } from '@twinwatch/core/wire/http';
 import type { AgentStatus, AlarmEvent, Telemetry } from '@twinwatch/core/wire/messages';
 import type { FederationState, MachineConfig } from '../aggregator/rounds/round-state.js';
 import { currentRoundView } from '../aggregator/rounds/round-view.js';
@@ -18,10 +18,11 @@ export interface Snapshot {
   readonly closedRounds: readonly RoundView[];
   readonly model: ModelView | null;
   readonly alarms: readonly AlarmEvent[];
+  readonly decisions: readonly DecisionView[];
 }
 
 export function serverState(from: Snapshot): ServerState {
-  const { federation, machine, closedRounds, model, alarms, state, statuses, tags } = from;
+  const { federation, machine, closedRounds, model, alarms, decisions, state, statuses, tags } = from;
   const ids = [...new Set([...Object.keys(state?.agents ?? {}), ...statuses.keys()])].sort();
   const open = openRoundView(from);
   const rounds = [...closedRounds.filter(({ round }) => round !== open?.round), ...(open === null ? [] : [open])];
@@ -34,6 +35,7 @@ export function serverState(from: Snapshot): ServerState {
     rounds,
     model,
     alarms,
+    decisions,
   };
 }
 

@@ -1,5 +1,12 @@
 import type { Tag } from '@twinwatch/core/scada/tag';
-import type { AgentView, ModelView, RoundView, ServerEvents, ServerPhase } from '@twinwatch/core/wire/http';
+import type {
+  AgentView,
+  DecisionView,
+  ModelView,
+  RoundView,
+  ServerEvents,
+  ServerPhase,
+} from '@twinwatch/core/wire/http';
 import type { Telemetry } from '@twinwatch/core/wire/messages';
 import { type Alarm, alarmsFrom, withAlarmEvent } from './alarm-list.js';
 
@@ -15,6 +22,8 @@ export interface PageState {
   readonly model: ModelView | null;
   /** Newest first. */
   readonly alarms: readonly Alarm[];
+  /** In the order they were made, the newest MAXIMUM_DECISIONS. */
+  readonly decisions: readonly DecisionView[];
   /** Agent id → its newest telemetry, ascending by time. */
   readonly history: Readonly<Record<string, readonly Telemetry[]>>;
 }
@@ -43,6 +52,7 @@ export type PageEvent =
   | { readonly type: 'connection'; readonly status: Connection['status']; readonly atMs: number };
 
 export const MAXIMUM_ROUNDS = 500;
+export const MAXIMUM_DECISIONS = 400;
 export const MAXIMUM_TELEMETRY = 240;
 /** Sites whose last values are kept; beyond it the site heard from longest ago gives way. */
 export const MAXIMUM_HISTORIES = 64;
@@ -55,6 +65,7 @@ export function initialState(nowMs: number): PageState {
     rounds: [],
     model: null,
     alarms: [],
+    decisions: [],
     history: {},
   };
 }
@@ -84,6 +95,7 @@ export function reduce(state: PageState, event: PageEvent): PageState {
         rounds: [...event.data.rounds].sort((a, b) => a.round - b.round).slice(-MAXIMUM_ROUNDS),
         model: event.data.model,
         alarms: alarmsFrom(event.data.alarms),
+        decisions: event.data.decisions,
         history: event.data.agents.reduce(
           (history, agent) => withTelemetry(history, agent.id, agent.lastTelemetry),
           known as PageState['history'],
@@ -111,7 +123,18 @@ export function reduce(state: PageState, event: PageEvent): PageState {
       return { ...state, model: event.data };
     case 'alarm':
       return { ...state, alarms: withAlarmEvent(state.alarms, event.data) };
+    case 'decision':
+      return { ...state, decisions: withDecision(state.decisions, event.data) };
   }
+}
+
+/** An answered one never goes back to waiting: what the page posted and what the stream says may cross. */
+function withDecision(decisions: readonly DecisionView[], decision: DecisionView): readonly DecisionView[] {
+  const before = decisions.find(({ commandId }) => commandId === decision.commandId);
+  if (before !== undefined && before.answer !== null) return decisions;
+  return [...decisions.filter((each) => each !== before), decision]
+    .sort((a, b) => a.atMs - b.atMs)
+    .slice(-MAXIMUM_DECISIONS);
 }
 
 function byId(a: AgentView, b: AgentView): number {

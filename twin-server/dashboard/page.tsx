@@ -43,7 +43,14 @@ export function Page() {
     <div className="page" data-connection={connection.status}>
       <Header server={server} connection={connection} activeAlarms={active.length} />
       <main>
-        <Alarms alarms={alarms} tags={server?.tags ?? []} hasModel={model !== null} onSelect={setChosen} />
+        <Alarms
+          alarms={alarms}
+          tags={server?.tags ?? []}
+          hasModel={model !== null}
+          decisions={state.decisions}
+          onDecided={(data) => dispatch([{ type: 'decision', data }])}
+          onSelect={setChosen}
+        />
         <div className="main-column">
           <Fleet
             agents={agents}

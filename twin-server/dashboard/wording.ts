@@ -1,4 +1,4 @@
-import type { ServerPhase } from '@twinwatch/core/wire/http';
+import type { DecisionView, ServerPhase } from '@twinwatch/core/wire/http';
 
 /** Numbers and times as the page shows them. All pure; a missing value is an em dash. */
 
@@ -38,6 +38,27 @@ export function valueWords(value: number | null | undefined): string {
   if (Number.isInteger(value) && size < 10_000) return String(value);
   if (size >= 10_000) return countWords(Math.round(value));
   return value.toFixed(size >= 1_000 ? 0 : size >= 100 ? 1 : size >= 0.1 ? 2 : 3);
+}
+
+const DECIDED: Readonly<Record<DecisionView['action'], string>> = {
+  acknowledge: 'Acknowledged',
+  shelve: 'Shelved',
+  unshelve: 'Unshelved',
+  confirm: 'Confirmed as an attack',
+  dismiss: 'Dismissed as a false alarm',
+  label: 'Labelled',
+};
+
+/** What was decided, by whom, and what its site made of it. */
+export function decisionWords({ action, by, agent, answer }: DecisionView): string {
+  const made = `${DECIDED[action]} by ${by}`;
+  if (answer === null) return `${made}; ${agent} has not taken it yet, it is sent until it has`;
+  const { verdict, detail, rows } = answer;
+  if (verdict === 'unknown-alarm' || verdict === 'superseded') return `${made}, without effect: ${detail}`;
+  const extra = detail === '' ? '' : `; ${detail}`;
+  if (action === 'confirm') return `${made}: ${countWords(rows)} rows are learned as attacked${extra}`;
+  if (action === 'dismiss') return `${made}: ${countWords(rows)} rows are learned as normal${extra}`;
+  return `${made}${extra}`;
 }
 
 /** A score or a rate in [0, 1]. */

@@ -80,6 +80,9 @@ export function step(state: FederationState, event: FederationEvent, config: Mac
       const released = { parametersHash, modelVersion };
       return nextRound(patch(same, { released, release: null, releaseFailure: null }), at);
     }
+    case 'labels-changed':
+      // The best round so far did not know of it, and the twin's validation rows never will: it must not stay the best for that.
+      return state.best === null ? same : patch(same, { best: null });
     case 'step-failed':
       return onStepFailed(same, event.detail, at);
   }

@@ -131,6 +131,8 @@ export type FederationEvent =
   | { readonly type: 'aggregated'; readonly globalHash: string; readonly twinHash: string }
   | { readonly type: 'validated'; readonly validation: Validation }
   | { readonly type: 'released'; readonly parametersHash: string; readonly modelVersion: string }
+  /** People have said what rows were: parameters are learned from something else than before. */
+  | { readonly type: 'labels-changed' }
   | { readonly type: 'step-failed'; readonly detail: string };
 
 /** Steps that take a while and end with an event of their own, or with step-failed. */

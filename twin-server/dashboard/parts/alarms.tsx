@@ -1,21 +1,29 @@
 import type { Tag } from '@twinwatch/core/scada/tag';
+import type { DecisionView } from '@twinwatch/core/wire/http';
+import { Fragment, type ReactNode, useState } from 'react';
 import { type Alarm, isActive } from '../alarm-list.js';
 import { dateTimeWords, durationWords, MISSING, scoreWords, shareWords, spanWords, valueWords } from '../wording.js';
+import { Decisions, NAME_FIELD } from './decisions.js';
 import { AlarmMark, Empty } from './marks.js';
 
 interface AlarmsProps {
   readonly alarms: readonly Alarm[];
   readonly tags: readonly Tag[];
   readonly hasModel: boolean;
+  readonly decisions: readonly DecisionView[];
+  readonly onDecided: (decision: DecisionView) => void;
   readonly onSelect: (agent: string) => void;
 }
 
+const NAME_KEY = 'twinwatch.name';
 const CONTRIBUTIONS_SHOWN = 5;
 /** A full bar is at least this share, so that many small shares do not look like large ones. */
 const LEAST_FULL_BAR = 0.4;
 
 /** What needs attention on top, then what was. */
-export function Alarms({ alarms, tags, hasModel, onSelect }: AlarmsProps) {
+export function Alarms({ alarms, tags, hasModel, decisions, onDecided, onSelect }: AlarmsProps) {
+  const [by, setBy] = useState(() => localStorage.getItem(NAME_KEY) ?? '');
+  const deciding = (alarm: Alarm) => <Decisions alarm={alarm} decisions={decisions} by={by} onDecided={onDecided} />;
   const active = alarms.filter(isActive);
   const past = alarms.filter((alarm) => !isActive(alarm));
   return (
@@ -23,6 +31,22 @@ export function Alarms({ alarms, tags, hasModel, onSelect }: AlarmsProps) {
       <h2 id="alarms-title">
         Alarms <small>{alarms.length > 0 && `${active.length} active, ${past.length} cleared`}</small>
       </h2>
+      {alarms.length > 0 && (
+        <label className="decide-as">
+          Decide as{' '}
+          <input
+            id={NAME_FIELD}
+            value={by}
+            maxLength={64}
+            placeholder="your name"
+            autoComplete="name"
+            onChange={({ target }) => {
+              setBy(target.value);
+              localStorage.setItem(NAME_KEY, target.value);
+            }}
+          />
+        </label>
+      )}
       {alarms.length === 0 && (
         <Empty title="No alarm so far.">
           {hasModel
@@ -33,7 +57,9 @@ export function Alarms({ alarms, tags, hasModel, onSelect }: AlarmsProps) {
       {active.length > 0 && (
         <ul className="active" aria-label="Active alarms">
           {active.map((alarm) => (
-            <Active key={`${alarm.agent} ${alarm.alarmId}`} alarm={alarm} tags={tags} onSelect={onSelect} />
+            <Active key={`${alarm.agent} ${alarm.alarmId}`} alarm={alarm} tags={tags} onSelect={onSelect}>
+              {deciding(alarm)}
+            </Active>
           ))}
         </ul>
       )}
@@ -52,16 +78,21 @@ export function Alarms({ alarms, tags, hasModel, onSelect }: AlarmsProps) {
             </thead>
             <tbody>
               {past.map((alarm) => (
-                <tr key={`${alarm.agent} ${alarm.alarmId}`}>
-                  <th scope="row">
-                    <button type="button" onClick={() => onSelect(alarm.agent)}>
-                      {alarm.agent}
-                    </button>
-                  </th>
-                  <td>{spanWords(alarm.raisedAtMs, alarm.clearedAtMs)}</td>
-                  <td>{lasted(alarm)}</td>
-                  <td className="tags">{topTags(alarm, 2)}</td>
-                </tr>
+                <Fragment key={`${alarm.agent} ${alarm.alarmId}`}>
+                  <tr data-alarm={alarm.alarmId}>
+                    <th scope="row">
+                      <button type="button" onClick={() => onSelect(alarm.agent)}>
+                        {alarm.agent}
+                      </button>
+                    </th>
+                    <td>{spanWords(alarm.raisedAtMs, alarm.clearedAtMs)}</td>
+                    <td>{lasted(alarm)}</td>
+                    <td className="tags">{topTags(alarm, 2)}</td>
+                  </tr>
+                  <tr className="deciding">
+                    <td colSpan={4}>{deciding(alarm)}</td>
+                  </tr>
+                </Fragment>
               ))}
             </tbody>
           </table>
@@ -75,7 +106,9 @@ function Active({
   alarm,
   tags,
   onSelect,
+  children,
 }: {
+  readonly children: ReactNode;
   readonly alarm: Alarm;
   readonly tags: readonly Tag[];
   readonly onSelect: (agent: string) => void;
@@ -128,6 +161,7 @@ function Active({
       <p className="fine">
         Decided {durationWords(cause.latencyMs)} after the row came in, by {cause.modelVersion}
       </p>
+      {children}
     </li>
   );
 }

@@ -41,6 +41,7 @@ export function demoState(): ServerState {
       alarmEvent('site-1', 1, 2, 'cleared', -112),
       alarmEvent('site-3', 1, 1, 'raised', 84),
     ],
+    decisions: [],
   };
 }
 

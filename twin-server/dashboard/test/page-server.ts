@@ -1,4 +1,5 @@
-import type { ServerEvents, ServerState } from '@twinwatch/core/wire/http';
+import { TwinwatchError } from '@twinwatch/core/errors';
+import type { DecisionView, ServerEvents, ServerState } from '@twinwatch/core/wire/http';
 import { ChangeFeed } from '../../api/change-feed.js';
 import { createApi, listen } from '../../api/http.js';
 
@@ -6,17 +7,36 @@ import { createApi, listen } from '../../api/http.js';
 export interface PageServer {
   readonly url: string;
   readonly port: number;
+  /** Made on the page, oldest first. */
+  readonly decisions: DecisionView[];
   send<Name extends keyof ServerEvents>(name: Name, data: ServerEvents[Name]): void;
   close(): Promise<void>;
 }
 
 export async function startPageServer(dashboardDir: string, state: () => ServerState, port = 0): Promise<PageServer> {
   const changes = new ChangeFeed();
+  const decisions: DecisionView[] = [];
   const app = await createApi({
     state,
     changes,
     model: (version) => (version === state().model?.modelVersion ? new TextEncoder().encode('onnx bytes') : null),
     dashboardDir,
+    host: '127.0.0.1',
+    desk: {
+      alarm(alarmId, action, { by }) {
+        if (by === 'nobody') throw new TwinwatchError('API_UNKNOWN_ALARM', `there is no alarm '${alarmId}' here`);
+        const decision = {
+          ...{ commandId: `c${decisions.length + 1}`, agent: alarmId.split(':')[0]!, action, alarmId, range: null },
+          ...{ shelveMs: null, by, atMs: decisions.length, answer: null },
+        };
+        decisions.push(decision);
+        return decision;
+      },
+      label: () => {
+        throw new Error('the page labels no ranges');
+      },
+      find: () => null,
+    },
     timers: {
       sleep: () => Promise.reject(new Error('the API waits for nothing')),
       after: (_name, ms, callback) => {
@@ -29,6 +49,7 @@ export async function startPageServer(dashboardDir: string, state: () => ServerS
   return {
     url: `http://127.0.0.1:${bound}/`,
     port: bound,
+    decisions,
     send: (name, data) => changes.publish(name, data),
     close: async () => {
       await app.close();

@@ -117,7 +117,7 @@ describe.skipIf(CHROMIUM === undefined)('the page in Chromium', { timeout: 30_00
     server.send('alarm', alarmEvent('site-2', 7, 2, 'cleared', 96));
     server.send('alarm', alarmEvent('site-3', 1, 2, 'cleared', 96));
     await page.getByText('No active alarm', { exact: true }).waitFor();
-    expect(await page.getByRole('region', { name: 'Cleared alarms' }).locator('tbody tr').count()).toBe(3);
+    expect(await page.getByRole('region', { name: 'Cleared alarms' }).locator('tr[data-alarm]').count()).toBe(3);
 
     server.send('round', { ...round(20), phase: 'committed' });
     await page.locator('[data-round="20"]').waitFor();
@@ -147,6 +147,40 @@ describe.skipIf(CHROMIUM === undefined)('the page in Chromium', { timeout: 30_00
     await page.getByRole('button', { name: 'site-5', exact: true }).click();
     await site.getByText('The site is offline: nothing below is live.').waitFor();
     expect(await site.getByRole('heading').textContent()).toContain('last values, from plant time 2026-03-07 00:15');
+  });
+
+  it('lets a person acknowledge, confirm and dismiss by keyboard, and says what was decided and what came of it', async () => {
+    await open();
+    const active = page.locator('[data-alarm="site-3:1"]');
+    const press = async (name: RegExp) => {
+      await page.getByRole('button', { name }).focus();
+      await page.keyboard.press('Enter');
+    };
+    await press(/^Acknowledge alarm of site-3/);
+    await active.getByRole('alert').waitFor();
+    expect(await active.getByRole('alert').textContent()).toContain('Enter your name');
+    expect(server.decisions).toEqual([]);
+    // The field has the focus by now.
+    await page.keyboard.type('Ada');
+    await press(/^Acknowledge alarm of site-3/);
+    await active.getByText('Acknowledged by Ada; site-3 has not taken it yet').waitFor();
+    await press(/^Dismiss alarm of site-3/);
+    await active.getByText('Dismissed as a false alarm by Ada; site-3 has not taken it yet').waitFor();
+    expect(server.decisions.map(({ action, by }) => `${action} ${by}`)).toEqual(['acknowledge Ada', 'dismiss Ada']);
+    const answer = { verdict: 'done', detail: '', rows: 24 } as const;
+    server.send('decision', { ...server.decisions[1]!, answer });
+    await active.getByText('Dismissed as a false alarm by Ada: 24 rows are learned as normal').waitFor();
+    const dismissing = page.getByRole('button', { name: /^Dismiss alarm of site-3/ });
+    expect(await dismissing.getAttribute('aria-pressed')).toBe('true');
+    // A mind may be changed, for an alarm that is over as well; the name is remembered.
+    await page.reload();
+    await page.getByText('Live', { exact: true }).waitFor();
+    await press(/^Confirm alarm of site-1/);
+    await page.getByText('Confirmed as an attack by Ada; site-1 has not taken it yet').waitFor();
+    await page.getByLabel('Decide as').fill('nobody');
+    await press(/^Dismiss alarm of site-1/);
+    await page.getByText("Refused: there is no alarm 'site-1:1' here").waitFor();
+    expect(await faintTexts(page)).toEqual([]);
   });
 
   it('says when the connection is lost, keeps what it had, and comes back by itself', async () => {
