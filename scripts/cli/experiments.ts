@@ -13,6 +13,7 @@ export function addExperiments(program: Command): void {
     .command('experiment')
     .description('measurements behind docs/results, in one process and without the wall clock');
   addLeaveFamilyOut(experiment);
+  addBaselines(experiment);
 }
 
 function addLeaveFamilyOut(experiment: Command): void {
@@ -31,5 +32,24 @@ function addLeaveFamilyOut(experiment: Command): void {
     .action(async (options) => {
       const { runLeaveFamilyOut } = await import('../experiments/leave-family-out.js');
       await runLeaveFamilyOut(options);
+    });
+}
+
+function addBaselines(experiment: Command): void {
+  experiment
+    .command('baselines')
+    .description("the field trial's detector beside others, on the same rows and over several seeds")
+    .requiredOption('--history <csv>', 'rows without attacks, split among the agents')
+    .requiredOption('--feed <csv>', 'labelled rows to judge on')
+    .option('--network <inp>', "EPANET network instead of the plant's own")
+    .option('--plant <file>', 'tags, PLCs and rules of the plant', 'configs/ctown/plant.yaml')
+    .option('--seeds <n>', 'repetitions, everything random drawn anew', whole, 5)
+    .option('--episodes <n>', "fortnights that the twin simulates; the field trial's without it", whole)
+    .option('--agents <k>', 'agents that learn, each from a slice of the history', whole, 5)
+    .option('--rounds <n>', 'federated rounds', whole, 20)
+    .option('--out <file>', 'results as JSON')
+    .action(async (options) => {
+      const { runBaselines } = await import('../experiments/field-trial-baselines.js');
+      await runBaselines(options);
     });
 }

@@ -80,7 +80,7 @@ export async function releaseDetector(request: ReleaseRequest): Promise<Released
  * The configured false rate where a threshold keeps it; else twice, four times… as much, since a detector that never
  * alarms helps nobody. The twin's rows alone decide where the agents' rows allow nothing.
  */
-function affordableThreshold(
+export function affordableThreshold(
   labelled: { readonly scores: Float32Array; readonly labels: Float32Array },
   normalHistogram: ScoreHistogram,
   maximumFalseRate: number,
