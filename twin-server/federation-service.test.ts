@@ -11,7 +11,7 @@ import { type Journal, openJournal } from './aggregator/journal.js';
 import { buildSchema } from './aggregator/lineage.js';
 import { RoundWork } from './aggregator/round-work.js';
 import { SILENT, syntheticConfig, syntheticTwin, TAGS } from './aggregator/testing/synthetic-plant.js';
-import { twinFeatures } from './aggregator/twin-rows.js';
+import { splitEpisodes, twinFeatures } from './aggregator/twin-rows.js';
 import { FederationService } from './federation-service.js';
 
 /** The broker's side of the one connection: what was published, and a way to deliver. */
@@ -48,9 +48,9 @@ class Wire extends EventEmitter implements MqttClientLike {
 }
 
 const config = syntheticConfig({ quorum: 1 });
-const schema = buildSchema(config.detector, TAGS, 900_000);
+const schema = buildSchema(config.detector, { tags: TAGS, intervalMs: 900_000 }, []);
 const plan = { federation: 'test', schema, detector: config.detector, rounds: config.rounds, seed: 1 };
-const features = twinFeatures(schema, syntheticTwin(1, 4), { validationShare: 0.5, seed: 1 });
+const features = twinFeatures(schema, splitEpisodes(syntheticTwin(1, 4).episodes, { validationShare: 0.5, seed: 1 }));
 const work = new RoundWork(plan, new BuiltinEngine(), features);
 const { agent: agentTopics, serverStatus, manifest } = topics('test');
 const site = agentTopics('site-1');

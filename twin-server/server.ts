@@ -2,15 +2,18 @@ import { createHash, randomUUID } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ServerConfig } from '@twinwatch/core/config/server';
+import { expandFeatures } from '@twinwatch/core/features/patterns';
+import { schemaHash } from '@twinwatch/core/features/schema';
 import type { FeatureSchema } from '@twinwatch/core/features/spec';
-import type { TrainingEngine } from '@twinwatch/core/learning/engine';
+import type { Architecture, TrainingEngine } from '@twinwatch/core/learning/engine';
 import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
+import { decodeLineage } from '@twinwatch/core/wire/blobs';
 import type { LinkOptions } from '@twinwatch/core/wire/link';
-import { openJournal } from './aggregator/journal.js';
+import { type Journal, openJournal } from './aggregator/journal.js';
 import { architectureOf, buildSchema } from './aggregator/lineage.js';
 import { type FederationPlan, RoundWork } from './aggregator/round-work.js';
-import { readTwinCache, writeTwinCache } from './aggregator/twin-cache.js';
-import { type TwinFeatures, twinFeatures } from './aggregator/twin-rows.js';
+import { type PreparedTwin, readTwinCache, writeTwinCache } from './aggregator/twin-cache.js';
+import { splitEpisodes, twinFeatures } from './aggregator/twin-rows.js';
 import { ChangeFeed } from './api/change-feed.js';
 import { createApi, listen } from './api/http.js';
 import { LiveView } from './api/live-view.js';
@@ -45,15 +48,17 @@ export interface RunningServer {
 /** @throws TwinwatchError JOURNAL_UNREADABLE, API_PORT_BUSY, FEATURES_UNKNOWN_TAG. */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const { config, twin, log } = options;
-  const schema = buildSchema(config.detector, twin.tags, twin.intervalMs);
+  const architecture = architectureOf(config.detector, {
+    features: expandFeatures(config.detector.features, twin.tags),
+  });
   await mkdir(options.dataDir, { recursive: true });
   const journal = openJournal(join(options.dataDir, 'server.db'));
-  const run = runKey(options, schema);
+  const run = runKey(options, architecture);
   const changes = new ChangeFeed();
   const live = new LiveView({
     federation: config.federation,
     rounds: config.rounds,
-    tags: schema.tags,
+    tags: twin.tags,
     journal,
     run,
     changes,
@@ -90,7 +95,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     const httpPort = await listen(app, config.http.host, config.http.port);
 
     const learn = async (): Promise<void> => {
-      const rows = await prepareTwin(options, schema, run, stopping.signal, (share) => live.onTwinProgress(share));
+      const { schema, features } = await prepareTwin(options, journal, run, stopping.signal, (share) =>
+        live.onTwinProgress(share),
+      );
       engine = await options.createEngine();
       stopping.signal.throwIfAborted();
       const plan: FederationPlan = {
@@ -100,7 +107,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
         rounds: config.rounds,
         seed: config.twin.seed,
       };
-      const work = new RoundWork(plan, engine, rows);
+      const work = new RoundWork(plan, engine, features);
       service = new FederationService({ ...options, plan, work, journal, run, observer: live, desk, onFatal: fail });
       live.onReady(service.runner.state);
       service.start();
@@ -126,34 +133,48 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 }
 
 /** Everything that parameters must have in common to be averaged; methods and numbers of rounds may change within a run. */
-function runKey({ config, twinHash }: ServerOptions, schema: FeatureSchema): string {
-  const { detector, rounds, twin } = config;
+function runKey({ config, twin, twinHash }: ServerOptions, architecture: Architecture): string {
+  const { detector, rounds } = config;
   const identity = {
-    ...{ schema, twinHash, twin, clip: detector.clip, architecture: architectureOf(detector, schema) },
+    ...{ tags: twin.tags, intervalMs: twin.intervalMs, features: detector.features, holdRows: detector.holdRows },
+    ...{ twinHash, twin: config.twin, clip: detector.clip, architecture },
     exchange: { rows: rounds.exchangeRows, mixed: rounds.exchangeShare > 0 },
   };
   return createHash('sha256').update(JSON.stringify(identity)).digest('hex').slice(0, 16);
 }
 
+/**
+ * What residual features expect is fitted once per run. A run whose lineage is frozen goes on with the lineage's schema, even where the cache
+ * is gone and another machine or release would fit other digits.
+ */
 async function prepareTwin(
   { config, dataDir, twin, log }: ServerOptions,
-  schema: FeatureSchema,
-  key: string,
+  journal: Journal,
+  run: string,
   signal: AbortSignal,
   onProgress: (share: number) => void,
-): Promise<TwinFeatures> {
+): Promise<PreparedTwin> {
   const file = join(dataDir, 'twin-features.cbor');
-  const cached = await readTwinCache(file, key);
-  if (cached !== null) {
-    log.info({ rows: cached.training.labels.length }, 'twin rows are those of the last start');
+  const frozen = frozenSchema(journal, run);
+  const cached = await readTwinCache(file, run);
+  if (cached !== null && (frozen === null || schemaHash(frozen) === schemaHash(cached.schema))) {
+    log.info({ rows: cached.features.training.labels.length }, 'twin rows are those of the last start');
     return cached;
   }
   const { seed, episodes, days, attackShare, validationShare } = config.twin;
   const request = { seed, episodes, hoursPerEpisode: days * 24, attackShare };
   const rows = await twin.generate(request, ({ episodesDone }) => onProgress(episodesDone / episodes), signal);
-  const features = twinFeatures(schema, rows, { validationShare, seed });
+  const split = splitEpisodes(rows.episodes, { validationShare, seed });
+  const schema = frozen ?? buildSchema(config.detector, twin, split.training);
+  const features = twinFeatures(schema, split);
   for (const [warning, times] of rows.warnings) log.warn({ times }, `twin: ${warning}`);
   log.info({ rows: features.training.labels.length, validation: features.validation.labels.length }, 'twin simulated');
-  await writeTwinCache(file, key, features);
-  return features;
+  await writeTwinCache(file, run, { schema, features });
+  return { schema, features };
+}
+
+function frozenSchema(journal: Journal, run: string): FeatureSchema | null {
+  const hash = journal.loadState(run)?.lineageHash ?? null;
+  const bytes = hash === null ? null : journal.blob(hash);
+  return bytes === null ? null : decodeLineage(bytes).schema;
 }

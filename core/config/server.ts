@@ -7,40 +7,46 @@ const id = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, { error: 'must be 1–64 le
 const rows = z.int().min(1).max(10_000);
 const tag = z.string().min(1).meta({ description: "a tag, or a pattern such as 'L_*'" });
 
-const kind = <T extends string>(type: T) =>
-  z.literal(type).meta({
-    description:
-      'raw: the value; delta: its change over `rows`; lag: its value `rows` before; rollingMean, rollingStd: over the last `rows`; hourOfDay: sine and cosine of the time of day',
-  });
+const TYPES =
+  'raw: the value; delta: its change over `rows`; lag: its value `rows` before; rollingMean, rollingStd: over the last `rows`; hourOfDay: sine and cosine of the time of day; residual: what a linear expectation from other tags, fitted to the twin, leaves unexplained';
+const ROWS = 'rows back, or rows of the window';
+const HARMONICS = 'pairs of sine and cosine of the time of day';
+
+const kind = <T extends string>(type: T) => z.literal(type).meta({ description: TYPES });
+const harmonics = z.int().max(6).meta({ description: HARMONICS });
 
 const featurePattern = z.discriminatedUnion('type', [
+  z.strictObject({ type: kind('raw'), tag }),
+  z.strictObject({ type: kind('delta'), tag, rows: rows.default(1).meta({ description: ROWS }) }),
+  z.strictObject({ type: kind('lag'), tag, rows: rows.default(1).meta({ description: ROWS }) }),
+  z.strictObject({ type: kind('rollingMean'), tag, rows: rows.meta({ description: ROWS }) }),
+  z.strictObject({ type: kind('rollingStd'), tag, rows: rows.min(2).meta({ description: ROWS }) }),
+  z.strictObject({ type: kind('hourOfDay'), harmonics: harmonics.min(1).default(1) }),
   z.strictObject({
-    type: kind('raw'),
+    type: kind('residual'),
     tag,
-  }),
-  z.strictObject({
-    type: kind('delta'),
-    tag,
-    rows: rows.default(1).meta({ description: 'rows back, or rows of the window' }),
-  }),
-  z.strictObject({
-    type: kind('lag'),
-    tag,
-    rows: rows.default(1).meta({ description: 'rows back, or rows of the window' }),
-  }),
-  z.strictObject({
-    type: kind('rollingMean'),
-    tag,
-    rows: rows.meta({ description: 'rows back, or rows of the window' }),
-  }),
-  z.strictObject({
-    type: kind('rollingStd'),
-    tag,
-    rows: rows.min(2).meta({ description: 'rows back, or rows of the window' }),
-  }),
-  z.strictObject({
-    type: kind('hourOfDay'),
-    harmonics: z.int().min(1).max(6).default(1).meta({ description: 'pairs of sine and cosine' }),
+    of: z
+      .enum(['value', 'change'])
+      .default('value')
+      .meta({ description: 'what is explained: the value of `tag`, or its change over one row' }),
+    from: z
+      .array(tag)
+      .default([])
+      .meta({ description: 'tags or patterns that may explain it; a tag never explains itself in the same row' }),
+    squares: z.array(tag).default([]).meta({ description: 'tags or patterns whose squares may explain it, too' }),
+    rowsAgo: z
+      .array(z.int().min(0).max(100))
+      .min(1)
+      .max(8)
+      .default([0])
+      .meta({ description: 'rows that those tags are taken from; 0: the same row' }),
+    harmonics: harmonics.min(0).default(0),
+    windows: z
+      .array(rows)
+      .min(1)
+      .max(16)
+      .default([1])
+      .meta({ description: 'rows of each mean of the residual; 1: the residual itself. One input each' }),
   }),
 ]);
 

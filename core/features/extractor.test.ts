@@ -53,6 +53,61 @@ describe('FeatureExtractor', () => {
     });
   });
 
+  test('a residual is the tag less what is expected of it, and its means are over the last rows', () => {
+    const terms = [
+      { tag: 'F', rowsAgo: 0, power: 1, weight: 0.5 },
+      { tag: 'F', rowsAgo: 1, power: 2, weight: -0.25 },
+    ] as const;
+    const value = {
+      type: 'residual',
+      tag: 'L',
+      of: 'value',
+      terms,
+      hours: [3, 7],
+      offset: 10,
+      windows: [1, 2],
+    } as const;
+    const extractor = new FeatureExtractor(
+      schema([
+        { type: 'raw', tag: 'L' },
+        value,
+        { ...value, of: 'change', terms: [{ tag: 'L', rowsAgo: 1, power: 1, weight: 2 }], hours: [], windows: [3] },
+      ]),
+    );
+    expect(extractor.names).toEqual(['L', 'residual(L,1)', 'residual(L,2)', 'residual(delta(L,1),3)']);
+    expect(extractor.inputTags).toEqual(['L', 'L', 'L', 'L']);
+    // Hours 0, 6, 12, 18: sine 0, 1, 0, −1 and cosine 1, 0, −1, 0.
+    const at = (hour: number, l: number, f: number) => {
+      const features = extractor.push({ timeMs: hour * HOUR_MS, values: Float64Array.of(l, f) });
+      return features && [...features].map((each) => Number(each.toFixed(5)));
+    };
+    const slow = schema([{ ...value, windows: [1] }]);
+    const sixHourly = new FeatureExtractor({ ...slow, intervalMs: 6 * HOUR_MS });
+    const residuals = [
+      [20, 4],
+      [30, 8],
+      [40, 2],
+      [50, 6],
+    ].map(([l, f], i) => {
+      const features = sixHourly.push({ timeMs: 6 * i * HOUR_MS, values: Float64Array.of(l!, f!) });
+      return features && Number(features[0]!.toFixed(5));
+    });
+    expect(residuals).toEqual([null, 30 - 4 + 4 - 3 - 10, 40 - 1 + 16 + 7 - 10, 50 - 3 + 1 + 3 - 10]);
+    expect(at(0, 20, 4)).toBeNull();
+    expect(at(1, 30, 8)).toBeNull();
+    expect(at(2, 40, 2)).toBeNull();
+    const last = at(3, 55, 6)!;
+    const [before, now] = [2, 3].map((hour) => {
+      const day = (hour * Math.PI) / 12;
+      const [l, f, previous] = hour === 2 ? [40, 2, 8] : [55, 6, 2];
+      return l! - 0.5 * f! + 0.25 * previous! ** 2 - 3 * Math.sin(day) - 7 * Math.cos(day) - 10;
+    });
+    expect(last[1]).toBeCloseTo(now!, 4);
+    expect(last[2]).toBeCloseTo((before! + now!) / 2, 4);
+    // Changes 10, 10, 15 less 2 · (20, 30, 40) less 10.
+    expect(last[3]).toBeCloseTo((-40 - 60 - 75) / 3, 4);
+  });
+
   test('takes the hour from the UTC source time, before 1970 as well', () => {
     const extractor = new FeatureExtractor(schema([{ type: 'hourOfDay', harmonics: 1 }]));
     const at = (text: string) => [...extractor.push({ timeMs: Date.parse(text), values: Float64Array.of(1, 1) })!];
@@ -82,6 +137,22 @@ describe('FeatureExtractor', () => {
     expect([...extractor.push(row(1, NaN, 3))!]).toEqual([3]);
     for (let hour = 2; hour < 9; hour++) expect(extractor.push(row(hour, NaN, 3))).not.toBeNull();
     expect(extractor.abstaining).toEqual([]);
+  });
+
+  test('a residual misses every tag of its terms, and is without a mean while one is missing in its window', () => {
+    const residual: FeatureSpec = {
+      ...{ type: 'residual', tag: 'L', of: 'value', hours: [], offset: 0, windows: [2] },
+      terms: [{ tag: 'F', rowsAgo: 1, power: 1, weight: 1 }],
+    };
+    const extractor = new FeatureExtractor(schema([residual], 0));
+    const got = [1, 2, NaN, 4, 5, 6, 7].map((f, hour) => {
+      const features = extractor.push(row(hour, 10, f));
+      return [features?.[0] ?? null, extractor.abstaining.join()];
+    });
+    const missing = [null, ''];
+    expect(got).toEqual([missing, missing, [null, 'F'], missing, missing, [5.5, ''], [4.5, '']]);
+    const unknown = { ...residual, terms: [{ tag: 'X', rowsAgo: 1, power: 1, weight: 1 }] } as const;
+    expect(() => new FeatureExtractor(schema([unknown]))).toThrow(/residual needs tag 'X'/);
   });
 
   test('after abstaining, waits until no feature looks back at a missing row', () => {
@@ -145,6 +216,23 @@ const spec = fc.oneof(
     rows: fc.integer({ min: 1, max: 6 }),
   }),
   fc.record({ type: fc.constant('hourOfDay' as const), harmonics: fc.integer({ min: 1, max: 3 }) }),
+  fc.record({
+    type: fc.constant('residual' as const),
+    tag: fc.constantFrom('L', 'F'),
+    of: fc.constantFrom('value' as const, 'change' as const),
+    terms: fc.array(
+      fc.record({
+        tag: fc.constantFrom('L', 'F'),
+        rowsAgo: fc.integer({ min: 0, max: 3 }),
+        power: fc.constantFrom(1 as const, 2 as const),
+        weight: fc.double({ min: -1e-3, max: 1e-3, noNaN: true }),
+      }),
+      { maxLength: 3 },
+    ),
+    hours: fc.array(fc.double({ min: -5, max: 5, noNaN: true }), { maxLength: 4 }),
+    offset: fc.double({ min: -5, max: 5, noNaN: true }),
+    windows: fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 3 }),
+  }),
 );
 const value = fc.oneof(
   { weight: 5, arbitrary: fc.double({ min: -1e3, max: 1e3, noNaN: true }) },
@@ -229,7 +317,24 @@ function byDefinition(declared: FeatureSchema, rows: ReturnType<typeof row>[]): 
         Math.cos((k + 1) * day),
       ]).flat();
     }
-    const series = held[feature.tag === 'L' ? 0 : 1]!;
+    const seriesOf = (tag: string) => held[tag === 'L' ? 0 : 1]!;
+    const series = seriesOf(feature.tag);
+    if (feature.type === 'residual') {
+      const residual = (ago: number): number => {
+        const past = (tag: string, back: number) => seriesOf(tag).at(-1 - ago - back) ?? Number.NaN;
+        const day = (2 * Math.PI * rows.at(-1 - ago)!.timeMs) / (24 * HOUR_MS);
+        const hours = feature.hours.map((weight, k) => {
+          const angle = (1 + Math.floor(k / 2)) * day;
+          return weight * (k % 2 === 0 ? Math.sin(angle) : Math.cos(angle));
+        });
+        const terms = feature.terms.map((term) => term.weight * past(term.tag, term.rowsAgo) ** term.power);
+        const explained = [...terms, ...hours, feature.offset].reduce((sum, part) => sum + part, 0);
+        return series.at(-1 - ago)! - (feature.of === 'change' ? past(feature.tag, 1) : 0) - explained;
+      };
+      return feature.windows.map((window) => {
+        return Array.from({ length: window }, (_, ago) => residual(ago)).reduce((sum, each) => sum + each, 0) / window;
+      });
+    }
     if (feature.type === 'raw') return series.at(-1)!;
     if (feature.type === 'lag') return series.at(-1 - feature.rows)!;
     if (feature.type === 'delta') return series.at(-1)! - series.at(-1 - feature.rows)!;

@@ -1,8 +1,8 @@
 import { TwinwatchError } from '../errors.js';
 import type { Row } from '../scada/sample.js';
 import { RollingWindow } from './rolling-window.js';
-import { describeInputs } from './schema.js';
-import type { FeatureSchema } from './spec.js';
+import { type DeclaredInputs, describeInputs } from './schema.js';
+import type { FeatureSchema, FeatureSpec, ResidualSpec } from './spec.js';
 
 const GAP_INTERVALS = 1.5;
 const DAY_MS = 86_400_000;
@@ -11,8 +11,8 @@ const DAY_MS = 86_400_000;
 type FeatureRow = Pick<Row, 'timeMs' | 'values'>;
 
 /** Width of the model's input. */
-export function inputCount(schema: FeatureSchema): number {
-  return schema.features.reduce((sum, spec) => sum + (spec.type === 'hourOfDay' ? 2 * spec.harmonics : 1), 0);
+export function inputCount(schema: DeclaredInputs): number {
+  return describeInputs(schema).length;
 }
 
 /**
@@ -25,7 +25,7 @@ export function inputCount(schema: FeatureSchema): number {
 export class FeatureExtractor {
   readonly inputs: number;
   readonly names: readonly string[];
-  /** Tag that each input is computed from; null for the hour of day. */
+  /** Tag that each input is computed from, or that a residual explains; null for the hour of day. */
   readonly inputTags: readonly (string | null)[];
 
   readonly #schema: FeatureSchema;
@@ -33,6 +33,8 @@ export class FeatureExtractor {
   readonly #output: Float32Array;
   /** Ring of past rows, [plan.depth × tags]. */
   readonly #history: Float64Array;
+  /** sin1, cos1, sin2 … of the row's time of day, as many as any feature needs. */
+  readonly #hours: Float64Array;
   /** Per tag: rows since it was last good, and the value held. */
   readonly #badRows: Int32Array;
   readonly #lastGood: Float64Array;
@@ -49,6 +51,7 @@ export class FeatureExtractor {
     this.#plan = planFeatures(schema);
     this.#output = new Float32Array(this.inputs);
     this.#history = new Float64Array(this.#plan.depth * schema.tags.length).fill(Number.NaN);
+    this.#hours = new Float64Array(this.#plan.hourCount);
     this.#badRows = new Int32Array(schema.tags.length);
     this.#lastGood = new Float64Array(schema.tags.length).fill(Number.NaN);
   }
@@ -64,6 +67,7 @@ export class FeatureExtractor {
     this.#lastGood.fill(Number.NaN);
     this.#badRows.fill(0);
     for (const { window } of this.#plan.rolling) window.clear();
+    for (const { means } of this.#plan.residuals) for (const { window } of means) window.clear();
     this.#at = 0;
     this.#lastTimeMs = Number.NEGATIVE_INFINITY;
   }
@@ -128,13 +132,33 @@ export class FeatureExtractor {
       for (const position of means) output[position] = window.mean();
       for (const position of deviations) output[position] = window.standardDeviation();
     }
-    for (const { harmonics, position } of this.#plan.hours) {
-      const angle = (2 * Math.PI * (((timeMs % DAY_MS) + DAY_MS) % DAY_MS)) / DAY_MS;
-      for (let k = 0; k < harmonics; k++) {
-        output[position + 2 * k] = Math.sin((k + 1) * angle);
-        output[position + 2 * k + 1] = Math.cos((k + 1) * angle);
+    const hours = this.#hours;
+    const angle = (2 * Math.PI * (((timeMs % DAY_MS) + DAY_MS) % DAY_MS)) / DAY_MS;
+    for (let k = 0; 2 * k < hours.length; k++) {
+      hours[2 * k] = Math.sin((k + 1) * angle);
+      hours[2 * k + 1] = Math.cos((k + 1) * angle);
+    }
+    for (const { count, position } of this.#plan.hours)
+      for (let k = 0; k < count; k++) output[position + k] = hours[k]!;
+    for (const residual of this.#plan.residuals) {
+      const value = this.#residual(residual);
+      for (const { window, position } of residual.means) {
+        window.push(value);
+        output[position] = window.mean();
       }
     }
+  }
+
+  #residual({ tag, isChange, spec, termTags }: Plan['residuals'][number]): number {
+    let rest = this.#past(tag, 0) - spec.offset;
+    if (isChange) rest -= this.#past(tag, 1);
+    for (let i = 0; i < termTags.length; i++) {
+      const { rowsAgo, power, weight } = spec.terms[i]!;
+      const value = this.#past(termTags[i]!, rowsAgo);
+      rest -= weight * (power === 2 ? value * value : value);
+    }
+    for (let k = 0; k < spec.hours.length; k++) rest -= spec.hours[k]! * this.#hours[k]!;
+    return rest;
   }
 }
 
@@ -190,7 +214,16 @@ interface Plan {
   readonly points: readonly { tag: number; rowsAgo: number; isDifference: boolean; position: number }[];
   /** One window per (tag, rows), shared by mean and deviation. */
   readonly rolling: readonly { tag: number; window: RollingWindow; means: number[]; deviations: number[] }[];
-  readonly hours: readonly { harmonics: number; position: number }[];
+  readonly hours: readonly { count: number; position: number }[];
+  readonly hourCount: number;
+  readonly residuals: readonly {
+    readonly tag: number;
+    readonly isChange: boolean;
+    readonly spec: ResidualSpec;
+    /** Indices of the tags of spec.terms. */
+    readonly termTags: readonly number[];
+    readonly means: readonly { readonly window: RollingWindow; readonly position: number }[];
+  }[];
 }
 
 function planFeatures(schema: FeatureSchema): Plan {
@@ -198,19 +231,28 @@ function planFeatures(schema: FeatureSchema): Plan {
   const points: Plan['points'][number][] = [];
   const rolling = new Map<string, Plan['rolling'][number]>();
   const hours: Plan['hours'][number][] = [];
+  const residuals: Plan['residuals'][number][] = [];
   let position = 0;
+  const indexOf = (name: string, type: FeatureSpec['type']): number => {
+    const tag = tagIndex.get(name);
+    if (tag !== undefined) return tag;
+    throw new TwinwatchError(
+      'FEATURES_UNKNOWN_TAG',
+      `feature ${type} needs tag '${name}', which the schema does not list; add the tag or remove the feature`,
+    );
+  };
   for (const spec of schema.features) {
     if (spec.type === 'hourOfDay') {
-      hours.push({ harmonics: spec.harmonics, position });
+      hours.push({ count: 2 * spec.harmonics, position });
       position += 2 * spec.harmonics;
       continue;
     }
-    const tag = tagIndex.get(spec.tag);
-    if (tag === undefined) {
-      throw new TwinwatchError(
-        'FEATURES_UNKNOWN_TAG',
-        `feature ${spec.type} needs tag '${spec.tag}', which the schema does not list; add the tag or remove the feature`,
-      );
+    const tag = indexOf(spec.tag, spec.type);
+    if (spec.type === 'residual') {
+      const termTags = spec.terms.map((term) => indexOf(term.tag, spec.type));
+      const means = spec.windows.map((rows) => ({ window: new RollingWindow(rows), position: position++ }));
+      residuals.push({ tag, isChange: spec.of === 'change', spec, termTags, means });
+      continue;
     }
     if (spec.type === 'rollingMean' || spec.type === 'rollingStd') {
       const key = `${tag}:${spec.rows}`;
@@ -227,7 +269,24 @@ function planFeatures(schema: FeatureSchema): Plan {
     }
     position++;
   }
-  const depth = 1 + points.reduce((most, point) => Math.max(most, point.rowsAgo), 0);
-  const usedTags = [...new Set([...points, ...rolling.values()].map((feature) => feature.tag))];
-  return { depth, usedTags, points, rolling: [...rolling.values()], hours };
+  const lookBacks = [
+    ...points.map((point) => point.rowsAgo),
+    ...residuals.flatMap(({ isChange, spec }) => [isChange ? 1 : 0, ...spec.terms.map((term) => term.rowsAgo)]),
+  ];
+  const hourCounts = [...hours.map(({ count }) => count), ...residuals.map(({ spec }) => spec.hours.length)];
+  const largest = (numbers: readonly number[]): number => numbers.reduce((most, each) => Math.max(most, each), 0);
+  return {
+    depth: 1 + largest(lookBacks),
+    usedTags: [
+      ...new Set([
+        ...[...points, ...rolling.values(), ...residuals].map((feature) => feature.tag),
+        ...residuals.flatMap(({ termTags }) => termTags),
+      ]),
+    ],
+    points,
+    rolling: [...rolling.values()],
+    hours,
+    hourCount: 2 * Math.ceil(largest(hourCounts) / 2),
+    residuals,
+  };
 }

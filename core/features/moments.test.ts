@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Moments, scaleRows, scalerFrom } from './moments.js';
-import { expandFeatures, schemaHash } from './schema.js';
+import { expandFeatures } from './patterns.js';
+import { schemaHash } from './schema.js';
 import type { FeatureSchema } from './spec.js';
 
 const damaged = expect.objectContaining({ code: 'FEATURES_MOMENTS' });
@@ -76,6 +77,14 @@ describe('scaler', () => {
     expect(scaler.scale).toEqual([2, Math.fround(0.01), 1, 1, 1]);
   });
 
+  test('the mean of a residual over w rows has the resolution over √w as its least scale', () => {
+    const residual = { type: 'residual', tag: 'L_T1', of: 'value', terms: [], hours: [], offset: 0 } as const;
+    const features = [{ ...residual, windows: [1, 4, 16] }];
+    const still = { count: 9, mean: [5, 5, 5], m2: [0, 0, 9] };
+    const floored = scalerFrom(still, { ...schema, features }, { clip: 3 });
+    expect(floored).toEqual({ mean: [5, 5, 5], scale: [Math.fround(0.01), Math.fround(0.005), 1], clip: 3 });
+  });
+
   test('rows are centred, scaled and clipped, each by its own input', () => {
     const rows = Float32Array.of(4, 0.005, 1, 0.5, -0.5, -100, 1, 0, 1, 0);
     const scaled = scaleRows(rows, scaler, 5);
@@ -110,6 +119,27 @@ describe('expandFeatures', () => {
       { type: 'hourOfDay', harmonics: 1 },
       { type: 'raw', tag: 'S_PU3' },
     ]);
+  });
+
+  test('a residual gets every explaining tag at every row asked for, but not itself in the same row', () => {
+    const pattern = { type: 'residual', of: 'change', harmonics: 1, windows: [1, 24] } as const;
+    const [first, second] = expandFeatures(
+      [{ ...pattern, tag: 'L_*', from: ['L_T1', 'S_*', '*1'], squares: ['L_T2'], rowsAgo: [0, 1] }],
+      tags,
+    );
+    const term = (tag: string, rowsAgo: number, power: number) => ({ tag, power, rowsAgo });
+    expect(first).toEqual({
+      ...{ ...pattern, tag: 'L_T1' },
+      candidates: [
+        ...[term('L_T1', 1, 1), term('S_PU3', 0, 1), term('S_PU3', 1, 1)],
+        ...[term('L_T2', 0, 2), term('L_T2', 1, 2)],
+      ],
+    });
+    expect((second as typeof first & { candidates: unknown[] }).candidates).toEqual([
+      ...[term('L_T1', 0, 1), term('L_T1', 1, 1), term('S_PU3', 0, 1), term('S_PU3', 1, 1), term('L_T2', 1, 2)],
+    ]);
+    const unknown = { ...pattern, tag: 'L_*', from: ['F_*'], squares: ['G'], rowsAgo: [0] };
+    expect(() => expandFeatures([unknown], tags)).toThrow(/'F_\*', 'G', which no tag matches/);
   });
 
   test('names every pattern that no tag matches; a dot is a dot', () => {

@@ -83,6 +83,8 @@ export class Moments implements MomentsSummary {
 /**
  * Mean and standard deviation of every input, the deviation floored by the resolution of the input's tag: a tag that never moved in
  * the normal data is then one unit of scale per resolution step when it first moves, instead of infinity or nothing.
+ * A residual's mean over w rows has a floor of resolution/√w (ours): errors of independent rows average out, and a shift of the mean that one
+ * row cannot resolve is what it is there to show.
  * The hour of day is within ±1 already and is passed as it is, whatever hours the rows came from.
  *
  * Mean and scale are rounded to single precision, so that ONNX runtimes and this code subtract the same number.
@@ -97,9 +99,9 @@ export function scalerFrom(moments: MomentsSummary, schema: FeatureSchema, optio
   const resolution = new Map(schema.tags.map((tag) => [tag.name, tag.resolution]));
   const mean: number[] = [];
   const scale: number[] = [];
-  described.forEach(({ tag }, i) => {
+  described.forEach(({ tag, averagedRows }, i) => {
     const deviation = Math.sqrt(moments.m2[i]! / moments.count);
-    const floor = Math.max(resolution.get(tag ?? '') ?? 0, Number.EPSILON);
+    const floor = Math.max((resolution.get(tag ?? '') ?? 0) / Math.sqrt(averagedRows), Number.EPSILON);
     mean.push(tag === null ? 0 : Math.fround(moments.mean[i]!));
     scale.push(tag === null ? 1 : Math.fround(Math.max(deviation, floor)));
   });

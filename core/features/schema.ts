@@ -1,54 +1,44 @@
 import { createHash } from 'node:crypto';
-import { TwinwatchError } from '../errors.js';
-import type { Tag } from '../scada/tag.js';
-import type { FeatureSchema, FeatureSpec } from './spec.js';
+import type { FeatureSchema, FeatureSpec, ResidualSpec } from './spec.js';
 
 /** One input of the model, in the order of the declared features. */
 export interface FeatureInput {
-  /** 'L_T1', 'delta(L_T1,1)', 'hourOfDay.sin1'. */
+  /** 'L_T1', 'delta(L_T1,1)', 'residual(L_T1,24)', 'hourOfDay.sin1'. */
   readonly name: string;
-  /** The tag it is computed from; null for hourOfDay. */
+  /** The tag it is computed from; of a residual, the tag that is explained; null for hourOfDay. */
   readonly tag: string | null;
+  /** Rows whose independent errors a residual averages; 1 for everything else, which says what the tag says. */
+  readonly averagedRows: number;
+}
+
+/** What inputs follow from: residuals need no weights for that. */
+export interface DeclaredInputs {
+  readonly features: readonly (
+    | Exclude<FeatureSpec, ResidualSpec>
+    | Pick<ResidualSpec, 'type' | 'tag' | 'of' | 'windows'>
+  )[];
 }
 
 /** Names and origins of the model's inputs. */
-export function describeInputs(schema: FeatureSchema): FeatureInput[] {
+export function describeInputs(schema: DeclaredInputs): FeatureInput[] {
   return schema.features.flatMap((spec): FeatureInput[] => {
     if (spec.type === 'hourOfDay') {
       return Array.from({ length: spec.harmonics }, (_, k) => [
-        { name: `hourOfDay.sin${k + 1}`, tag: null },
-        { name: `hourOfDay.cos${k + 1}`, tag: null },
+        { name: `hourOfDay.sin${k + 1}`, tag: null, averagedRows: 1 },
+        { name: `hourOfDay.cos${k + 1}`, tag: null, averagedRows: 1 },
       ]).flat();
     }
-    return [{ name: spec.type === 'raw' ? spec.tag : `${spec.type}(${spec.tag},${spec.rows})`, tag: spec.tag }];
+    if (spec.type === 'residual') {
+      const explained = spec.of === 'value' ? spec.tag : `delta(${spec.tag},1)`;
+      return spec.windows.map((rows) => ({
+        name: `residual(${explained},${rows})`,
+        tag: spec.tag,
+        averagedRows: rows,
+      }));
+    }
+    const name = spec.type === 'raw' ? spec.tag : `${spec.type}(${spec.tag},${spec.rows})`;
+    return [{ name, tag: spec.tag, averagedRows: 1 }];
   });
-}
-
-/**
- * Turns the shorthand of configuration, where `tag` may be a pattern with * and ?, into one feature per matching tag, in the order of
- * `patterns` and then of `tags`. A feature that two patterns give is taken once.
- *
- * @throws TwinwatchError FEATURES_UNKNOWN_TAG naming every pattern that matches no tag.
- */
-export function expandFeatures(patterns: readonly FeatureSpec[], tags: readonly Tag[]): FeatureSpec[] {
-  const unmatched: string[] = [];
-  const expanded = patterns.flatMap((pattern): FeatureSpec[] => {
-    if (pattern.type === 'hourOfDay') return [pattern];
-    const matches = globMatcher(pattern.tag);
-    const found = tags.filter((tag) => matches(tag.name));
-    if (found.length === 0) unmatched.push(pattern.tag);
-    return found.map((tag) => ({ ...pattern, tag: tag.name }));
-  });
-  if (unmatched.length > 0) {
-    const known = tags.map((tag) => tag.name).join(', ');
-    throw new TwinwatchError(
-      'FEATURES_UNKNOWN_TAG',
-      `features name ${unmatched.map((pattern) => `'${pattern}'`).join(', ')}, which no tag matches; the tags are ${known}`,
-      { context: { unmatched } },
-    );
-  }
-  const unique = new Map(expanded.map((spec) => [canonicalJson(spec), spec]));
-  return [...unique.values()];
 }
 
 /** Hex SHA-256 of the schema's canonical JSON (keys sorted): equal exactly where every field is. */
@@ -56,18 +46,10 @@ export function schemaHash(schema: FeatureSchema): string {
   return createHash('sha256').update(canonicalJson(schema)).digest('hex');
 }
 
-function canonicalJson(value: unknown): string {
+/** JSON with the keys of every object sorted. */
+export function canonicalJson(value: unknown): string {
   return JSON.stringify(value, (_key, inner: unknown) => {
     if (inner === null || typeof inner !== 'object' || Array.isArray(inner)) return inner;
     return Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)));
   });
-}
-
-function globMatcher(pattern: string): (name: string) => boolean {
-  const source = pattern
-    .replace(/[.+^${}()|[\]\\]/g, '\\$&')
-    .replaceAll('*', '.*')
-    .replaceAll('?', '.');
-  const expression = new RegExp(`^${source}$`);
-  return (name) => expression.test(name);
 }

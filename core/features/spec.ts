@@ -2,7 +2,7 @@ import type { Tag } from '../scada/tag.js';
 
 /**
  * One declared feature. `rows` counts sampling intervals. The order of the specs is the order of the model's inputs;
- * hourOfDay gives two inputs per harmonic (sine, cosine), every other type gives one.
+ * hourOfDay gives two inputs per harmonic (sine, cosine), residual one per window, every other type gives one.
  */
 export type FeatureSpec =
   | { readonly type: 'raw'; readonly tag: string }
@@ -10,7 +10,34 @@ export type FeatureSpec =
   | { readonly type: 'lag'; readonly tag: string; readonly rows: number }
   | { readonly type: 'rollingMean'; readonly tag: string; readonly rows: number }
   | { readonly type: 'rollingStd'; readonly tag: string; readonly rows: number }
-  | { readonly type: 'hourOfDay'; readonly harmonics: number };
+  | { readonly type: 'hourOfDay'; readonly harmonics: number }
+  | ResidualSpec;
+
+/**
+ * What a tag says beyond what other tags let one expect: its value, or its change over one row, minus
+ * offset + Σ weight · value^power + Σ hours · (sin, cos of the time of day). A tank's mass balance, a pump's curve and a command
+ * that is not obeyed are all of this form. The weights are fitted by the server (twin-server/aggregator/expectations.ts).
+ */
+export interface ResidualSpec {
+  readonly type: 'residual';
+  /** The tag that is explained, and whose input this is, whatever the terms are. */
+  readonly tag: string;
+  readonly of: 'value' | 'change';
+  readonly terms: readonly ResidualTerm[];
+  /** Weights of sin1, cos1, sin2, cos2 … of the UTC time of day, as in hourOfDay. */
+  readonly hours: readonly number[];
+  readonly offset: number;
+  /** Rows of each mean of the residual, the newest row included; 1 is the residual itself. */
+  readonly windows: readonly number[];
+}
+
+export interface ResidualTerm {
+  readonly tag: string;
+  /** 0 is the row itself. */
+  readonly rowsAgo: number;
+  readonly power: 1 | 2;
+  readonly weight: number;
+}
 
 /** What a detector looks at. Travels with tasks and inside the ONNX file; agents and server compare its hash. */
 export interface FeatureSchema {

@@ -65,7 +65,10 @@ const schema: FeatureSchema = {
   tags: [tag],
   features: [
     { type: 'raw', tag: tag.name },
-    { type: 'delta', tag: tag.name, rows: 2 },
+    {
+      ...{ type: 'residual', tag: tag.name, of: 'change', hours: [0.1, -3.5e-7], offset: 1 / 3, windows: [24] },
+      terms: [{ tag: tag.name, rowsAgo: 1, power: 2, weight: -0.123456 }],
+    },
   ],
   intervalMs: 900_000,
   holdRows: 3,

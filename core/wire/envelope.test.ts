@@ -13,7 +13,21 @@ const blob = { hash, bytes: 10 };
 const tag = { name: 'L_T1', unit: 'm', kind: 'analog', resolution: 0.01 } as const;
 const schema = {
   tags: [tag],
-  features: [{ type: 'raw', tag: 'L_T1' } as const, { type: 'hourOfDay', harmonics: 1 } as const],
+  features: [
+    { type: 'raw', tag: 'L_T1' } as const,
+    { type: 'hourOfDay', harmonics: 1 } as const,
+    {
+      ...({
+        type: 'residual',
+        tag: 'L_T1',
+        of: 'change',
+        hours: [0.5, -0.25],
+        offset: 1e-7,
+        windows: [1, 24],
+      } as const),
+      terms: [{ tag: 'L_T1', rowsAgo: 1, power: 2, weight: -0.123456 } as const],
+    },
+  ],
   intervalMs: 900_000,
   holdRows: 2,
 };

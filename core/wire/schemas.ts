@@ -50,6 +50,17 @@ const feature: ZodType<FeatureSpec> = z.discriminatedUnion('type', [
   z.object({ type: z.literal('rollingMean'), tag: name, rows: positive }),
   z.object({ type: z.literal('rollingStd'), tag: name, rows: positive }),
   z.object({ type: z.literal('hourOfDay'), harmonics: positive }),
+  z.object({
+    type: z.literal('residual'),
+    tag: name,
+    of: z.enum(['value', 'change']),
+    terms: z
+      .array(z.object({ tag: name, rowsAgo: count.max(10_000), power: z.literal([1, 2]), weight: z.number() }))
+      .max(4096),
+    hours: z.array(z.number()).max(64),
+    offset: z.number(),
+    windows: z.array(positive.max(10_000)).min(1).max(64),
+  }),
 ]);
 
 export const featureSchema: ZodType<FeatureSchema> = z.object({

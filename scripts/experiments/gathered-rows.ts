@@ -5,7 +5,7 @@ import type { FeatureSchema } from '@twinwatch/core/features/spec';
 import type { Row } from '@twinwatch/core/scada/sample';
 import type { Lineage } from '@twinwatch/core/wire/messages';
 import { buildSchema } from '@twinwatch/twin-server/aggregator/lineage';
-import { type TwinFeatures, twinFeatures } from '@twinwatch/twin-server/aggregator/twin-rows';
+import { splitEpisodes, type TwinFeatures, twinFeatures } from '@twinwatch/twin-server/aggregator/twin-rows';
 import type { TwinRows } from '@twinwatch/twin-server/twin/twin-source';
 
 /** All rows of all sites in one place, as no federation has them: for the baselines that learn so. */
@@ -29,7 +29,8 @@ export function gatherRows(
   detector: DetectorConfig,
   options: { readonly validationShare: number; readonly seed: number },
 ): GatheredRows {
-  const schema = buildSchema(detector, twin.tags, twin.intervalMs);
+  const episodes = splitEpisodes(twin.episodes, options);
+  const schema = buildSchema(detector, twin, episodes.training);
   const inputs = inputCount(schema);
   const parts = sites.map((rows) => {
     const { features, count } = extractAll(schema, rows);
@@ -42,7 +43,7 @@ export function gatherRows(
   const { mean, scale, clip } = scalerFrom(moments, schema, { clip: detector.clip });
   const scaler = { mean: [...mean], scale: [...scale], clip };
   const held = scaleRows(joined(parts.map((part) => part.held)), scaler, inputs);
-  return { schema, scaler, inputs, normal, held, twin: twinFeatures(schema, twin, options) };
+  return { schema, scaler, inputs, normal, held, twin: twinFeatures(schema, episodes) };
 }
 
 export function joined(parts: readonly Float32Array[]): Float32Array {

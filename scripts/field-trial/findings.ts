@@ -3,10 +3,10 @@ import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { serverConfig } from '@twinwatch/core/config/server';
 import { inputCount } from '@twinwatch/core/features/extractor';
+import { expandFeatures } from '@twinwatch/core/features/patterns';
 import type { Tag } from '@twinwatch/core/scada/tag';
 import type { AgentView, ModelView } from '@twinwatch/core/wire/http';
 import type { AgentHealth, AlarmEvent } from '@twinwatch/core/wire/messages';
-import { buildSchema } from '@twinwatch/twin-server/aggregator/lineage';
 import type { Recording } from '../plant/recording.js';
 import type { Acquisition, PolledRow } from './acquisition.js';
 import { baselines } from './baselines.js';
@@ -107,7 +107,7 @@ function alarmRows(events: readonly AlarmEvent[]): AlarmRow[] {
 
 async function runOf(facts: TrialFacts): Promise<FieldTrialData['run']> {
   const { options, history, feed, released, acquisition, intervalMs } = facts;
-  const schema = buildSchema(detectorConfig(), facts.tags, intervalMs);
+  const features = expandFeatures(detectorConfig().features, facts.tags);
   const network = await readFile(options.network);
   return {
     softwareVersion: facts.view.agents.get('duty')?.status?.softwareVersion ?? '',
@@ -129,7 +129,7 @@ async function runOf(facts: TrialFacts): Promise<FieldTrialData['run']> {
     model: {
       version: released.modelVersion,
       round: released.round,
-      inputs: inputCount(schema),
+      inputs: inputCount({ features }),
       hidden: DETECTOR.hidden,
       members: DETECTOR.members,
       bytes: released.bytes,

@@ -11,7 +11,7 @@ import { buildSchema } from './lineage.js';
 import { RoundRunner } from './round-runner.js';
 import { RoundWork } from './round-work.js';
 import { closedRoundView } from './rounds/round-view.js';
-import { twinFeatures } from './twin-rows.js';
+import { splitEpisodes, twinFeatures } from './twin-rows.js';
 
 /**
  * A whole federation in one process, without broker and wall clock, run by the same machine, journal, checks, codecs and release
@@ -61,7 +61,8 @@ const HELLO: Omit<Hello, 'tags' | 'eligibleRows'> = {
 /** @throws TwinwatchError of whichever step fails first; the signal's reason when aborted. */
 export async function runFederation(request: FederationRequest): Promise<FederationOutcome> {
   const { detector, engine, twin, seed, signal, log, now } = request;
-  const schema = buildSchema(detector, twin.tags, twin.intervalMs);
+  const episodes = splitEpisodes(twin.episodes, { validationShare: request.validationShare, seed });
+  const schema = buildSchema(detector, twin, episodes.training);
   const clients = new Map<string, InProcessClient>();
   for (const rows of request.clients) {
     const client = new InProcessClient(schema, rows);
@@ -70,8 +71,7 @@ export async function runFederation(request: FederationRequest): Promise<Federat
   const quorum = Math.max(1, Math.ceil(request.rounds.fraction * clients.size));
   const rounds: RoundsConfig = { ...request.rounds, quorum };
   const plan = { federation: RUN, schema, detector, rounds, seed };
-  const features = twinFeatures(schema, twin, { validationShare: request.validationShare, seed });
-  const work = new RoundWork(plan, engine, features);
+  const work = new RoundWork(plan, engine, twinFeatures(schema, episodes));
   const journal = openJournal(':memory:');
   const blob = (hash: string): Uint8Array => journal.blob(hash) ?? new Uint8Array();
   let queue = Promise.resolve();

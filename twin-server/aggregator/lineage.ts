@@ -2,21 +2,30 @@ import type { DetectorConfig } from '@twinwatch/core/config/server';
 import { TwinwatchError } from '@twinwatch/core/errors';
 import { inputCount } from '@twinwatch/core/features/extractor';
 import { Moments, scalerFrom } from '@twinwatch/core/features/moments';
-import { expandFeatures, schemaHash } from '@twinwatch/core/features/schema';
+import { expandFeatures } from '@twinwatch/core/features/patterns';
+import { type DeclaredInputs, schemaHash } from '@twinwatch/core/features/schema';
 import type { FeatureSchema } from '@twinwatch/core/features/spec';
 import type { Architecture } from '@twinwatch/core/learning/engine';
-import type { Tag } from '@twinwatch/core/scada/tag';
 import type { BlobRef, Calibration, Lineage } from '@twinwatch/core/wire/messages';
+import type { TwinEpisode } from '../twin/twin-source.js';
+import { fitExpectations } from './expectations.js';
 
 /** What all parties agree on before anything is averaged: features, scaling, architecture, and the rows that are shared. */
 
-/** @throws TwinwatchError where a feature names a tag that does not exist. */
-export function buildSchema(detector: DetectorConfig, tags: readonly Tag[], intervalMs: number): FeatureSchema {
-  const features = expandFeatures(detector.features, tags);
+/**
+ * @param training episodes of the twin that residual features are fitted to; not looked at where there are none.
+ * @throws TwinwatchError FEATURES_UNKNOWN_TAG where a feature names a tag that does not exist, LEARNER_NO_ATTACKS where there is no normal row.
+ */
+export function buildSchema(
+  detector: DetectorConfig,
+  { tags, intervalMs }: Pick<FeatureSchema, 'tags' | 'intervalMs'>,
+  training: readonly TwinEpisode[],
+): FeatureSchema {
+  const features = fitExpectations(expandFeatures(detector.features, tags), { tags, intervalMs }, training);
   return { tags, features, intervalMs, holdRows: detector.holdRows };
 }
 
-export function architectureOf(detector: DetectorConfig, schema: FeatureSchema): Architecture {
+export function architectureOf(detector: DetectorConfig, schema: DeclaredInputs): Architecture {
   return { inputs: inputCount(schema), hidden: detector.hidden, members: detector.members };
 }
 

@@ -11,12 +11,12 @@ import { buildSchema } from './lineage.js';
 import { type AgentChannel, RoundRunner } from './round-runner.js';
 import { RoundWork } from './round-work.js';
 import { normalClients, SILENT, syntheticConfig, syntheticTwin, TAGS } from './testing/synthetic-plant.js';
-import { twinFeatures } from './twin-rows.js';
+import { splitEpisodes, twinFeatures } from './twin-rows.js';
 
 const RUN = 'run';
 const config = syntheticConfig({ count: 2, epochs: 1, codec: 'f32', exchangeRows: 60 });
-const schema = buildSchema(config.detector, TAGS, 900_000);
-const twin = twinFeatures(schema, syntheticTwin(1, 4), { validationShare: 0.5, seed: 1 });
+const schema = buildSchema(config.detector, { tags: TAGS, intervalMs: 900_000 }, []);
+const twin = twinFeatures(schema, splitEpisodes(syntheticTwin(1, 4).episodes, { validationShare: 0.5, seed: 1 }));
 const plan = { federation: 'test', schema, detector: config.detector, rounds: config.rounds, seed: 1 };
 const engine = new BuiltinEngine();
 const work = new RoundWork(plan, engine, twin);

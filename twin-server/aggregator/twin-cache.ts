@@ -1,14 +1,22 @@
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { Moments } from '@twinwatch/core/features/moments';
+import type { FeatureSchema } from '@twinwatch/core/features/spec';
 import { decodeCbor, encodeCbor } from '@twinwatch/core/wire/cbor';
 import type { LabelledFeatures, TwinFeatures } from './twin-rows.js';
 
-/** The twin's features of the last start, so that a restart under the same configuration does not simulate again. */
+/** The twin's features of the last start and the schema fitted to its rows, so that a restart under the same configuration does not simulate again. */
 
 const MAXIMUM_BYTES = 2 ** 31;
 
+/** What a start needs of the twin. */
+export interface PreparedTwin {
+  readonly schema: FeatureSchema;
+  readonly features: TwinFeatures;
+}
+
 interface Stored {
   readonly key: string;
+  readonly schema: FeatureSchema;
   readonly training: StoredRows;
   readonly validation: StoredRows;
   readonly moments: { readonly count: number; readonly mean: number[]; readonly m2: number[] };
@@ -20,26 +28,30 @@ interface StoredRows {
 }
 
 /** Null where the file is absent, damaged, or of another key: it is only a cache. */
-export async function readTwinCache(file: string, key: string): Promise<TwinFeatures | null> {
+export async function readTwinCache(file: string, key: string): Promise<PreparedTwin | null> {
   try {
     const stored = decodeCbor(await readFile(file), MAXIMUM_BYTES) as Stored;
     if (stored.key !== key) return null;
     return {
-      training: unpack(stored.training),
-      validation: unpack(stored.validation),
-      moments: Moments.merge([stored.moments]),
+      schema: stored.schema,
+      features: {
+        training: unpack(stored.training),
+        validation: unpack(stored.validation),
+        moments: Moments.merge([stored.moments]),
+      },
     };
   } catch {
     return null;
   }
 }
 
-export async function writeTwinCache(file: string, key: string, twin: TwinFeatures): Promise<void> {
+export async function writeTwinCache(file: string, key: string, twin: PreparedTwin): Promise<void> {
   const stored: Stored = {
     key,
-    training: pack(twin.training),
-    validation: pack(twin.validation),
-    moments: twin.moments.toJSON(),
+    schema: twin.schema,
+    training: pack(twin.features.training),
+    validation: pack(twin.features.validation),
+    moments: twin.features.moments.toJSON(),
   };
   const partial = `${file}.partial`;
   await writeFile(partial, encodeCbor(stored));

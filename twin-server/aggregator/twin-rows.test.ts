@@ -5,11 +5,11 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { buildSchema, mergedScaler } from './lineage.js';
 import { plantRows, syntheticConfig, syntheticTwin, TAGS } from './testing/synthetic-plant.js';
 import { readTwinCache, writeTwinCache } from './twin-cache.js';
-import { balancedDataset, classBalancedSample, twinFeatures } from './twin-rows.js';
+import { balancedDataset, classBalancedSample, splitEpisodes, twinFeatures } from './twin-rows.js';
 
-const schema = buildSchema(syntheticConfig({}).detector, TAGS, 900_000);
+const schema = buildSchema(syntheticConfig({}).detector, { tags: TAGS, intervalMs: 900_000 }, []);
 const split = { validationShare: 0.25, seed: 3 };
-const twin = twinFeatures(schema, syntheticTwin(1), split);
+const twin = twinFeatures(schema, splitEpisodes(syntheticTwin(1).episodes, split));
 const attacks = (labels: Float32Array) => labels.reduce((sum, label) => sum + label, 0);
 
 describe('twin rows', () => {
@@ -25,7 +25,7 @@ describe('twin rows', () => {
     const episode = plantRows('x', 3, 0, [10, 60]);
     const excluded = episode.excluded.fill(1, 60, 100);
     const { episodes } = syntheticTwin(1);
-    const kept = twinFeatures(schema, { episodes: [...episodes, { ...episode, excluded }] }, split);
+    const kept = twinFeatures(schema, splitEpisodes([...episodes, { ...episode, excluded }], split));
     const rows = (of: typeof twin) => of.training.labels.length + of.validation.labels.length;
     expect(rows(kept) - rows(twin)).toBe(288 - 40);
   });
@@ -64,8 +64,8 @@ describe('twin cache', () => {
 
   it('gives back what was written, for the same key only, and nothing from a damaged file', async () => {
     expect(await readTwinCache(file, 'k')).toBeNull();
-    await writeTwinCache(file, 'k', twin);
-    expect(await readTwinCache(file, 'k')).toEqual(twin);
+    await writeTwinCache(file, 'k', { schema, features: twin });
+    expect(await readTwinCache(file, 'k')).toEqual({ schema, features: twin });
     expect(await readTwinCache(file, 'other')).toBeNull();
     writeFileSync(file, 'nonsense');
     expect(await readTwinCache(file, 'k')).toBeNull();

@@ -5,7 +5,7 @@ import type { FeatureSchema } from '@twinwatch/core/features/spec';
 import type { Dataset } from '@twinwatch/core/learning/engine';
 import { createRandom } from '@twinwatch/core/learning/random';
 import type { Lineage } from '@twinwatch/core/wire/messages';
-import type { TwinRows } from '../twin/twin-source.js';
+import type { TwinEpisode } from '../twin/twin-source.js';
 
 /** Rows in engineering units with their labels: what becomes a Dataset once a scaler is there. */
 export interface LabelledFeatures {
@@ -17,49 +17,62 @@ export interface LabelledFeatures {
 
 export interface TwinFeatures {
   readonly training: LabelledFeatures;
-  /** Of episodes that no training row comes from: rows next to each other are too alike to be split. */
+  /** Of episodes that no training row comes from. */
   readonly validation: LabelledFeatures;
   /** Of the normal training rows. */
   readonly moments: Moments;
 }
 
-/**
- * Twin rows → features, split by whole episodes. Episodes with and without attacks are split apart, so that both sides have both.
- *
- * @throws TwinwatchError LEARNER_NO_ATTACKS where one side lacks attack rows or normal rows.
- */
-export function twinFeatures(
-  schema: FeatureSchema,
-  twin: Pick<TwinRows, 'episodes'>,
+/** Whole episodes: rows next to each other are too alike to be split. */
+export interface SplitEpisodes {
+  readonly training: readonly TwinEpisode[];
+  /** Nothing is fitted to these: neither the network nor what its features expect. */
+  readonly validation: readonly TwinEpisode[];
+}
+
+/** Episodes with and without attacks are split apart, so that both sides have both. */
+export function splitEpisodes(
+  episodes: readonly TwinEpisode[],
   options: { readonly validationShare: number; readonly seed: number },
-): TwinFeatures {
+): SplitEpisodes {
   const random = createRandom(`${options.seed}:twin-split`);
-  const validation: LabelledFeatures[] = [];
-  const training: LabelledFeatures[] = [];
-  const episodes = twin.episodes.map((episode) => {
-    const { features, rowIndex } = extractAll(schema, episode.rows);
-    return learnable({ features, labels: Float32Array.from(rowIndex, (row) => episode.labels[row] ?? 0) }, (i) => {
-      return episode.excluded[rowIndex[i] ?? 0] !== 1;
-    });
-  });
+  const validation: TwinEpisode[] = [];
+  const training: TwinEpisode[] = [];
+  const isAttacked = ({ labels, excluded }: TwinEpisode): boolean =>
+    labels.some((label, i) => label === 1 && excluded[i] !== 1);
   for (const attacked of [true, false]) {
-    const group = episodes.filter(({ labels }) => labels.includes(1) === attacked);
+    const group = episodes.filter((episode) => isAttacked(episode) === attacked);
     random.shuffle(group);
     const held = group.length < 2 ? 0 : Math.max(1, Math.round(group.length * options.validationShare));
     validation.push(...group.slice(0, held));
     training.push(...group.slice(held));
   }
+  return { training, validation };
+}
+
+/**
+ * Twin rows → features.
+ *
+ * @throws TwinwatchError LEARNER_NO_ATTACKS where one side lacks attack rows or normal rows.
+ */
+export function twinFeatures(schema: FeatureSchema, episodes: SplitEpisodes): TwinFeatures {
+  const featuresOf = (episode: TwinEpisode): LabelledFeatures => {
+    const { features, rowIndex } = extractAll(schema, episode.rows);
+    return learnable({ features, labels: Float32Array.from(rowIndex, (row) => episode.labels[row] ?? 0) }, (i) => {
+      return episode.excluded[rowIndex[i] ?? 0] !== 1;
+    });
+  };
   const moments = new Moments(inputCount(schema));
-  const trained = concatenate(training);
+  const trained = concatenate(episodes.training.map(featuresOf));
   forEachRow(trained, (row, label) => {
     if (label === 0) moments.add(row);
   });
-  const held = concatenate(validation);
+  const held = concatenate(episodes.validation.map(featuresOf));
   for (const [name, { labels }] of [['training', trained] as const, ['validation', held] as const]) {
     if (labels.includes(1) && labels.includes(0)) continue;
     throw new TwinwatchError(
       'LEARNER_NO_ATTACKS',
-      `The twin's ${name} rows are all ${labels.includes(1) ? 'attacked' : 'normal'}; raise twin.episodes (${twin.episodes.length} now) or check its attacks`,
+      `The twin's ${name} rows are all ${labels.includes(1) ? 'attacked' : 'normal'}; raise twin.episodes (${episodes.training.length + episodes.validation.length} now) or check its attacks`,
       { context: { rows: labels.length } },
     );
   }
