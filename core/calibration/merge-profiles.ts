@@ -37,8 +37,12 @@ export function mergeProfiles(sites: readonly SiteProfile[]): SiteProfile {
           weight > 0 ? parts.reduce((sum, part) => sum + part.weights[hour]! * part.hours[hour]!, 0) / weight : 0,
         ),
         variance: mean((site) => site.balances[b]!.variance),
-        withinDayVariance: mean((site) => site.balances[b]!.withinDayVariance),
-        withinDayMemoryHours: mean((site) => site.balances[b]!.withinDayMemoryHours),
+        autocovariance: {
+          same: mean((site) => site.balances[b]!.autocovariance.same),
+          nextInterval: mean((site) => site.balances[b]!.autocovariance.nextInterval),
+          twoHours: mean((site) => site.balances[b]!.autocovariance.twoHours),
+          halfDay: mean((site) => site.balances[b]!.autocovariance.halfDay),
+        },
         season: parts.every(({ season }) => season !== null)
           ? { cos: mean((site) => site.balances[b]!.season!.cos), sin: mean((site) => site.balances[b]!.season!.sin) }
           : null,

@@ -47,11 +47,18 @@ export interface BalanceProfile {
   readonly weights: readonly number[];
   /** Variance of a single interval of full weight around its hour's mean. */
   readonly variance: number;
-  /** Variance of what is left of the logarithm within a day, sensor noise taken out, and the time in which its correlation falls to 1/e. */
-  readonly withinDayVariance: number;
-  readonly withinDayMemoryHours: number;
+  /** Of the share by which single intervals are above or below their hour's mean, the season taken out. */
+  readonly autocovariance: Autocovariance;
   /** Amplitudes of cos and sin of the angle of the year in the logarithm of a day's sum; null where the rows span less than most of a year. */
   readonly season: { readonly cos: number; readonly sin: number } | null;
+}
+
+/** Mean product of a deviation and the one so much later; intervals in which a flow was switched are left out. */
+export interface Autocovariance {
+  readonly same: number;
+  readonly nextInterval: number;
+  readonly twoHours: number;
+  readonly halfDay: number;
 }
 
 export interface SiteProfile {

@@ -2,6 +2,7 @@ import type { Row } from '../scada/sample.js';
 import type { Tag } from '../scada/tag.js';
 import { type Interval, intervalsOf } from './balance-intervals.js';
 import {
+  type Autocovariance,
   type BalanceProfile,
   HOURS_PER_DAY,
   HOURS_PER_WEEK,
@@ -9,6 +10,7 @@ import {
   type SiteProfile,
   type TagProfile,
 } from './profile.js';
+import { sharpened, weekMean } from './week.js';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -17,9 +19,8 @@ const YEAR_MS = 365.25 * DAY_MS;
 const SEASON_DAYS = 300;
 /** A day counts when it has this share of its intervals. */
 const WHOLE_DAY = 0.8;
-/** Lags between which the memory of demand within the day is measured. */
-const [NEAR_MS, FAR_MS] = [2 * HOUR_MS, 4 * HOUR_MS];
-const [SHORTEST_MEMORY_HOURS, LONGEST_MEMORY_HOURS] = [1, 12];
+/** With fewer pairs of intervals a covariance is noise. */
+const FEWEST_PAIRS = 168;
 
 /** @param rows normal rows in the order of time, [tags] values each. Every balance's tags must be among `tags`. */
 export function siteProfile(
@@ -40,9 +41,9 @@ export function siteProfile(
   );
   return {
     tags: tags.map(({ name }, i) => tagProfile(name, i, rows, intervalMs)),
-    balances: balances.map(({ name, intervals, week, days }, b): BalanceProfile => {
-      const { variance, memoryHours } = withinDay(intervals, week.hours, days, intervalMs);
-      return { name, ...week, withinDayVariance: variance, withinDayMemoryHours: memoryHours, season: seasons[b]! };
+    balances: balances.map(({ name, intervals, week }, b): BalanceProfile => {
+      const autocovariance = autocovarianceOf(intervals, week.hours, seasons[b]!, intervalMs, request.originMs);
+      return { name, ...week, autocovariance, season: seasons[b]! };
     }),
     days,
     dayCovariance: covariance,
@@ -166,39 +167,32 @@ function dayCovariance(balances: readonly (readonly Day[])[]): { covariance: num
   return { covariance, days: shared.length };
 }
 
-/**
- * Variance and memory of demand within a day, from its covariance at two lags: at those, noise of the sensors has none.
- * Intervals in which a flow was switched are left out.
- */
-function withinDay(
+function autocovarianceOf(
   intervals: readonly Interval[],
   hours: readonly number[],
-  days: readonly Day[],
+  season: BalanceProfile['season'],
   intervalMs: number,
-): { variance: number; memoryHours: number } {
-  const ofDay = new Map(days.map(({ startMs, log }) => [startMs, log]));
-  const left = new Map<number, number>();
-  for (const { middleMs, value, hourOfWeek, switchVariance } of intervals) {
-    const day = ofDay.get(Math.floor(middleMs / DAY_MS) * DAY_MS);
-    const expected = hours[hourOfWeek]!;
-    if (day === undefined || switchVariance > 0 || !(expected > 0)) continue;
-    left.set(middleMs, value / expected / Math.exp(day) - 1);
+  originMs: number,
+): Autocovariance {
+  const lines = sharpened(hours);
+  const deviations = new Map<number, number>();
+  for (const { middleMs, value, switchVariance } of intervals) {
+    // Within an hour demand may rise steeply: the hour's mean alone would take that for noise.
+    const hour = (middleMs - originMs) / HOUR_MS;
+    const half = intervalMs / 2 / HOUR_MS;
+    const expected = weekMean(lines, hour - half, hour + half) * Math.exp(seasonAt(season, middleMs));
+    if (switchVariance === 0 && expected > 0) deviations.set(middleMs, value / expected - 1);
   }
-  const covarianceAt = (wantedMs: number) => {
-    const lagMs = Math.max(1, Math.round(wantedMs / intervalMs)) * intervalMs;
+  const at = (wantedMs: number) => {
+    const lagMs = Math.round(wantedMs / intervalMs) * intervalMs;
     let [sum, pairs] = [0, 0];
-    for (const [at, value] of left) {
-      const later = left.get(at + lagMs);
+    for (const [middleMs, value] of deviations) {
+      const later = deviations.get(middleMs + lagMs);
       if (later === undefined) continue;
       sum += value * later;
       pairs++;
     }
-    return pairs > HOURS_PER_WEEK ? sum / pairs : 0;
+    return pairs >= FEWEST_PAIRS ? sum / pairs : 0;
   };
-  const [near, far] = [covarianceAt(NEAR_MS), covarianceAt(FAR_MS)];
-  if (!(near > 0)) return { variance: 0, memoryHours: SHORTEST_MEMORY_HOURS };
-  const decay =
-    far > 0 && far < near ? (FAR_MS - NEAR_MS) / HOUR_MS / Math.log(near / far) : far > 0 ? LONGEST_MEMORY_HOURS : 0;
-  const memoryHours = Math.min(LONGEST_MEMORY_HOURS, Math.max(SHORTEST_MEMORY_HOURS, decay));
-  return { variance: near * Math.exp(NEAR_MS / HOUR_MS / memoryHours), memoryHours };
+  return { same: at(0), nextInterval: at(intervalMs), twoHours: at(2 * HOUR_MS), halfDay: at(DAY_MS / 2) };
 }

@@ -1,8 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { TwinwatchError } from '@twinwatch/core/errors';
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, Option } from 'commander';
 import { endWithParent } from './child-of.js';
 import { addExperiments } from './experiments.js';
+import { addOperator } from './operator-commands.js';
+import { collect, positive, whole, withExamples } from './options.js';
+import { addTwin } from './twin-commands.js';
 
 /**
  * The twinwatch command: a thin door. Every command loads its own part only when it is asked for, so that an agent on a
@@ -25,6 +28,8 @@ export function createProgram(): Command {
   addCatalogue(program);
   addFieldTrial(program);
   addExperiments(program);
+  addTwin(program);
+  addOperator(program);
   addFetchData(program);
   return program;
 }
@@ -34,24 +39,7 @@ function version(): string {
   return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }
 
-const withExamples = (command: Command, ...examples: string[]) =>
-  command.addHelpText('after', `\nExamples:\n${examples.map((example) => `  $ twinwatch ${example}`).join('\n')}\n`);
-
 const configOption = () => new Option('-c, --config <file>', 'YAML configuration file').makeOptionMandatory();
-
-function positive(text: string): number {
-  const value = Number(text);
-  if (!Number.isFinite(value) || value <= 0) throw new InvalidArgumentError('write a number above 0');
-  return value;
-}
-
-function whole(text: string): number {
-  const value = positive(text);
-  if (!Number.isInteger(value)) throw new InvalidArgumentError('write a whole number above 0');
-  return value;
-}
-
-const collect = (text: string, before: string[]) => [...before, text];
 
 function addServices(program: Command): void {
   const broker = program

@@ -2,6 +2,8 @@ import type { Random } from '@twinwatch/core/learning/random';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
+/** A memory within the day that is shorter than this has nothing to run straight between: each hour then has a value of its own. */
+export const HOLDS_BELOW_HOURS = 1;
 const DAYS_A_YEAR = 365.25;
 
 /** A pattern that repeats: multiplier i holds from i · stepMs after the start; straight lines between the middles of the steps. */
@@ -37,9 +39,10 @@ export interface DemandOptions {
 export function createDemandModel(options: DemandOptions): DemandModel {
   const { patterns, scales, originMs, dayNoise, hourNoise, shared, random } = options;
   const hourMemory = Math.exp(-HOUR_MS / options.hourCorrelationMs);
+  const holds = options.hourCorrelationMs < HOLDS_BELOW_HOURS * HOUR_MS;
   const pair = (label: string) => ({
-    day: knottedNoise(DAY_MS, 0, random.fork(`${label} day`)),
-    hour: knottedNoise(HOUR_MS, hourMemory, random.fork(`${label} hour`)),
+    day: knottedNoise(DAY_MS, 0, false, random.fork(`${label} day`)),
+    hour: knottedNoise(HOUR_MS, hourMemory, holds, random.fork(`${label} hour`)),
   });
   const common = pair('all districts');
   const own = patterns.map((_, i) => pair(`district ${i}`));
@@ -76,8 +79,8 @@ export function patternAt({ multipliers, stepMs }: DemandPattern, sinceOriginMs:
   return at(before) * (1 - share) + at(before + 1) * share;
 }
 
-/** Unit-variance Gaussian values at multiples of `periodMs`, each keeping `memory` of the one before; straight lines between. Time never goes back. */
-function knottedNoise(periodMs: number, memory: number, random: Random): (timeMs: number) => number {
+/** Unit-variance Gaussian values at multiples of `periodMs`, each keeping `memory` of the one before; straight lines between, or held where `holds`. Time never goes back. */
+function knottedNoise(periodMs: number, memory: number, holds: boolean, random: Random): (timeMs: number) => number {
   const fresh = Math.sqrt(1 - memory * memory);
   let knot = Number.NaN;
   let before = random.normal();
@@ -90,7 +93,7 @@ function knottedNoise(periodMs: number, memory: number, random: Random): (timeMs
       before = after;
       after = memory * before + fresh * random.normal();
     }
-    const share = position - knot;
+    const share = holds ? 0 : position - knot;
     return before * (1 - share) + after * share;
   };
 }

@@ -1,6 +1,8 @@
 import type { BalanceProfile, SiteProfile } from '@twinwatch/core/calibration/profile';
+import { sharpened } from '@twinwatch/core/calibration/week';
 import { TwinwatchError } from '@twinwatch/core/errors';
 import type { PlantConfig } from '../plant-config.js';
+import { noiseOf } from './fit-noise.js';
 import { leastSquares } from './least-squares.js';
 import type { NetworkBalances } from './network-balances.js';
 
@@ -9,11 +11,6 @@ const HOURS_PER_WEEK = 168;
 const HOUR_MS = 3_600_000;
 /** How much the network file's own multipliers weigh against a balance: enough to decide only what no balance does. */
 const PRIOR_WEIGHT = 1e-3;
-/** Of the noise within a day so much reaches a day's mean, per hour of memory. */
-const DAY_SHARE_PER_HOUR = 2 / HOURS_PER_DAY;
-/** A day's mean of a noise that runs straight from one day's value to the next has this share of its variance. */
-const KNOT_SHARE = 0.5;
-const LARGEST_NOISE = 0.5;
 
 /** Demands as measured: what plant.yaml's `demands:` file holds. */
 export interface DemandFit {
@@ -34,6 +31,7 @@ export interface DemandFit {
  * @throws TwinwatchError PLANT_DEMAND_UNSEEN where the network has no balance, CALIBRATION_MISMATCH where the profile is of others.
  */
 export function fitDemands(config: PlantConfig, network: NetworkBalances, profile: SiteProfile): DemandFit {
+  const intervalHours = config.interval / HOUR_MS;
   if (network.balances.length === 0)
     throw new TwinwatchError(
       'PLANT_DEMAND_UNSEEN',
@@ -54,7 +52,7 @@ export function fitDemands(config: PlantConfig, network: NetworkBalances, profil
     const means = solved.map((hour) => Math.max(0, hour[d]!));
     multipliers[name] = sharpened(means).map((value) => Number(value.toPrecision(5)));
   }
-  return { multipliers, ...noiseOf(profile), season: seasonOf(profile.balances) };
+  return { multipliers, ...noiseOf(network, profile, intervalHours), season: seasonOf(profile.balances) };
 }
 
 /**
@@ -122,34 +120,6 @@ function multipliersAt(network: NetworkBalances, weeks: readonly (readonly numbe
     });
   return leastSquares(rows, network.patterns.length);
 }
-
-/** Multipliers whose straight lines between the middles of the hours have the given means over the hours, to first order. */
-function sharpened(means: readonly number[]): number[] {
-  const at = (i: number) => means[(i + means.length) % means.length]!;
-  return means.map((mean, i) => Math.max(0, mean + (2 * mean - at(i - 1) - at(i + 1)) / 8));
-}
-
-function noiseOf({ balances, dayCovariance }: SiteProfile): Omit<DemandFit, 'multipliers' | 'season'> {
-  const count = balances.length;
-  const mean = (values: readonly number[]) =>
-    values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
-  const hourVariance = mean(balances.map(({ withinDayVariance }) => withinDayVariance));
-  const memoryHours = mean(balances.map(({ withinDayMemoryHours }) => withinDayMemoryHours));
-  const dayVariance = mean(balances.map((_, b) => dayCovariance[b * count + b]!));
-  const between = mean(
-    balances.flatMap((_, a) => balances.flatMap((_, b) => (a === b ? [] : [dayCovariance[a * count + b]!]))),
-  );
-  const ofDays = Math.max(0, dayVariance - hourVariance * Math.min(1, memoryHours * DAY_SHARE_PER_HOUR)) / KNOT_SHARE;
-  const rounded = (value: number) => Number(Math.min(LARGEST_NOISE, value).toFixed(4));
-  return {
-    dayNoise: rounded(Math.sqrt(ofDays)),
-    hourNoise: rounded(Math.sqrt(hourVariance)),
-    hourCorrelationMs: Math.round(memoryHours * 60) * (HOUR_MS / 60),
-    shared: rounded2(count > 1 && dayVariance > 0 ? Math.min(1, Math.max(0, between / dayVariance)) : 1),
-  };
-}
-
-const rounded2 = (value: number) => Number(value.toFixed(2));
 
 function seasonOf(balances: readonly BalanceProfile[]): DemandFit['season'] {
   const seasons = balances.flatMap(({ season }) => (season === null ? [] : [season]));

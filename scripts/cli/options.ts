@@ -1,0 +1,20 @@
+import { type Command, InvalidArgumentError } from 'commander';
+
+/** What the commands' options have in common. */
+
+export const withExamples = (command: Command, ...examples: string[]) =>
+  command.addHelpText('after', `\nExamples:\n${examples.map((example) => `  $ twinwatch ${example}`).join('\n')}\n`);
+
+export function positive(text: string): number {
+  const value = Number(text);
+  if (!Number.isFinite(value) || value <= 0) throw new InvalidArgumentError('write a number above 0');
+  return value;
+}
+
+export function whole(text: string): number {
+  const value = positive(text);
+  if (!Number.isInteger(value)) throw new InvalidArgumentError('write a whole number above 0');
+  return value;
+}
+
+export const collect = (text: string, before: string[]) => [...before, text];

@@ -1,0 +1,79 @@
+import { availableParallelism } from 'node:os';
+import type { RecordingColumns } from '@twinwatch/twin-server/twin/recording';
+import { type Command, Option } from 'commander';
+import { collect, whole, withExamples } from './options.js';
+
+/** Commands about the twin itself: its demands, its attacks, how near it is to reality, and how fast. */
+export function addTwin(program: Command): void {
+  addFidelity(program);
+  addFitDemands(program);
+}
+
+const REFERENCE_PLANT = 'configs/reference-plant/plant.yaml';
+
+interface ColumnOptions {
+  readonly timeColumn?: string;
+  readonly dateOrder: RecordingColumns['dateOrder'];
+  readonly labelColumn?: string;
+  readonly column: readonly string[];
+  readonly delimiter: string;
+}
+
+/** How a history file is to be read. */
+const withColumns = (command: Command) =>
+  command
+    .option('--time-column <name>', 'column of times; DATETIME, timestamp, time or date without it')
+    .addOption(
+      new Option('--date-order <order>', 'of day, month and year')
+        .choices(['auto', 'dmy', 'mdy', 'ymd'])
+        .default('auto'),
+    )
+    .option('--label-column <name>', 'column of labels: rows with 1 are left out; ATT_FLAG without it')
+    .option('--column <tag=column>', 'a tag whose column has another name; may be repeated', collect, [])
+    .option('--delimiter <character>', 'between two columns', ',');
+
+function columnsOf({ timeColumn, dateOrder, labelColumn, column, delimiter }: ColumnOptions): RecordingColumns {
+  const columns = Object.fromEntries(column.map((text) => [text.split('=', 1)[0]!, text.slice(text.indexOf('=') + 1)]));
+  return { timeColumn, dateOrder, labelColumn, columns, delimiter };
+}
+
+function addFidelity(program: Command): void {
+  const fidelity = withColumns(
+    program
+      .command('fidelity')
+      .description('how near the twin is to a recorded history, before and after its demands are fitted')
+      .option('--history <csv>', 'rows of the real plant; another instance of the plant stands for it without one')
+      .option('--network <inp>', "EPANET network instead of the plant file's")
+      .option('--plant <file>', 'plant.yaml', REFERENCE_PLANT)
+      .option('--out <dir>', 'fidelity.html and fidelity.json go here', 'out/fidelity')
+      .option('--days <n>', 'that the twin simulates', whole, 182)
+      .option('--seed <n>', 'of everything random', whole, 1)
+      .option('--threads <n>', 'that simulate', whole, availableParallelism()),
+  ).action(async (options) => {
+    const { runFidelity } = await import('../fidelity/fidelity.js');
+    const command =
+      `npm run fidelity -- ${process.argv.slice(process.argv.indexOf('fidelity') + 1).join(' ')}`.trimEnd();
+    await runFidelity({ ...options, columns: columnsOf(options), command });
+  });
+  withExamples(
+    fidelity,
+    'fidelity',
+    'fidelity --history BATADAL_dataset03.csv --network ctown.inp --plant configs/ctown/plant.yaml',
+  );
+}
+
+function addFitDemands(program: Command): void {
+  const fitting = withColumns(
+    program
+      .command('fit-demands')
+      .description("fit the demands of a plant's districts to a recorded history, as a file for plant.yaml")
+      .requiredOption('--history <csv>', 'rows of the real plant')
+      .option('--network <inp>', "EPANET network instead of the plant file's")
+      .option('--plant <file>', 'plant.yaml', REFERENCE_PLANT)
+      .option('--out <file>', 'where the demands go', 'demands.yaml'),
+  ).action(async (options) => {
+    const { fitDemandsToFile } = await import('../twin/fit-demands.js');
+    await fitDemandsToFile({ ...options, columns: columnsOf(options) });
+  });
+  withExamples(fitting, 'fit-demands --history history.csv --plant plant.yaml --out demands.yaml');
+}
