@@ -134,7 +134,7 @@ async function runOf(facts: TrialFacts): Promise<FieldTrialData['run']> {
       members: DETECTOR.members,
       bytes: released.bytes,
       chosenFrom:
-        "the threshold from the twin's validation episodes and the agents' held-back normal rows, the alarm delays beforehand; no label of the feed was used",
+        "the twin's validation episodes and the agents' held-back normal rows; alarm delays and false-alarm rate are the product's defaults, and this run read no label of the feed before its report",
     },
     fed: acquisition.fed,
     polled: acquisition.polled + acquisition.unknownRows,
