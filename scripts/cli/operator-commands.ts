@@ -1,0 +1,73 @@
+import type { AlarmAction } from '@twinwatch/core/wire/messages';
+import { type Command, Option } from 'commander';
+import type { DecideOptions, ServerOption } from '../operator/decide.js';
+import { withExamples } from './options.js';
+
+const serverOption = () =>
+  new Option('--server <url>', 'the twin-server').default('http://127.0.0.1:8080').env('TWINWATCH_SERVER');
+
+const deciding = (command: Command) =>
+  command
+    .addOption(serverOption())
+    .option('--by <name>', 'whose decision it is; the user of this machine without it')
+    .option('--wait <duration>', 'how long to wait for the agent; the server goes on trying', '10s');
+
+const ACTIONS: readonly (readonly [AlarmAction, string])[] = [
+  ['confirm', 'it was an attack, or a fault: the rows of the alarm are learned as such'],
+  ['dismiss', 'it was a false alarm: the rows of the alarm are learned as normal'],
+  ['acknowledge', 'somebody looks after it'],
+  ['shelve', 'keep it quiet for a while'],
+  ['unshelve', 'end that early'],
+];
+
+/** Alarms and labels: what an operator decides, through the server, for the devices to learn from. */
+export function addOperator(program: Command): void {
+  const alarms = program.command('alarms').description('list alarms, and decide about them');
+  const list = alarms
+    .command('list', { isDefault: true })
+    .description('alarms that are active or wait for a decision')
+    .addOption(serverOption())
+    .option('--site <agent>', 'of one site only')
+    .option('--all', 'those that were decided and are over, too')
+    .action(async (options: ServerOption & { site?: string; all?: boolean }) => {
+      const { listAlarms } = await import('../operator/decide.js');
+      await listAlarms(options);
+    });
+  withExamples(list, 'alarms list', 'alarms list --site site-3 --all');
+  for (const [action, meaning] of ACTIONS) {
+    const command = deciding(alarms.command(action).description(meaning)).argument(
+      '<alarm...>',
+      "as 'alarms list' names it",
+    );
+    if (action === 'shelve') command.requiredOption('--for <duration>', "how long, in the plant's time, as 8h");
+    command.action(async (alarmIds: string[], options: DecideOptions & { for?: string }) => {
+      const { decideAlarms } = await import('../operator/decide.js');
+      process.exitCode = await decideAlarms(action, alarmIds, options);
+    });
+    withExamples(command, `alarms ${action} site-3:1767225601${action === 'shelve' ? ' --for 8h' : ' --by Ada'}`);
+  }
+  const label = deciding(
+    program.command('label').description('say what the rows of a time range were; overrules what alarms say of them'),
+  )
+    .argument('<site>', 'the agent')
+    .argument('<from>', 'as 2026-01-17T00:15Z; UTC where no zone is given')
+    .argument('<to>', 'included; a day without a time means all of it')
+    .addOption(new Option('--normal', 'normal operation').conflicts('attack'))
+    .addOption(new Option('--attack', 'an attack, or a fault'))
+    .action(
+      async (
+        site: string,
+        from: string,
+        to: string,
+        options: DecideOptions & { normal?: boolean; attack?: boolean },
+      ) => {
+        const { labelRange } = await import('../operator/decide.js');
+        process.exitCode = await labelRange(site, from, to, options);
+      },
+    );
+  withExamples(
+    label,
+    'label site-3 2026-01-17T00:15Z 2026-01-17T06:30Z --attack --by Ada',
+    'label site-3 2026-02-01 2026-02-03 --normal      # three whole days',
+  );
+}

@@ -1,0 +1,90 @@
+import type { DecisionView, ServerState } from '@twinwatch/core/wire/http';
+import { type Alarm, alarmsFrom, isActive } from '@twinwatch/twin-server/dashboard/alarm-list';
+
+/** What operators' commands print. All pure; times are the plant's, in UTC. */
+
+const DECIDED: Readonly<Record<DecisionView['action'], string>> = {
+  acknowledge: 'acknowledged',
+  shelve: 'shelved',
+  unshelve: 'unshelved',
+  confirm: 'confirmed',
+  dismiss: 'dismissed',
+  label: 'labelled',
+};
+
+export const plantTime = (ms: number | null): string =>
+  ms === null ? '?' : `${new Date(ms).toISOString().slice(0, 16)}Z`;
+
+/** One line: what was decided, and what the agent made of it. */
+export function decisionLine({ action, alarmId, range, agent, by, answer }: DecisionView): string {
+  const about = alarmId ?? `${agent}, ${plantTime(range!.fromMs)} to ${plantTime(range!.toMs)}`;
+  const made = `${about}: ${DECIDED[action]} by ${by}`;
+  if (answer === null) return `${made}; ${agent} has not answered yet, the server keeps it and sends it until it has`;
+  const { verdict, detail, rows } = answer;
+  const more = detail === '' ? '' : `; ${detail}`;
+  if (verdict === 'unknown-alarm' || verdict === 'superseded') return `${made}, without effect${more}`;
+  if (verdict === 'unchanged') return `${made}, as it was before${more}`;
+  const attacked = action === 'confirm' || range?.label === 'anomalous';
+  if (action === 'confirm' || action === 'dismiss' || action === 'label')
+    return `${made}: ${rows} rows at ${agent} are learned as ${attacked ? 'attacked' : 'normal'}${more}`;
+  return `${made}${more}`;
+}
+
+/** A table of alarms, newest first, with what was decided about each. */
+export function alarmTable(
+  { alarms, decisions }: Pick<ServerState, 'alarms' | 'decisions'>,
+  shown: { readonly site: string | null; readonly all: boolean },
+): string {
+  const listed = alarmsFrom(alarms).filter(
+    (alarm) =>
+      (shown.site === null || alarm.agent === shown.site) &&
+      (shown.all || isActive(alarm) || verdictOf(alarm, decisions) === null),
+  );
+  if (listed.length === 0)
+    return shown.all
+      ? 'There is no alarm.'
+      : 'No alarm is active or waits for a decision; --all shows those that were.';
+  const lines = listed.map((alarm) => [
+    alarm.alarmId,
+    plantTime(alarm.raisedAtMs),
+    isActive(alarm) ? stateOf(alarm) : plantTime(alarm.clearedAtMs),
+    alarm.cause.score.toFixed(3),
+    alarm.cause.contributions
+      .slice(0, 3)
+      .map(({ tag }) => tag)
+      .join(' ') || '-',
+    decidedWords(alarm, decisions),
+  ]);
+  return columns([['ALARM', 'RAISED', 'CLEARED', 'SCORE', 'MOSTLY', 'DECIDED'], ...lines]);
+}
+
+function stateOf(alarm: Alarm): string {
+  return alarm.shelved ? 'active, shelved' : alarm.acknowledged ? 'active, seen' : 'active';
+}
+
+function verdictOf({ alarmId }: Alarm, decisions: readonly DecisionView[]): DecisionView | null {
+  return (
+    decisions.findLast(
+      ({ action, answer, alarmId: of }) =>
+        of === alarmId && (action === 'confirm' || action === 'dismiss') && answer?.verdict !== 'superseded',
+    ) ?? null
+  );
+}
+
+function decidedWords(alarm: Alarm, decisions: readonly DecisionView[]): string {
+  const verdict = verdictOf(alarm, decisions);
+  if (verdict === null) return '-';
+  return `${DECIDED[verdict.action]} by ${verdict.by}${verdict.answer === null ? ' (not answered yet)' : ''}`;
+}
+
+function columns(lines: readonly (readonly string[])[]): string {
+  const widths = lines[0]!.map((_, i) => Math.max(...lines.map((line) => line[i]!.length)));
+  return lines
+    .map((line) =>
+      line
+        .map((cell, i) => cell.padEnd(widths[i]!))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
