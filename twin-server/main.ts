@@ -1,6 +1,4 @@
-import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { availableParallelism } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { setTimeout as sleepMs } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -12,11 +10,8 @@ import { createWorkerEngine } from '@twinwatch/core/training/engine-host';
 import type { LinkOptions } from '@twinwatch/core/wire/link';
 import mqtt from 'mqtt';
 import { pino } from 'pino';
+import { openTwin } from './open-twin.js';
 import { startServer } from './server.js';
-import { CsvTwin } from './twin/csv-twin.js';
-import { EpanetTwin } from './twin/epanet-twin.js';
-import { loadPlant } from './twin/plant-config.js';
-import type { TwinSource } from './twin/twin-source.js';
 
 const SOFTWARE_VERSION = '0.1.0';
 
@@ -39,13 +34,16 @@ export async function main(configPath: string): Promise<void> {
   const config = parseConfig(serverConfig, await readText(configPath), configPath);
   const beside = (file: string): string => resolve(dirname(configPath), file);
   const log = pino({ level: config.log, name: 'server' }, pino.destination({ dest: 2, sync: true }));
-  const { twin, twinHash } = await openTwin(config, beside);
+  const broker = await brokerOptions(config, beside);
+  const dataDir = beside(config.dataDir);
+  const survey = { broker, clock, timers, log, softwareVersion: SOFTWARE_VERSION, random: Math.random };
+  const { twin, twinHash } = await openTwin({ config, dataDir, beside, readText, survey, log });
   const server = await startServer({
     ...{ config, twin, twinHash, clock, timers, log },
-    dataDir: beside(config.dataDir),
+    dataDir,
     dashboardDir: fileURLToPath(new URL('../dashboard/dist', import.meta.url)),
     createEngine: () => createWorkerEngine({ kind: config.engine, log }),
-    broker: await brokerOptions(config, beside),
+    broker,
     softwareVersion: SOFTWARE_VERSION,
     random: Math.random,
   });
@@ -59,23 +57,6 @@ export async function main(configPath: string): Promise<void> {
   } finally {
     await server.stop();
   }
-}
-
-async function openTwin(
-  config: ServerConfig,
-  beside: (file: string) => string,
-): Promise<{ twin: TwinSource; twinHash: string }> {
-  const { plant: plantFile, csv } = config.twin;
-  if (csv !== undefined) {
-    const text = await readText(beside(csv.file));
-    return { twin: CsvTwin.open({ ...csv, text, fileName: csv.file }), twinHash: sha256(text) };
-  }
-  const plant = await loadPlant(beside(plantFile ?? ''), readText);
-  return { twin: new EpanetTwin({ plant, threads: availableParallelism() }), twinHash: sha256(JSON.stringify(plant)) };
-}
-
-function sha256(text: string): string {
-  return createHash('sha256').update(text).digest('hex');
 }
 
 async function brokerOptions(

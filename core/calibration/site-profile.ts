@@ -1,3 +1,4 @@
+import { TwinwatchError } from '../errors.js';
 import type { Row } from '../scada/sample.js';
 import type { Tag } from '../scada/tag.js';
 import { type Interval, intervalsOf } from './balance-intervals.js';
@@ -22,7 +23,10 @@ const WHOLE_DAY = 0.8;
 /** With fewer pairs of intervals a covariance is noise. */
 const FEWEST_PAIRS = 168;
 
-/** @param rows normal rows in the order of time, [tags] values each. Every balance's tags must be among `tags`. */
+/**
+ * @param rows normal rows in the order of time, [tags] values each.
+ * @throws TwinwatchError CALIBRATION_MISMATCH where a balance is of tags that are not among `tags`.
+ */
 export function siteProfile(
   rows: readonly Row[],
   tags: readonly Tag[],
@@ -30,6 +34,13 @@ export function siteProfile(
   request: ProfileRequest,
 ): SiteProfile {
   const index = new Map(tags.map(({ name }, i) => [name, i]));
+  const wanted = request.balances.flatMap(({ flows, storages }) => [...flows, ...storages].map(({ tag }) => tag));
+  const missing = [...new Set(wanted)].filter((tag) => !index.has(tag));
+  if (missing.length > 0)
+    throw new TwinwatchError(
+      'CALIBRATION_MISMATCH',
+      `balances are asked for of tags that are not here: ${missing.join(', ')}`,
+    );
   const balances = request.balances.map((balance) => {
     const intervals = intervalsOf(balance, rows, index, intervalMs, request.originMs);
     const week = weekOf(intervals);

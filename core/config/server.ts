@@ -64,10 +64,31 @@ const csvTwin = z.strictObject({
     .meta({ description: 'tag → column, for columns that are called otherwise than their tag' }),
 });
 
+const history = z.strictObject({
+  file: z
+    .string()
+    .min(1)
+    .meta({ description: 'CSV of the real plant, relative to this file; rows labelled 1 are left out' }),
+  timeColumn: z.string().optional().meta({ description: 'DATETIME, timestamp, time or date where absent' }),
+  dateOrder: z.enum(['auto', 'dmy', 'mdy', 'ymd']).default('auto').meta({ description: 'of day, month and year' }),
+  delimiter: z.string().min(1).default(',').meta({ description: 'between two columns' }),
+  columns: z
+    .record(z.string(), z.string())
+    .default({})
+    .meta({ description: 'tag → column, for columns that are called otherwise than their tag' }),
+});
+
 const twin = z
   .strictObject({
     plant: z.string().optional().meta({ description: 'plant.yaml, relative to this file' }),
     csv: csvTwin.optional().meta({ description: 'a file of simulated rows instead of a plant' }),
+    demands: z.enum(['plant', 'agents']).optional().meta({
+      description:
+        'agents: before the twin is simulated, its demands are fitted to summaries that the agents send, and kept in demands.yaml in dataDir; plant, or absent: as the plant file has them',
+    }),
+    history: history
+      .optional()
+      .meta({ description: 'a history that an operator hands over, to fit the demands to instead' }),
     seed: z.int().default(1).meta({ description: 'of everything random in the twin' }),
     episodes: z
       .int()
@@ -86,6 +107,12 @@ const twin = z
   })
   .refine((value) => (value.plant === undefined) !== (value.csv === undefined), {
     error: "has to name exactly one source, 'plant' or 'csv'",
+  })
+  .refine(({ csv, demands, history }) => csv === undefined || (demands !== 'agents' && history === undefined), {
+    error: 'has demands to fit, which a file of simulated rows does not have',
+  })
+  .refine(({ demands, history }) => demands !== 'agents' || history === undefined, {
+    error: 'has two things to fit demands to; write demands or history',
   });
 
 const detector = z.strictObject({

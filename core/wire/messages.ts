@@ -1,3 +1,4 @@
+import type { ProfileRequest, SiteProfile } from '../calibration/profile.js';
 import type { FeatureSchema } from '../features/spec.js';
 import type { Architecture } from '../learning/engine.js';
 
@@ -49,6 +50,8 @@ export interface Calibration {
   readonly kind: 'calibration';
   readonly schemaHash: string;
   readonly moments: { readonly count: number; readonly mean: number[]; readonly m2: number[] };
+  /** Where the task asked for it. */
+  readonly profile?: SiteProfile | undefined;
 }
 
 export interface CalibrateTask {
@@ -57,6 +60,8 @@ export interface CalibrateTask {
   readonly schemaHash: string;
   /** The agent answers once it has this many eligible rows. */
   readonly minimumRows: number;
+  /** What the answer should tell besides moments: how the site runs over day and week. */
+  readonly profile?: ProfileRequest | undefined;
 }
 
 export interface FitTask {

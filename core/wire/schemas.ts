@@ -1,4 +1,5 @@
 import { type ZodType, z } from 'zod';
+import { HOURS_PER_DAY, HOURS_PER_WEEK, type ProfileRequest, type SiteProfile } from '../calibration/profile.js';
 import type { FeatureSchema, FeatureSpec } from '../features/spec.js';
 import type {
   AgentStatus,
@@ -34,6 +35,7 @@ const positive = z.int().min(1);
 const bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array, 'must be bytes');
 const codec = z.enum(['f32', 'int8']);
 const layerMask = z.array(z.boolean()).min(1).max(256).nullable();
+const MAXIMUM_BALANCES = 64;
 const share = z.number().min(0).max(1e6);
 
 const tag = z.object({
@@ -85,11 +87,59 @@ const hello: ZodType<Hello> = z.object({
   publicKeyId: name.nullable(),
 });
 
+const balanceTerms = z.array(z.object({ tag: name, coefficient: z.number() })).max(1024);
+
+const profileRequest: ZodType<ProfileRequest> = z.object({
+  originMs: z.number(),
+  balances: z.array(z.object({ name, flows: balanceTerms, storages: balanceTerms })).max(MAXIMUM_BALANCES),
+});
+
+const week = z.array(z.number()).length(HOURS_PER_WEEK);
+const covariance = z.number();
+
+const siteProfile: ZodType<SiteProfile> = z
+  .object({
+    tags: z
+      .array(
+        z.object({
+          tag: name,
+          hourly: z.array(z.number().nullable()).length(HOURS_PER_DAY),
+          dutyCycle: z.number().min(0).max(1),
+          startsPerDay: z.number().min(0),
+        }),
+      )
+      .max(4096),
+    balances: z
+      .array(
+        z.object({
+          name,
+          hours: week,
+          weights: z.array(z.number().min(0)).length(HOURS_PER_WEEK),
+          variance: z.number().min(0),
+          autocovariance: z.object({
+            same: covariance,
+            nextInterval: covariance,
+            twoHours: covariance,
+            halfDay: covariance,
+          }),
+          season: z.object({ cos: z.number(), sin: z.number() }).nullable(),
+        }),
+      )
+      .max(MAXIMUM_BALANCES),
+    days: count,
+    dayCovariance: z.array(covariance).max(MAXIMUM_BALANCES ** 2),
+  })
+  .refine(({ balances, dayCovariance }) => dayCovariance.length === balances.length ** 2, {
+    path: ['dayCovariance'],
+    message: 'must be as many numbers as balances squared',
+  });
+
 const calibration: ZodType<Calibration> = z
   .object({
     kind: z.literal('calibration'),
     schemaHash: hash,
     moments: z.object({ count, mean: z.array(z.number()).max(16384), m2: z.array(z.number().min(0)).max(16384) }),
+    profile: siteProfile.optional(),
   })
   .refine((message) => message.moments.mean.length === message.moments.m2.length, {
     path: ['moments', 'm2'],
@@ -101,6 +151,7 @@ const calibrate: ZodType<CalibrateTask> = z.object({
   schema: featureSchema,
   schemaHash: hash,
   minimumRows: count,
+  profile: profileRequest.optional(),
 });
 
 const fit: ZodType<FitTask> = z.object({

@@ -13,6 +13,7 @@ import {
   ownRows,
   type TrainingLimits,
 } from '../training/local-training.js';
+import { ownProfile } from '../training/own-profile.js';
 import type { BlobFetcher } from './blob-fetcher.js';
 import { type FederationContext, publishUntilTaken } from './federation-context.js';
 import type { UpdateOutbox } from './update-outbox.js';
@@ -97,7 +98,11 @@ export class TaskRunner {
       const own = eligible >= task.minimumRows ? await ownRows(context.store, task.schema, limits) : null;
       if (own !== null && own.moments.count >= Math.max(1, task.minimumRows)) {
         context.log.info({ rows: own.moments.count }, 'calibrated');
-        await publishUntilTaken(context, context.topics.hello, calibration(task.schemaHash, own), signal);
+        const profile =
+          task.profile === undefined
+            ? undefined
+            : await ownProfile(context.store, task.schema, limits, task.profile, signal);
+        await publishUntilTaken(context, context.topics.hello, calibration(task.schemaHash, own, profile), signal);
         return;
       }
       context.log.debug({ eligible, needed: task.minimumRows }, 'not enough rows to calibrate yet');
@@ -183,6 +188,11 @@ export class TaskRunner {
 
 function sameTask(a: Task, b: Task): boolean {
   if (a.kind === 'calibrate' || b.kind === 'calibrate')
-    return a.kind === 'calibrate' && b.kind === 'calibrate' && a.schemaHash === b.schemaHash;
+    return (
+      a.kind === 'calibrate' &&
+      b.kind === 'calibrate' &&
+      a.schemaHash === b.schemaHash &&
+      (a.profile === undefined) === (b.profile === undefined)
+    );
   return a.kind === b.kind && a.round === b.round && a.attempt === b.attempt && a.parameters.hash === b.parameters.hash;
 }

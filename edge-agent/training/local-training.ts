@@ -1,4 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { SiteProfile } from '@twinwatch/core/calibration/profile';
 import { FeatureExtractor, inputCount } from '@twinwatch/core/features/extractor';
 import { Moments, scaleRows } from '@twinwatch/core/features/moments';
 import type { FeatureSchema } from '@twinwatch/core/features/spec';
@@ -102,9 +103,10 @@ export async function ownRows(store: Store, schema: FeatureSchema, limits: Train
   return { training, holdout, moments };
 }
 
-export function calibration(schemaHash: string, own: OwnRows): Calibration {
+export function calibration(schemaHash: string, own: OwnRows, profile?: SiteProfile): Calibration {
   const { count, mean, m2 } = own.moments;
-  return { kind: 'calibration', schemaHash, moments: { count, mean: [...mean], m2: [...m2] } };
+  const moments = { count, mean: [...mean], m2: [...m2] };
+  return { kind: 'calibration', schemaHash, moments, ...(profile === undefined ? {} : { profile }) };
 }
 
 export interface FitMaterial {

@@ -3,7 +3,6 @@ import { Hydraulics } from '../hydraulics.js';
 import type { LoadedPlant } from '../plant-config.js';
 import { plantTags } from '../plant-config.js';
 import { parseRecording, type RecordingColumns } from '../recording.js';
-import { withDemands } from './demand-file.js';
 import { type DemandFit, fitDemands } from './fit-demands.js';
 import { type NetworkBalances, networkBalances } from './network-balances.js';
 
@@ -46,15 +45,4 @@ export async function fitToHistory(
     balances,
     rows: rows.length,
   };
-}
-
-/** The plant with its demands as a history file shows them. */
-export async function plantWithHistory(
-  plant: LoadedPlant,
-  bytes: Uint8Array,
-  file: string,
-  columns: RecordingColumns,
-): Promise<LoadedPlant> {
-  const { fit } = await fitToHistory(plant, bytes, file, columns);
-  return { ...plant, config: withDemands(plant.config, fit) };
 }

@@ -1,0 +1,88 @@
+import type { ProfileRequest, SiteProfile } from '@twinwatch/core/calibration/profile';
+import type { RoundsConfig } from '@twinwatch/core/config/server';
+import { schemaHash } from '@twinwatch/core/features/schema';
+import type { FeatureSchema } from '@twinwatch/core/features/spec';
+import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
+import { decodeEnvelope, encodeEnvelope } from '@twinwatch/core/wire/envelope';
+import { encodeJson } from '@twinwatch/core/wire/json-messages';
+import { Link, type LinkOptions } from '@twinwatch/core/wire/link';
+import type { CalibrateTask, ServerStatus } from '@twinwatch/core/wire/messages';
+import { parseTopic, topics } from '@twinwatch/core/wire/topics';
+
+/** Asks the agents how their sites run, before there is a twin: what its demands are fitted to. */
+
+export interface SurveyOptions {
+  readonly federation: string;
+  readonly schema: FeatureSchema;
+  readonly request: ProfileRequest;
+  readonly rounds: Pick<RoundsConfig, 'quorum' | 'minimumRows' | 'deadline'>;
+  readonly broker: Pick<LinkOptions, 'connect' | 'url' | 'username' | 'password' | 'ca'>;
+  readonly softwareVersion: string;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly random: () => number;
+  readonly log: Logger;
+}
+
+/** Profiles by agent: of as many as a round needs, and of those that answer within a round's deadline after. Waits for as long as that takes. */
+export async function surveySites(options: SurveyOptions): Promise<ReadonlyMap<string, SiteProfile>> {
+  const { federation, schema, request, rounds, clock, timers, log } = options;
+  const all = topics(federation);
+  const task: CalibrateTask = {
+    kind: 'calibrate',
+    schema,
+    schemaHash: schemaHash(schema),
+    minimumRows: rounds.minimumRows,
+    profile: request,
+  };
+  const asked = new Set<string>();
+  const profiles = new Map<string, SiteProfile>();
+  let sequence = clock.now() * 1_000;
+  let cancelDeadline: (() => void) | null = null;
+  const status = (online: boolean, connectionId: string) =>
+    encodeJson({ online, connectionId, softwareVersion: options.softwareVersion } satisfies ServerStatus);
+  const quiet = (error: unknown) => log.debug({ error: String(error) }, 'survey message not sent; it is sent again');
+
+  const link = new Link({
+    ...options.broker,
+    ...{ clock, timers, log, random: options.random },
+    clientId: `${federation}-server`,
+    will: (connectionId) => ({ topic: all.serverStatus, payload: status(false, connectionId) }),
+    subscriptions: [all.everyAgent.hello],
+    onOnline: (connectionId) => {
+      asked.clear();
+      // Agents that see a server with another connection say hello.
+      link.publish(all.serverStatus, status(true, connectionId)).catch(quiet);
+    },
+    onMessage: (topic, payload) => {
+      const agent = parseTopic(topic)?.agent ?? null;
+      const { sender, federation: named, message } = decodeEnvelope(payload);
+      if (agent === null || sender !== agent || named !== federation) return;
+      if (message.kind === 'hello' && !asked.has(agent) && !profiles.has(agent)) {
+        asked.add(agent);
+        const fields = { federation, sender: 'server', sequence: sequence++, sentAtMs: clock.now() };
+        link.publish(all.agent(agent).task, encodeEnvelope({ ...fields, message: task })).catch((error: unknown) => {
+          asked.delete(agent);
+          quiet(error);
+        });
+      }
+      if (message.kind !== 'calibration' || message.schemaHash !== task.schemaHash || message.profile === undefined)
+        return;
+      profiles.set(agent, message.profile);
+      log.info({ agent, days: message.profile.days, profiles: profiles.size, quorum: rounds.quorum }, 'site profile');
+      if (profiles.size < rounds.quorum) return;
+      if ([...asked].every((each) => profiles.has(each))) finish();
+      else cancelDeadline ??= timers.after('survey deadline', rounds.deadline, () => finish());
+    },
+  });
+  let finish: () => void = () => undefined;
+  const enough = new Promise<void>((resolve) => {
+    finish = resolve;
+  });
+  link.start();
+  log.info({ quorum: rounds.quorum }, 'waiting for profiles of the sites, to fit the twin to');
+  await enough;
+  (cancelDeadline as (() => void) | null)?.();
+  await link.stop();
+  return profiles;
+}
