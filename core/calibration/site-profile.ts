@@ -12,10 +12,10 @@ import {
   type TagProfile,
 } from './profile.js';
 import { sharpened, weekMean } from './week.js';
+import { yearAngle } from './year.js';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
-const YEAR_MS = 365.25 * DAY_MS;
 /** A season is only told from rows that span most of a year. */
 const SEASON_DAYS = 300;
 /** A day counts when it has this share of its intervals. */
@@ -154,11 +154,6 @@ function seasonOf(days: readonly Day[]): { cos: number; sin: number } | null {
 function seasonAt(season: { cos: number; sin: number } | null, timeMs: number): number {
   if (season === null) return 0;
   return season.cos * Math.cos(yearAngle(timeMs)) + season.sin * Math.sin(yearAngle(timeMs));
-}
-
-/** 0 at the start of the year. */
-export function yearAngle(timeMs: number): number {
-  return (2 * Math.PI * (timeMs - Date.UTC(new Date(timeMs).getUTCFullYear(), 0, 1))) / YEAR_MS;
 }
 
 function dayCovariance(balances: readonly (readonly Day[])[]): { covariance: number[]; days: number } {

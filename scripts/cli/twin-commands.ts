@@ -1,12 +1,15 @@
 import { availableParallelism } from 'node:os';
+import { TwinwatchError } from '@twinwatch/core/errors';
 import type { RecordingColumns } from '@twinwatch/twin-server/twin/recording';
 import { type Command, Option } from 'commander';
-import { collect, whole, withExamples } from './options.js';
+import { collect, positive, whole, withExamples } from './options.js';
 
 /** Commands about the twin itself: its demands, its attacks, how near it is to reality, and how fast. */
 export function addTwin(program: Command): void {
   addFidelity(program);
   addFitDemands(program);
+  addImportAttacks(program);
+  addBench(program);
 }
 
 const REFERENCE_PLANT = 'configs/reference-plant/plant.yaml';
@@ -76,4 +79,37 @@ function addFitDemands(program: Command): void {
     await fitDemandsToFile({ ...options, columns: columnsOf(options) });
   });
   withExamples(fitting, 'fit-demands --history history.csv --plant plant.yaml --out demands.yaml');
+}
+
+function addImportAttacks(program: Command): void {
+  const importing = program
+    .command('import-attacks')
+    .description('add attacks from epanetCPA files (.cpa) to an attack catalogue')
+    .argument('<files...>', 'epanetCPA files, each one attack')
+    .option('--plant <file>', 'plant.yaml of the plant that is attacked', 'configs/ctown/plant.yaml')
+    .option('--network <inp>', "EPANET network instead of the plant file's; attacks on controls count its [CONTROLS]")
+    .option('--out <file>', 'catalogue that the attacks are added to', 'attacks.yaml')
+    .option('--hours <n>', 'length of an attack that never ends', positive, 48)
+    .action(async (files: string[], options) => {
+      const { importAttacks } = await import('../twin/import-attacks.js');
+      await importAttacks(files, options);
+    });
+  withExamples(importing, 'import-attacks scenario01.cpa scenario03.cpa --network ctown.inp --out attacks.yaml');
+}
+
+function addBench(program: Command): void {
+  const bench = program
+    .command('bench')
+    .description('measure how fast something is on this machine')
+    .argument('<what>', 'twin: simulated hours per second and core, against the bare EPANET engine at the same step')
+    .option('--plant <file>', 'plant.yaml', REFERENCE_PLANT)
+    .option('--network <inp>', "EPANET network instead of the plant file's")
+    .option('--hours <n>', 'simulated in each run', whole, 2_000)
+    .option('--repetitions <n>', 'of both, in turn; the median counts', whole, 5)
+    .action(async (what: string, options) => {
+      if (what !== 'twin') throw new TwinwatchError('CLI_USAGE', `there is no bench '${what}'; there is 'twin'`);
+      const { benchTwin } = await import('../bench/twin.js');
+      process.exitCode = await benchTwin(options);
+    });
+  withExamples(bench, 'bench twin', 'bench twin --plant configs/ctown/plant.yaml --network ctown.inp');
 }

@@ -79,7 +79,10 @@ export class Plant {
   readonly #tagIndex: ReadonlyMap<string, number>;
   /** Tags that control rules use: read at every scan, the others at every row. */
   readonly #scanned: readonly number[];
+  readonly #unscanned: readonly number[];
   readonly #scansMoreThanLevels: boolean;
+  /** [controls] What each control's PLC works with for a tag. */
+  readonly #readers: readonly ((tag: string) => number)[];
   readonly #actuators: ActuatorState[];
   readonly #readings: Float64Array;
   /** The readings as they are before sensor effects. */
@@ -106,6 +109,12 @@ export class Plant {
     this.#scanned = [...new Set(config.controls.flatMap(({ on, off }) => [on?.tag, off?.tag]))]
       .filter((tag) => tag !== undefined)
       .map((tag) => this.#tagIndex.get(tag)!);
+    this.#unscanned = [...config.tags.keys()].filter((tag) => !this.#scanned.includes(tag));
+    this.#readers = config.controls.map(
+      ({ plc }) =>
+        (tag: string) =>
+          this.#readingAt(plc, tag),
+    );
     this.#scansMoreThanLevels = this.#scanned.some((tag) => config.tags[tag]!.measures !== 'level');
     this.#actuators = config.controls.map(({ initially }) => {
       const latched = initially === 'on';
@@ -205,9 +214,7 @@ export class Plant {
 
   #scanAndSolve(timeMs: number): void {
     this.#stepMs = timeMs;
-    this.#attacks = this.#attacks.filter(({ endMs }) => endMs > timeMs);
-    this.#effects = this.#attacks.flatMap(({ effects }) => effects.filter((effect) => isActive(effect, timeMs)));
-    for (const known of this.#frozen.keys()) if (!this.#effects.includes(known)) this.#frozen.delete(known);
+    this.#findEffects(timeMs);
     for (const tag of this.#scanned) {
       const sensor = this.#layout.sensors[tag]!;
       if (sensor.measures === 'level')
@@ -215,10 +222,18 @@ export class Plant {
       this.#read(tag, this.#scanRandom);
     }
     this.#runPrograms(timeMs);
-    for (const [i, multiplier] of this.#demands.at(timeMs).entries())
-      this.#hydraulics.setMultiplier(this.#layout.districts[i]!.pattern, multiplier);
+    const multipliers = this.#demands.at(timeMs);
+    for (let i = 0; i < multipliers.length; i++)
+      this.#hydraulics.setMultiplier(this.#layout.districts[i]!.pattern, multipliers[i]!);
     this.#hydraulics.solve();
     if (this.#scansMoreThanLevels) this.#measure();
+  }
+
+  #findEffects(timeMs: number): void {
+    if (this.#attacks.length === 0 && this.#effects.length === 0) return;
+    this.#attacks = this.#attacks.filter(({ endMs }) => endMs > timeMs);
+    this.#effects = this.#attacks.flatMap(({ effects }) => effects.filter((effect) => isActive(effect, timeMs)));
+    for (const known of this.#frozen.keys()) if (!this.#effects.includes(known)) this.#frozen.delete(known);
   }
 
   /** Takes a sensor's reading of the physical value, and what sensor effects make of it. */
@@ -235,6 +250,7 @@ export class Plant {
       this.#readings[tag] = quantum > 0 ? Math.round(noisy / quantum) * quantum : noisy;
     }
     this.#trueReadings[tag] = this.#readings[tag]!;
+    if (this.#effects.length === 0) return;
     this.#falsify('sensor', name, null, this.#readings[tag]!, (reading) => {
       this.#readings[tag] = reading;
     });
@@ -270,10 +286,11 @@ export class Plant {
 
   #runPrograms(timeMs: number): void {
     const underAttack = this.#attacks.some((attack) => isActive(attack, timeMs));
-    for (const [i, control] of this.#config.controls.entries()) {
+    for (let i = 0; i < this.#actuators.length; i++) {
+      const control = this.#config.controls[i]!;
       const state = this.#actuators[i]!;
       const program = this.#effects.length === 0 ? control : rewritten(control, this.#effects);
-      state.latched = scanLatch(state.latched, program, (tag) => this.#readingAt(control.plc, tag));
+      state.latched = scanLatch(state.latched, program, this.#readers[i]!);
       state.honest = underAttack
         ? scanLatch(state.honest, control, (tag) => this.#trueReadings[this.#tagIndex.get(tag)!]!)
         : state.latched;
@@ -299,7 +316,7 @@ export class Plant {
 
   #row(timeMs: number): PlantRow {
     this.#measure();
-    for (const tag of this.#config.tags.keys()) if (!this.#scanned.includes(tag)) this.#read(tag, this.#rowRandom);
+    for (const tag of this.#unscanned) this.#read(tag, this.#rowRandom);
     const active = this.#attacks.filter((attack) => isActive(attack, timeMs));
     const concealments = active.flatMap((attack) => attack.concealments.filter((part) => isActive(part, timeMs)));
     const scada = this.#scada.record(timeMs, this.#readings, concealments as readonly Concealment[]);
@@ -325,11 +342,15 @@ export class Plant {
 
   /** Physical values of all tags at the instant that was solved last. */
   #measure(): void {
+    const { sensors } = this.#layout;
     const pressures = this.#hydraulics.pressures();
-    for (const [tag, sensor] of this.#layout.sensors.entries())
+    for (let tag = 0; tag < sensors.length; tag++) {
+      const sensor = sensors[tag]!;
       if (sensor.measures === 'pressure') this.#physical[tag] = pressures[sensor.node - 1]!;
+    }
     const flows = this.#hydraulics.flows();
-    for (const [tag, sensor] of this.#layout.sensors.entries()) {
+    for (let tag = 0; tag < sensors.length; tag++) {
+      const sensor = sensors[tag]!;
       if (sensor.measures === 'flow') this.#physical[tag] = flows[sensor.link - 1]!;
       if (sensor.measures === 'status') this.#physical[tag] = this.#actuators[sensor.actuator]!.on ? 1 : 0;
       if (sensor.measures === 'level')

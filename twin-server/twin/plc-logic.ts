@@ -45,7 +45,8 @@ export function actuated(
   latched: boolean,
   effects: readonly Effect[],
 ): { on: boolean; speed: number } {
-  let [on, speed] = [latched, 1];
+  let on = latched;
+  let speed = 1;
   for (const effect of effects) {
     if (effect.kind === 'force' && effect.actuator === actuator) on = effect.state === 'on';
     if (effect.kind === 'speed' && effect.actuator === actuator) speed = effect.speed;

@@ -1,10 +1,10 @@
+import { DAYS_A_YEAR, yearAngle } from '@twinwatch/core/calibration/year';
 import type { Random } from '@twinwatch/core/learning/random';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 /** A memory within the day that is shorter than this has nothing to run straight between: each hour then has a value of its own. */
 export const HOLDS_BELOW_HOURS = 1;
-const DAYS_A_YEAR = 365.25;
 
 /** A pattern that repeats: multiplier i holds from i · stepMs after the start; straight lines between the middles of the steps. */
 export interface DemandPattern {
@@ -39,6 +39,7 @@ export interface DemandOptions {
 export function createDemandModel(options: DemandOptions): DemandModel {
   const { patterns, scales, originMs, dayNoise, hourNoise, shared, random } = options;
   const hourMemory = Math.exp(-HOUR_MS / options.hourCorrelationMs);
+  const peakAngle = (2 * Math.PI * options.seasonPeakDay) / DAYS_A_YEAR;
   const holds = options.hourCorrelationMs < HOLDS_BELOW_HOURS * HOUR_MS;
   const pair = (label: string) => ({
     day: knottedNoise(DAY_MS, 0, false, random.fork(`${label} day`)),
@@ -51,22 +52,17 @@ export function createDemandModel(options: DemandOptions): DemandModel {
   return {
     at(timeMs) {
       const sinceOriginMs = timeMs - originMs;
-      const seasonal =
-        options.season * Math.cos((2 * Math.PI * (dayOfYear(timeMs) - options.seasonPeakDay)) / DAYS_A_YEAR);
+      const seasonal = options.season === 0 ? 0 : options.season * Math.cos(yearAngle(timeMs) - peakAngle);
       const commonDay = together * common.day(sinceOriginMs);
       const commonHour = together * common.hour(sinceOriginMs);
-      for (const [i, pattern] of patterns.entries()) {
+      for (let i = 0; i < patterns.length; i++) {
         const day = dayNoise * (commonDay + apart * own[i]!.day(sinceOriginMs));
         const hour = hourNoise * (commonHour + apart * own[i]!.hour(sinceOriginMs));
-        multipliers[i] = scales[i]! * patternAt(pattern, sinceOriginMs) * Math.exp(day + hour + seasonal);
+        multipliers[i] = scales[i]! * patternAt(patterns[i]!, sinceOriginMs) * Math.exp(day + hour + seasonal);
       }
       return multipliers;
     },
   };
-}
-
-function dayOfYear(timeMs: number): number {
-  return (timeMs - Date.UTC(new Date(timeMs).getUTCFullYear(), 0, 1)) / DAY_MS;
 }
 
 /** Straight lines between the middles of the steps, over and over. */
@@ -75,8 +71,8 @@ export function patternAt({ multipliers, stepMs }: DemandPattern, sinceOriginMs:
   const before = Math.floor(position);
   const share = position - before;
   const length = multipliers.length;
-  const at = (i: number) => multipliers[((i % length) + length) % length]!;
-  return at(before) * (1 - share) + at(before + 1) * share;
+  const first = ((before % length) + length) % length;
+  return multipliers[first]! * (1 - share) + multipliers[(first + 1) % length]! * share;
 }
 
 /** Unit-variance Gaussian values at multiples of `periodMs`, each keeping `memory` of the one before; straight lines between, or held where `holds`. Time never goes back. */

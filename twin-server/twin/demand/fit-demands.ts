@@ -1,5 +1,6 @@
 import type { BalanceProfile, SiteProfile } from '@twinwatch/core/calibration/profile';
 import { sharpened } from '@twinwatch/core/calibration/week';
+import { DAYS_A_YEAR } from '@twinwatch/core/calibration/year';
 import { TwinwatchError } from '@twinwatch/core/errors';
 import type { PlantConfig } from '../plant-config.js';
 import { noiseOf } from './fit-noise.js';
@@ -46,13 +47,16 @@ export function fitDemands(config: PlantConfig, network: NetworkBalances, profil
     );
   const weeks = profile.balances.map(smoothedWeek);
   const solved = Array.from({ length: HOURS_PER_WEEK }, (_, hour) => multipliersAt(network, weeks, hour));
+  const noise = noiseOf(network, profile, intervalHours);
+  // Noise in the logarithm lifts the mean, which the balances have already.
+  const lift = Math.exp((noise.hourNoise ** 2 + (2 / 3) * noise.dayNoise ** 2) / 2);
   const multipliers: Record<string, number[]> = {};
   for (const [d, { name }] of config.districts.entries()) {
     if (network.shares.every((shares) => shares[d] === 0)) continue;
     const means = solved.map((hour) => Math.max(0, hour[d]!));
-    multipliers[name] = sharpened(means).map((value) => Number(value.toPrecision(5)));
+    multipliers[name] = sharpened(means).map((value) => Number((value / lift).toPrecision(5)));
   }
-  return { multipliers, ...noiseOf(network, profile, intervalHours), season: seasonOf(profile.balances) };
+  return { multipliers, ...noise, season: seasonOf(profile.balances) };
 }
 
 /**
@@ -129,6 +133,6 @@ function seasonOf(balances: readonly BalanceProfile[]): DemandFit['season'] {
   const angle = Math.atan2(sin, cos);
   return {
     amplitude: Number(Math.hypot(cos, sin).toFixed(4)),
-    peakDay: Math.round(((angle < 0 ? angle + 2 * Math.PI : angle) / (2 * Math.PI)) * 365.25) % 366,
+    peakDay: Math.round(((angle < 0 ? angle + 2 * Math.PI : angle) / (2 * Math.PI)) * DAYS_A_YEAR) % 366,
   };
 }
