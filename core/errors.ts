@@ -75,6 +75,7 @@ export const ERROR_CODES = {
   FEED_INVALID: 'A recorded feed or history lacks columns, or holds values that are not numbers or times',
   DEMO_FAILED: 'The demonstration did not show what it should; the message says which part',
   PROCESS_CRASHED: 'A child process keeps ending; its log says why',
+  TRIAL_FOLDER_FOREIGN: 'A field trial would have to empty a folder that it did not make',
   TRIAL_FAILED: 'The field trial could not be completed; the message says at which step',
   PLANT_NETWORK_INVALID: 'EPANET rejects the network file, or finds nothing in it',
   PLANT_MISMATCH: 'The plant file names elements or patterns which the network file does not have',

@@ -152,6 +152,13 @@ describe('the story', () => {
     missed.attack('ended', 150);
     missed.rows(150 + 192);
     expect(missed.state().failures.join()).toMatch(/pumps-off on site-2 was not alarmed/);
+    const late = untilAttack();
+    late.attack('started', 126);
+    late.attack('ended', 150);
+    late.alarm('site-2', 'raised', 170);
+    late.alarm('site-2', 'cleared', 175);
+    late.rows(150 + 192);
+    expect(late.state().failures.join()).toMatch(/pumps-off on site-2 was not alarmed while it was on/);
   });
 
   it('hears the same things again after a restart of the server without telling them twice', () => {

@@ -252,6 +252,12 @@ function isExpected(options: StoryOptions, state: StoryState, alarm: SeenAlarm):
   );
 }
 
+/** True for an alarm that came while the attack was on, not one that its aftermath caused. */
+function isDetection(options: StoryOptions, state: StoryState, alarm: SeenAlarm): boolean {
+  const endedMs = state.attackEnded?.atMs ?? Number.POSITIVE_INFINITY;
+  return isExpected(options, state, alarm) && alarm.raised.atMs <= endedMs;
+}
+
 /** Rows every site has gone on since the watch began, of the slowest. */
 function rowsSince(options: StoryOptions, state: StoryState, from: Readonly<Record<string, SiteProgress>>): number {
   return Math.min(...options.sites.map((site) => (state.plant[site]?.rows ?? 0) - (from[site]?.rows ?? 0)));
@@ -318,8 +324,8 @@ function clearing(options: StoryOptions, state: StoryState, nowMs: number): Step
   const now = state.plant[options.attackedSite]?.timeMs ?? 0;
   const expected = [...state.alarms.values()].filter((alarm) => isExpected(options, state, alarm));
   const lastCleared = Math.max(ended, ...expected.map(({ clearedAtMs }) => clearedAtMs ?? Number.POSITIVE_INFINITY));
-  if (expected.length > 0 && now >= lastCleared + SETTLE_ROWS * options.intervalMs)
-    return finish(options, state, nowMs);
+  const isDetected = expected.some((alarm) => isDetection(options, state, alarm));
+  if (isDetected && now >= lastCleared + SETTLE_ROWS * options.intervalMs) return finish(options, state, nowMs);
   if (now < ended + CLEARING_ROWS * options.intervalMs) return null;
   return finish(options, state, nowMs);
 }
@@ -340,7 +346,8 @@ function shortcomings(options: StoryOptions, state: StoryState): string[] {
     .filter((alarm) => !isExpected(options, state, alarm))
     .map((alarm) => `${alarm.agent} raised an alarm that no attack explains`);
   if (options.attack === null) return failures;
-  if (expected.length === 0) failures.push(`the attack ${options.attack} on ${options.attackedSite} was not alarmed`);
+  if (!expected.some((alarm) => isDetection(options, state, alarm)))
+    failures.push(`the attack ${options.attack} on ${options.attackedSite} was not alarmed while it was on`);
   if (expected.some(({ clearedAtMs }) => clearedAtMs === null))
     failures.push(`the alarm of ${options.attackedSite} did not clear after the attack`);
   return failures;

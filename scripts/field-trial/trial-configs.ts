@@ -1,8 +1,9 @@
-import { copyFileSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { agentSchema } from '@twinwatch/core/config/agent';
 import type { plantSimSchema } from '@twinwatch/core/config/plant-sim';
 import type { serverConfig } from '@twinwatch/core/config/server';
+import { TwinwatchError } from '@twinwatch/core/errors';
 import type { Row } from '@twinwatch/core/scada/sample';
 import { parse, stringify } from 'yaml';
 import type { z } from 'zod';
@@ -23,11 +24,25 @@ export interface TrialPorts {
   readonly plcs: Readonly<Record<string, number>>;
 }
 
-/** An empty folder for this run; what an earlier run left there goes. */
+/** Lies in a folder that a field trial made, and may therefore empty. */
+const MARKER = '.twinwatch-field-trial';
+
+/**
+ * An empty folder for this run; what an earlier run left there goes.
+ * @throws TwinwatchError TRIAL_FOLDER_FOREIGN where a folder of that name holds something that no field trial put there.
+ */
 export function emptyWorkFolder(out: string): string {
   const work = resolve(out, 'work');
+  const isForeign = existsSync(work) && readdirSync(work).length > 0 && !existsSync(join(work, MARKER));
+  if (isForeign)
+    throw new TwinwatchError(
+      'TRIAL_FOLDER_FOREIGN',
+      `${work} holds files that no field trial made, and would be emptied; give another folder with --out`,
+      { context: { folder: work } },
+    );
   rmSync(work, { recursive: true, force: true });
   mkdirSync(join(work, 'configs'), { recursive: true });
+  writeFileSync(join(work, MARKER), 'Made by a field trial, which empties this folder when it runs again.\n');
   return work;
 }
 
