@@ -111,6 +111,24 @@ describe('effects', () => {
     expect(rows.at(-1)!.scada[tag('L_T1')]).toBe(rows.at(-1)!.physical[tag('L_T1')]);
   });
 
+  it('a sensor with an offset is off by it in every view but the physical one', async () => {
+    const entry = { duration: '3h', effects: [{ kind: 'sensor', tag: 'L_T1', offset: 0.7 }] };
+    for (const row of during(await attacked(ONSET + 4 * HOUR, entry), 3))
+      for (const view of [row.plc1, row.plc2, row.scada])
+        expect(view[tag('L_T1')]! - row.physical[tag('L_T1')]!).toBeCloseTo(0.7, 9);
+  });
+
+  it('a PLC that reads an empty tank fills it until it overflows, and never above its rim', async () => {
+    const entry = { duration: '16h', effects: [{ kind: 'link', tag: 'L_T1', to: 'PLC1', constant: 1 }] };
+    const rows = during(await attacked(ONSET + 17 * HOUR, entry), 16);
+    const level = series(rows, 'physical', 'L_T1');
+    expect(Math.max(...level)).toBeCloseTo(6.2, 6);
+    expect(level.filter((value) => value > 6.19).length).toBeGreaterThan(4 * HOUR);
+    expect(series(rows, 'scada', 'S_PU1').every((on) => on === 1)).toBe(true);
+    // Nothing is hidden: SCADA shows the overflow.
+    expect(series(rows, 'scada', 'L_T1')).toEqual(level);
+  });
+
   it('a slowed pump still shows as running, and gives less', async () => {
     const entry = { duration: '4h', effects: [{ kind: 'speed', actuator: 'PU1', speed: 0.8 }] };
     const [calm, slow] = [await attacked(ONSET + HOUR, null), await attacked(ONSET + 5 * HOUR, entry)];
@@ -152,6 +170,14 @@ describe('concealment', () => {
     // The concealment outlasts the effect, and with it the label.
     expect(rows.map(({ attack }) => attack).lastIndexOf('a')).toBe(from + 8 * HOUR - 1);
     expect(rows[from + 8 * HOUR]!.scada[tag('L_T2')]).toBe(rows[from + 8 * HOUR]!.physical[tag('L_T2')]);
+  });
+
+  it('a replay of 48 h repeats the day before the last one first', async () => {
+    const replay = { kind: 'replay', tags: ['L_T2'], period: '48h' };
+    const rows = await attacked(ONSET + 50 * HOUR, { duration: '50h', effects: [force], concealment: [replay] });
+    const shown = (hour: number) => rows[ONSET + hour * HOUR]!.scada[tag('L_T2')];
+    const before = (hour: number) => rows[ONSET - hour * HOUR]!.scada[tag('L_T2')];
+    expect([shown(0), shown(24), shown(47), shown(48)]).toEqual([before(48), before(24), before(1), before(48)]);
   });
 
   it('a noisy replay stays near what it loops, and statuses stay statuses', async () => {
