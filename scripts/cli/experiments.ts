@@ -1,4 +1,4 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 
 /** `twinwatch experiment …`: what was measured for docs/results, each with its command. */
 
@@ -14,6 +14,7 @@ export function addExperiments(program: Command): void {
     .description('measurements behind docs/results, in one process and without the wall clock');
   addLeaveFamilyOut(experiment);
   addBaselines(experiment);
+  addDismissals(experiment);
 }
 
 function addLeaveFamilyOut(experiment: Command): void {
@@ -51,5 +52,28 @@ function addBaselines(experiment: Command): void {
     .action(async (options) => {
       const { runBaselines } = await import('../experiments/field-trial-baselines.js');
       await runBaselines(options);
+    });
+}
+
+function addDismissals(experiment: Command): void {
+  experiment
+    .command('dismissals')
+    .description('what ten dismissals do to the false alarms of sites that come to run otherwise than their twin')
+    .option('--plant <file>', 'plant.yaml', 'configs/reference-plant/plant.yaml')
+    .addOption(
+      new Option('--drift <name>', 'in what the sites change')
+        .choices(['demand', 'maintenance'])
+        .default('maintenance'),
+    )
+    .option('--seeds <n>', 'repetitions, everything random drawn anew', whole, 5)
+    .option('--agents <n>', 'sites', whole, 5)
+    .option('--drifting <n>', 'of them, how many change', whole, 2)
+    .option('--days <n>', 'watched before the decisions, and again after', whole, 14)
+    .option('--rounds <n>', 'federated rounds before the decisions, and again after', whole, 10)
+    .option('--dismissals <n>', 'alarms that are dismissed, the first ones', whole, 10)
+    .option('--out <file>', 'results as JSON')
+    .action(async ({ drift, ...options }) => {
+      const { runDismissals } = await import('../experiments/dismissals.js');
+      await runDismissals({ ...options, drift, weights: [1, 4] });
     });
 }

@@ -16,6 +16,17 @@ export interface ClientRows {
   readonly rows: readonly Row[];
   /** [rows], 1 under attack; every row counts as normal where absent. */
   readonly labels?: ArrayLike<number>;
+  /** Which rows are learned from, as an agent's rules choose them; all but the newest fifth where absent. */
+  readonly choice?: RowChoice;
+}
+
+/** Indices of rows, oldest first. */
+export interface RowChoice {
+  readonly training: Iterable<number>;
+  /** Normal rows that are scored and never trained on. */
+  readonly holdout: Iterable<number>;
+  /** [rows], what a row counts for in a fit. */
+  readonly weights: ArrayLike<number>;
 }
 
 /** What a client scales its rows with, and mixes into them. */
@@ -42,28 +53,39 @@ const HOLDOUT_SHARE = 0.2;
 export class InProcessClient {
   readonly #features: Float32Array;
   readonly #labels: Float32Array;
+  readonly #weights: Float32Array | null;
   readonly #inputs: number;
   /** Of the normal training rows, for calibration. */
   readonly moments: Moments;
-  /** Rows held back: the last ones. */
-  readonly #trained: number;
+  /** Places in features and labels. */
+  readonly #training: readonly number[];
+  readonly #holdout: readonly number[];
   #frozen: Frozen | null = null;
   #residual: { readonly round: number; readonly before: Float32Array; readonly after: Float32Array } | null = null;
 
-  constructor(schema: FeatureSchema, { rows, labels }: ClientRows) {
+  constructor(schema: FeatureSchema, { rows, labels, choice }: ClientRows) {
     const inputs = inputCount(schema);
     const { features, rowIndex, count } = extractAll(schema, rows);
     this.#features = features;
     this.#inputs = inputs;
     this.#labels = Float32Array.from(rowIndex, (row) => labels?.[row] ?? 0);
-    this.#trained = count - Math.floor(count * HOLDOUT_SHARE);
+    this.#weights = choice === undefined ? null : Float32Array.from(rowIndex, (row) => choice.weights[row] ?? 1);
+    const places = [...this.#labels.keys()];
+    const trained = count - Math.floor(count * HOLDOUT_SHARE);
+    const chosen = (indices: Iterable<number>) => {
+      const wanted = new Set(indices);
+      return places.filter((i) => wanted.has(rowIndex[i]!));
+    };
+    this.#training = choice === undefined ? places.slice(0, trained) : chosen(choice.training);
+    this.#holdout =
+      choice === undefined ? places.slice(trained).filter((i) => this.#labels[i] === 0) : chosen(choice.holdout);
     this.moments = new Moments(inputs);
-    for (let i = 0; i < this.#trained; i++) if (this.#labels[i] === 0) this.moments.add(this.#row(this.#features, i));
+    for (const i of this.#training) if (this.#labels[i] === 0) this.moments.add(this.#row(this.#features, i));
   }
 
   /** Rows it can train on. */
   get trainingRows(): number {
-    return this.#trained;
+    return this.#training.length;
   }
 
   async answer(task: FitTask | EvaluateTask, using: AnswerWith): Promise<Update> {
@@ -104,13 +126,18 @@ export class InProcessClient {
     const lineage = decodeLineage(blob(hash));
     const inputs = this.#inputs;
     const scaled = scaleRows(this.#features, lineage.scaler, inputs);
-    const held = [...this.#labels.keys()].filter((i) => i >= this.#trained && this.#labels[i] === 0);
-    const holdout = new Float32Array(held.length * inputs);
-    for (const [at, i] of held.entries()) holdout.set(this.#row(scaled, i), at * inputs);
-    const own = {
-      features: scaled.subarray(0, this.#trained * inputs),
-      labels: this.#labels.subarray(0, this.#trained),
+    const gather = (places: readonly number[]) => {
+      const gathered = new Float32Array(places.length * inputs);
+      for (const [at, i] of places.entries()) gathered.set(this.#row(scaled, i), at * inputs);
+      return gathered;
     };
+    const weights = this.#weights;
+    const own = {
+      features: gather(this.#training),
+      labels: Float32Array.from(this.#training, (i) => this.#labels[i]!),
+      ...(weights === null ? {} : { weights: Float32Array.from(this.#training, (i) => weights[i]!) }),
+    };
+    const holdout = gather(this.#holdout);
     const exchange = lineage.exchange === null ? null : decodeExchangeRows(blob(lineage.exchange.hash), inputs);
     this.#frozen = { hash, lineage, own, holdout, exchange };
     return this.#frozen;

@@ -7,6 +7,7 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { type FederationOutcome, runFederation } from './in-process.js';
 import type { ClientRows } from './in-process-client.js';
+import { openJournal } from './journal.js';
 import { normalClients, plantRows, SILENT, syntheticConfig, syntheticTwin } from './testing/synthetic-plant.js';
 
 const engine = new BuiltinEngine();
@@ -81,6 +82,29 @@ describe('a federation in one process', () => {
     const clients = [...normalClients(1), { id: 'labelled', rows: attacked.rows, labels: attacked.labels }];
     const outcome = await federate(clients, { method: 'fedavg', exchangeRows: 0 });
     expect(await onNewSite(outcome)).toBeGreaterThan(0.9);
+  });
+
+  it('goes on where it was with the rows that are chosen now, and releases a round that knows of them', async () => {
+    const config = syntheticConfig({ method: 'fedavg', count: 3, exchangeRows: 0 });
+    const journal = openJournal(':memory:');
+    const request = { engine, twin: syntheticTwin(1), validationShare: 0.25, seed: 7, now: () => 1_000, log: SILENT };
+    const learn = (count: number, clients: readonly ClientRows[], labelsChanged: boolean) =>
+      runFederation({
+        ...{ ...request, clients, detector: config.detector, rounds: { ...config.rounds, count } },
+        goOn: { journal, labelsChanged },
+      });
+    const first = await learn(3, normalClients(2), false);
+    const attacked = plantRows('labelled', 6, 0, [200, 300]);
+    const rows = [...attacked.rows.keys()];
+    const choice = { training: rows.slice(0, 400), holdout: rows.slice(400), weights: rows.map(() => 2) };
+    const labelled = { id: 'site-2', rows: attacked.rows, labels: attacked.labels, choice };
+    const second = await learn(12, [...normalClients(1), labelled], true);
+    journal.close();
+    expect(second.rounds.map(({ round }) => round)).toEqual(Array.from({ length: 12 }, (_, i) => i + 1));
+    expect(second.lineage).toEqual(first.lineage);
+    expect(second.model.round).toBeGreaterThan(3);
+    expect(await onNewSite(first)).toBeLessThan(0.7);
+    expect(await onNewSite(second)).toBeGreaterThan(0.8);
   });
 
   it('stops with the first error', async () => {

@@ -6,7 +6,7 @@ import type { ModelView, RoundView } from '@twinwatch/core/wire/http';
 import type { CalibrateTask, EvaluateTask, FitTask, Hello, Lineage } from '@twinwatch/core/wire/messages';
 import type { TwinRows } from '../twin/twin-source.js';
 import { type ClientRows, InProcessClient } from './in-process-client.js';
-import { openJournal } from './journal.js';
+import { type Journal, openJournal } from './journal.js';
 import { buildSchema } from './lineage.js';
 import { RoundRunner } from './round-runner.js';
 import { RoundWork } from './round-work.js';
@@ -30,6 +30,12 @@ export interface FederationRequest {
   readonly now: () => number;
   readonly log: Logger;
   readonly onRound?: (round: RoundView) => void;
+  /** Rounds of an earlier call that are gone on from, as after a restart: `rounds.count` counts those too. Not closed here. */
+  readonly goOn?: {
+    readonly journal: Journal;
+    /** People have decided about rows since. */
+    readonly labelsChanged: boolean;
+  };
   readonly signal?: AbortSignal;
 }
 
@@ -72,8 +78,9 @@ export async function runFederation(request: FederationRequest): Promise<Federat
   const rounds: RoundsConfig = { ...request.rounds, quorum };
   const plan = { federation: RUN, schema, detector, rounds, seed };
   const work = new RoundWork(plan, engine, twinFeatures(schema, episodes));
-  const journal = openJournal(':memory:');
+  const journal = request.goOn?.journal ?? openJournal(':memory:');
   const blob = (hash: string): Uint8Array => journal.blob(hash) ?? new Uint8Array();
+  const performed = new Set<string>();
   let queue = Promise.resolve();
   let stop = (): Promise<void> => Promise.resolve();
 
@@ -87,6 +94,10 @@ export async function runFederation(request: FederationRequest): Promise<Federat
           runner.onCalibration(agent, { kind: 'calibration', schemaHash: task.schemaHash, moments });
           return;
         }
+        // A round that is gone on with is asked for at the start and at the hello; an agent does not do it twice either.
+        const key = `${agent} ${task.kind} ${task.round} ${task.attempt}`;
+        if (performed.has(key)) return;
+        performed.add(key);
         const base = decodeParameters(blob(task.parameters.hash), work.parameterCount);
         const update = await client.answer(task, { base, blob, engine, signal });
         runner.onUpdate(agent, update, update.delta.length);
@@ -124,6 +135,7 @@ export async function runFederation(request: FederationRequest): Promise<Federat
       signal?.addEventListener('abort', () => reject(signal.reason), { once: true });
       const tags = schema.tags.map(({ name }) => name);
       runner.start();
+      if (request.goOn?.labelsChanged === true) runner.onLabels();
       for (const [id, { trainingRows }] of clients) {
         runner.onHello(id, { ...HELLO, tags, eligibleRows: trainingRows });
       }
@@ -131,6 +143,6 @@ export async function runFederation(request: FederationRequest): Promise<Federat
   } finally {
     await stop();
     await queue;
-    journal.close();
+    if (request.goOn === undefined) journal.close();
   }
 }

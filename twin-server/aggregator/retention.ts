@@ -13,7 +13,11 @@ export function neededBlobs(journal: Journal, state: FederationState): Set<strin
     needed.add(manifest.model.hash);
     lineages.push(manifest.lineage.hash);
   }
-  for (const hash of [...lineages, state.globalHash, state.twinHash, state.best?.parametersHash]) {
+  const { globalHash, twinHash, best, release } = state;
+  for (const hash of [
+    ...lineages,
+    ...[globalHash, twinHash, best?.parametersHash, release?.candidate.parametersHash],
+  ]) {
     if (hash !== null && hash !== undefined) needed.add(hash);
   }
   for (const hash of lineages) {

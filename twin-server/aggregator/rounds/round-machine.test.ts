@@ -97,6 +97,19 @@ class Federation {
 }
 
 describe('round machine', () => {
+  it('forgets the best round once people have said what rows were, and releases one that knows of it', () => {
+    const f = new Federation().started('a', 'b');
+    f.update('a').update('b').aggregated('g1').on({ type: 'validated', validation: VALIDATION });
+    f.on({ type: 'labels-changed' });
+    expect(f.state.best).toBeNull();
+    const worse = { ...VALIDATION, prAuc: 0.3 };
+    f.update('a').update('b').aggregated('g2').on({ type: 'validated', validation: worse });
+    expect(f.state.release?.candidate).toEqual({ round: 2, parametersHash: 'g2', validation: worse });
+    const before = f.state;
+    f.on({ type: 'labels-changed' }).on({ type: 'labels-changed' });
+    expect(f.state).toEqual({ ...before, best: null });
+  });
+
   it('calibrates, runs every round, releases the best, and finishes', () => {
     const f = new Federation().started('a', 'b', 'c');
     expect(f.effects).toEqual([
