@@ -7,7 +7,7 @@ import type { MqttClientLike, MqttConnectOptions } from '@twinwatch/core/wire/mq
 import { DetectionPipeline } from './detection/detection-pipeline.js';
 import { AgentFederation } from './federation/agent-federation.js';
 import type { SiteConfig } from './site-config.js';
-import { ModbusSource } from './sources/modbus/modbus-source.js';
+import { ModbusSource, stillAfterMs } from './sources/modbus/modbus-source.js';
 import type { Source } from './sources/source.js';
 import { Store } from './store/store.js';
 
@@ -130,6 +130,8 @@ class Acquisition {
   readonly #sources: readonly Source[];
   readonly #assembler: RowAssembler;
   readonly #faults = new Map<string, string>();
+  /** Devices that the assembler has named. */
+  #astray: ReadonlySet<string> = new Set();
   readonly #clocked: boolean;
   readonly #tickMs: number;
 
@@ -146,7 +148,8 @@ class Acquisition {
     this.#pipeline = pipeline;
     this.#clocked = devices.some(({ template }) => template.clock !== undefined);
     this.#tickMs = Math.max(20, Math.min(LONGEST_TICK_MS, interval / 4, poll.lateAfter / 4));
-    this.#sources = site.buses.map((bus) => new ModbusSource(bus.config, bus.devices, poll.every, runtime));
+    const stillMs = stillAfterMs(interval, poll.lateAfter);
+    this.#sources = site.buses.map((bus) => new ModbusSource(bus.config, bus.devices, poll.every, stillMs, runtime));
     this.#assembler = new RowAssembler({
       devices: devices.map(({ name, template }) => ({
         name,
@@ -176,6 +179,7 @@ class Acquisition {
     const acquiring = this.#sources.map((source) => source.start(signal, sink));
     while (this.#sources.length > 0 && !signal.aborted) {
       this.#pass(this.#assembler.tick(clock.monotonic(), clock.now()));
+      this.#tellAstray();
       await timers.sleep('assembler-tick', this.#tickMs, signal).catch(() => undefined);
     }
     await Promise.all(acquiring);
@@ -184,20 +188,33 @@ class Acquisition {
   health(store: Store, outboxEvents: number): AgentHealth {
     const { counts } = this.#assembler;
     const { latency } = this.#pipeline;
-    const faults = Object.fromEntries(this.#faults);
+    const faults = Object.fromEntries([...this.#assembler.faults, ...this.#faults]);
     if (!this.#timeKnown())
       faults['system clock'] = 'is not set and no device serves a time; rows are not learned from';
     return {
       rowsAcquired: counts.rows,
       rowsMissing: counts.missingRows,
       badSamples: counts.badSamples,
+      duplicateReadings: counts.duplicates,
+      lateReadings: counts.late,
       droppedTelemetry: store.droppedRows,
       outboxEvents,
       rssBytes: this.#runtime.rssBytes(),
       sensorToAlarmMsP50: latency.percentile(0.5),
       sensorToAlarmMsP99: latency.percentile(0.99),
+      sensorToAlarmCount: latency.count,
       deviceFaults: faults,
     };
+  }
+
+  /** Once for each device whose counter or clock is not where the rows are, and once when it is over. */
+  #tellAstray(): void {
+    const { log } = this.#runtime;
+    const { faults } = this.#assembler;
+    for (const [device, fault] of faults) if (!this.#astray.has(device)) log.warn({ device }, fault);
+    for (const device of this.#astray)
+      if (!faults.has(device)) log.info({ device }, 'counter and clock are in step again');
+    this.#astray = new Set(faults.keys());
   }
 
   #timeKnown(): boolean {

@@ -83,6 +83,81 @@ describe('RowAssembler', () => {
     expect(made.counts.duplicates).toBe(2);
   });
 
+  it.each(['sequence', 'time'] as const)('loses no row of a PLC whose counter and clock start anew (%s)', (align) => {
+    const { made, read } = assembler({ align, devices: [{ name: 'A', tags: ['a'], clocked: true }] });
+    const at = Date.UTC(2026, 0, 1);
+    const told: number[] = [];
+    const feed = (sequence: number, timeMs: number) =>
+      told.push(...read('A', sequence, told.length, 0, timeMs).map(({ row }) => row.timeMs));
+    for (let i = 0; i < 10; i++) feed(1_000 + i, at + i * 1_000);
+    for (let i = 0; i < 3; i++) feed(i, i * 1_000);
+    expect(told).toHaveLength(10);
+    for (let i = 3; i < 50; i++) feed(i, i * 1_000);
+    expect(told.slice(10)).toEqual(Array.from({ length: 50 }, (_, i) => i * 1_000));
+    expect(made.counts).toMatchObject({ rows: 60, late: 0, restarts: 1, missingRows: 0 });
+    expect(made.faults.get('A')).toContain('fell back');
+    // Then somebody sets its clock.
+    for (let i = 50; i < 150; i++) feed(i, at + i * 1_000);
+    expect(told).toHaveLength(160);
+    expect(made.counts.missingRows).toBe(0);
+    expect([...made.faults]).toEqual([]);
+  });
+
+  it.each(['sequence', 'time'] as const)(
+    'refuses one reading dated ten years on, and believes it once it persists (%s)',
+    (align) => {
+      const { made, read } = assembler({ align, devices: [{ name: 'A', tags: ['a'], clocked: true }] });
+      const [at, later] = [Date.UTC(2026, 0, 1), Date.UTC(2036, 0, 1)];
+      const feed = (sequence: number, timeMs: number) => read('A', sequence, 1, 0, timeMs).length;
+      for (let i = 0; i < 10; i++) feed(i, at + i * 1_000);
+      expect(feed(10, later)).toBe(0);
+      expect(made.faults.get('A')).toContain('2036');
+      for (let i = 11; i < 50; i++) expect(feed(i, at + i * 1_000)).toBe(1);
+      expect(made.counts).toMatchObject({ rows: 49, late: 1, missingRows: 1, restarts: 0 });
+      expect([...made.faults]).toEqual([]);
+      expect([50, 51, 52, 53, 54].map((i) => feed(i, later + i * 1_000))).toEqual([0, 0, 0, 4, 1]);
+    },
+  );
+
+  it.each(['sequence', 'time'] as const)('goes on when a clock is set back an hour (%s)', (align) => {
+    const { made, read } = assembler({ align, devices: [{ name: 'A', tags: ['a'], clocked: true }] });
+    const at = Date.UTC(2026, 0, 1);
+    for (let i = 0; i < 10; i++) read('A', i, 1, 0, at + i * 1_000);
+    for (let i = 10; i < 130; i++) read('A', i, 1, 0, at + i * 1_000 - 3_600_000);
+    expect(made.counts).toMatchObject({ rows: 130, late: 0 });
+    expect(made.faults.get('A') ?? 'fell back').toContain('fell back');
+  });
+
+  it('takes up its rows where the store ends in a year to come', () => {
+    const { made, read } = assembler({
+      align: 'time',
+      devices: [{ name: 'A', tags: ['a'], clocked: true }],
+      last: { sequence: 1, timeMs: Date.UTC(2036, 0, 1) },
+    });
+    for (let i = 0; i < 10; i++) read('A', i, 1, 0, Date.UTC(2026, 0, 1) + i * 1_000);
+    expect(made.counts).toMatchObject({ rows: 10, late: 0, restarts: 1 });
+  });
+
+  it('lets no device that fell back alone, or is always late, take the others along; names it', () => {
+    const { made, read } = assembler();
+    for (let i = 1_000; i < 1_030; i++) {
+      read('A', i, 1, i * 100);
+      made.tick(i * 100 + 60, 0);
+      read('B', i, 2, i * 100 + 70);
+    }
+    expect(made.counts).toMatchObject({ rows: 30, late: 30, restarts: 0 });
+    expect(made.faults.get('B')).toContain('come after their rows');
+    read('A', 1_030, 1, 200_000);
+    expect(values(read('B', 1_030, 2, 200_001))).toEqual([[1_030, 1, 2]]);
+    expect([...made.faults]).toEqual([]);
+  });
+
+  it('says when the first reading of a row was there', () => {
+    const { read } = assembler();
+    read('A', 1, 10, 5);
+    expect(read('B', 1, 20, 30)[0]!.receivedMs).toBe(5);
+  });
+
   it('brings devices with counters of their own together by time', () => {
     const { read } = assembler({ align: 'time' });
     read('A', 900, 10, 0, 5_100);

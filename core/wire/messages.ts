@@ -256,12 +256,19 @@ export interface AgentHealth {
   readonly rowsAcquired: number;
   readonly rowsMissing: number;
   readonly badSamples: number;
+  /** Readings of a row that was complete already. */
+  readonly duplicateReadings: number;
+  /** Readings that came after their row had gone on without them, or that were refused for an implausible time. */
+  readonly lateReadings: number;
   readonly droppedTelemetry: number;
   readonly outboxEvents: number;
   readonly rssBytes: number;
+  /** Over the newest rows that were judged: from the first device's response of a row's scan to the decision about an alarm. */
   readonly sensorToAlarmMsP50: number | null;
   readonly sensorToAlarmMsP99: number | null;
-  /** Device name → what is wrong, for devices that do not answer now. */
+  /** Rows that the percentiles are over. */
+  readonly sensorToAlarmCount: number;
+  /** Device name → what is wrong, for devices that do not answer now or are not where the rows are, and for the agent's own disk and clock. */
   readonly deviceFaults: Readonly<Record<string, string>>;
 }
 
@@ -286,7 +293,7 @@ export interface AlarmEvent {
   readonly modelVersion: string;
   /** Tags that moved the score most, most first; shares sum to at most 1. */
   readonly contributions: readonly { readonly tag: string; readonly share: number; readonly value: number }[];
-  /** From row received to alarm decided, milliseconds. */
+  /** From the first device's response of the row's scan to alarm decided, milliseconds. */
   readonly latencyMs: number;
 }
 

@@ -164,8 +164,11 @@ describe('Detector', () => {
 describe('LatencyWindow', () => {
   it('gives percentiles of the newest durations only', () => {
     const window = new LatencyWindow(100);
-    expect(window.percentile(0.5)).toBeNull();
+    expect([window.percentile(0.5), window.count]).toEqual([null, 0]);
+    window.add(9);
+    expect(window.count).toBe(1);
     for (let ms = 1_000; ms > 0; ms--) window.add(ms);
     expect([window.percentile(0.5), window.percentile(0.99)]).toEqual([51, 100]);
+    expect(window.count).toBe(100);
   });
 });

@@ -92,9 +92,10 @@ export class RowTable {
     this.#transaction(() => {
       for (const { timeMs, sequence, tags, values, label, score } of writes)
         this.#put(timeMs, sequence, tags, values, label, 0, score);
-      const alarmState = writes.at(-1)?.alarmState ?? null;
-      if (alarmState !== null)
-        this.#database.prepare("INSERT OR REPLACE INTO row_state (key, value) VALUES ('alarm', ?)").run(alarmState);
+      const { timeMs, sequence, alarmState } = writes.at(-1)!;
+      const keep = this.#database.prepare('INSERT OR REPLACE INTO row_state (key, value) VALUES (?, ?)');
+      if (alarmState !== null) keep.run('alarm', alarmState);
+      keep.run('last', JSON.stringify({ timeMs, sequence }));
     });
     this.#evict();
   }
@@ -153,8 +154,10 @@ export class RowTable {
     return this.#number('SELECT count(*) FROM rows WHERE time_ms BETWEEN ? AND ?', fromMs, toMs);
   }
 
-  /** The newest row that was acquired, not imported. */
+  /** The row acquired last, which is not the newest where a clock fell back. */
   lastRow(): { readonly timeMs: number; readonly sequence: number | null } | null {
+    const kept = this.#state('last');
+    if (kept !== null) return JSON.parse(kept) as { timeMs: number; sequence: number | null };
     const [row] = this.#database
       .prepare('SELECT time_ms, sequence FROM rows WHERE imported = 0 ORDER BY time_ms DESC LIMIT 1')
       .raw()
@@ -172,8 +175,7 @@ export class RowTable {
   }
 
   alarmState(): string | null {
-    const [row] = this.#database.prepare("SELECT value FROM row_state WHERE key = 'alarm'").raw().all() as [string][];
-    return row?.[0] ?? null;
+    return this.#state('alarm');
   }
 
   /** Makes room on a full disk. */
@@ -253,6 +255,11 @@ export class RowTable {
       this.#tagLists.clear();
       throw error;
     }
+  }
+
+  #state(key: string): string | null {
+    const [row] = this.#database.prepare('SELECT value FROM row_state WHERE key = ?').raw().all(key) as [string][];
+    return row?.[0] ?? null;
   }
 
   #number(sql: string, ...values: unknown[]): number {

@@ -100,6 +100,13 @@ describe('AgentDatabase', () => {
     store.close();
   });
 
+  it('knows the row acquired last, though a clock fell back after the newest', () => {
+    const store = database();
+    store.apply([row(2_000), row(1, [1], { sequence: 0 })]);
+    expect(store.lastRow()).toEqual({ timeMs: 1, sequence: 0 });
+    store.close();
+  });
+
   const decided = (commandId: string, decidedAtMs: number) => ({ commandId, by: 'Ada', decidedAtMs });
   const verdict = (commandId: string, action: AlarmCommand['action'], atMs: number): AlarmCommand => ({
     ...{ kind: 'alarm-command', ...decided(commandId, atMs), action, alarmId: 'site:1', shelveMs: null },

@@ -5,7 +5,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { systemClock, systemTimers } from '../../system-runtime.js';
 import { answered, CLOSED_BREAKER, failed, mayAsk } from './breaker.js';
 import { DeviceReader } from './device-reader.js';
-import { ModbusSource, openBus } from './modbus-source.js';
+import { ModbusSource, openBus, stillAfterMs } from './modbus-source.js';
 import { planReads } from './read-plan.js';
 import {
   type DeviceRequest,
@@ -177,7 +177,7 @@ describe('ModbusSource', () => {
     const config = { url: `tcp://127.0.0.1:${device.port}`, timeoutMs: 20, delayMs: 0, devices: [] };
     const readings = { ALIVE: 0, DEAD: 0 } as Record<string, number>;
     const faults: (string | null)[] = [];
-    const done = new ModbusSource(config, devices, 0, runtime).start(stop.signal, {
+    const done = new ModbusSource(config, devices, 0, 1e9, runtime).start(stop.signal, {
       reading: ({ device: name }) => {
         readings[name]!++;
         if (name === 'DEAD') stop.abort();
@@ -195,5 +195,32 @@ describe('ModbusSource', () => {
     const asked = device.requests.filter(({ unit }) => unit === 2).length;
     expect(asked).toBeLessThanOrEqual(5);
     expect(readings.ALIVE).toBeGreaterThan(asked);
+  });
+
+  it('names a PLC that answers and no longer scans, and takes that back when it goes on', async () => {
+    let scan = 7;
+    const device = await tcpDevice((request) => {
+      const pdu = honest(request);
+      if (request.address === 100) pdu.writeUInt32BE(scan, 2);
+      return { pdu };
+    });
+    cleanUps.push(device.close);
+    const stop = new AbortController();
+    const of = template([tag('a', 0)], { clock: { register: 'holding', address: 100 } });
+    const config = { url: `tcp://127.0.0.1:${device.port}`, timeoutMs: 500, delayMs: 0, devices: [] };
+    const told: unknown[] = [];
+    await new ModbusSource(config, [{ name: 'PLC', unit: 1, template: of }], 0, 30, runtime).start(stop.signal, {
+      reading: ({ sequence }) => {
+        told.push(sequence);
+        if (sequence === 8) stop.abort();
+      },
+      fault: (_name, fault) => {
+        told.push(fault);
+        if (fault !== null) scan = 8;
+      },
+    });
+    expect(told).toEqual([7, expect.stringContaining('scan counter stands still'), null, 8]);
+    expect(stillAfterMs(1_000, 5_000)).toBe(60_000);
+    expect(stillAfterMs(60_000, 5_000)).toBe(300_000);
   });
 });

@@ -100,12 +100,13 @@ export class DeviceReader {
   }
 
   /** Of a device whose template has a clock. */
-  async readClock(): Promise<{ sequence: number; timeMs: number }> {
+  async readClock(): Promise<{ sequence: number; timeMs: number; arrivedMs: number }> {
     const { register, address } = this.device.template.clock!;
     const request: ReadRequest = { table: register, address, count: 4 };
     const words = await this.#bus.read(this.device.unit, request);
+    const arrivedMs = this.#clock.monotonic();
     const long = (i: number) => (words[i] ?? 0) * 0x1_0000 + (words[i + 1] ?? 0);
-    return { sequence: long(0), timeMs: long(2) * 1_000 };
+    return { sequence: long(0), timeMs: long(2) * 1_000, arrivedMs };
   }
 }
 

@@ -19,6 +19,9 @@ export interface ModbusRuntime {
 /** Between questions to a device that is still at the scan read last: grows from the first to the last, ms. */
 const UNCHANGED_FIRST_MS = 2;
 const UNCHANGED_LAST_MS = 250;
+/** Nothing new for this many intervals, and at least this long, is a device that no longer scans: plants may hold a row while they are busy. */
+const STILL_INTERVALS = 5;
+const STILL_MS = 60_000;
 /** When every device of a bus is left alone: how often to look whether one may be asked again, ms. */
 const IDLE_MS = 50;
 
@@ -64,6 +67,10 @@ interface Polled {
   readonly reader: DeviceReader;
   breaker: Breaker;
   fault: string | null;
+  /** Whether the fault is that it answers and does not scan. */
+  isStill: boolean;
+  /** Monotonic ms of its newest scan, or of when it began to answer. */
+  movedMs: number;
   /** Monotonic ms of the next question. */
   dueMs: number;
   unchanged: number;
@@ -76,15 +83,26 @@ export class ModbusSource implements Source {
   readonly #config: BusConfig;
   readonly #devices: readonly ModbusDevice[];
   readonly #everyMs: number;
+  readonly #stillAfterMs: number;
   readonly #runtime: ModbusRuntime;
 
-  /** @param everyMs wall-clock time between two polls of a device; 0 for as fast as it answers. */
-  constructor(config: BusConfig, devices: readonly ModbusDevice[], everyMs: number, runtime: ModbusRuntime) {
+  /**
+   * @param everyMs wall-clock time between two polls of a device; 0 for as fast as it answers.
+   * @param stillAfterMs a clocked device that has answered for so long without a new scan has a fault; see stillAfterMs.
+   */
+  constructor(
+    config: BusConfig,
+    devices: readonly ModbusDevice[],
+    everyMs: number,
+    stillAfterMs: number,
+    runtime: ModbusRuntime,
+  ) {
     this.name = config.url;
     this.devices = devices.map((device) => device.name);
     this.#config = config;
     this.#devices = devices;
     this.#everyMs = everyMs;
+    this.#stillAfterMs = stillAfterMs;
     this.#runtime = runtime;
   }
 
@@ -97,6 +115,8 @@ export class ModbusSource implements Source {
       reader: new DeviceReader(device, bus, clock),
       breaker: CLOSED_BREAKER,
       fault: null,
+      isStill: false,
+      movedMs: clock.monotonic(),
       dueMs: 0,
       unchanged: 0,
     }));
@@ -116,6 +136,25 @@ export class ModbusSource implements Source {
     signal.removeEventListener('abort', stop);
   }
 
+  /** Of a device that has answered: whether what was wrong is over, and whether it still scans. */
+  #watch(device: Polled, hasMoved: boolean, sink: SourceSink): void {
+    const { clock, log } = this.#runtime;
+    const { name, template } = device.reader.device;
+    const nowMs = clock.monotonic();
+    if (hasMoved || (device.fault !== null && !device.isStill)) device.movedMs = nowMs;
+    const isStill = template.clock !== undefined && nowMs - device.movedMs >= this.#stillAfterMs;
+    if (isStill && device.fault === null) {
+      device.fault = `scan counter stands still for ${Math.round((nowMs - device.movedMs) / 1_000)} s; see whether the controller is stopped`;
+      log.warn({ device: name }, device.fault);
+      sink.fault(name, device.fault);
+    } else if (!isStill && device.fault !== null) {
+      device.fault = null;
+      log.info({ device: name }, device.isStill ? 'device scans again' : 'device answers again');
+      sink.fault(name, null);
+    }
+    device.isStill = isStill;
+  }
+
   async #poll(device: Polled, sink: SourceSink, signal: AbortSignal): Promise<void> {
     const { clock, random, log } = this.#runtime;
     const { name } = device.reader.device;
@@ -123,11 +162,7 @@ export class ModbusSource implements Source {
     try {
       const reading = await device.reader.read();
       device.breaker = answered();
-      if (device.fault !== null) {
-        device.fault = null;
-        log.info({ device: name }, 'device answers again');
-        sink.fault(name, null);
-      }
+      this.#watch(device, reading !== null, sink);
       device.unchanged = reading === null ? device.unchanged + 1 : 0;
       device.dueMs =
         reading === null ? clock.monotonic() + pauseUnchangedMs(device.unchanged) : startedMs + this.#everyMs;
@@ -145,10 +180,16 @@ export class ModbusSource implements Source {
       if (given && device.fault === null) {
         log.warn({ device: name, code }, message);
         device.fault = `${code}: ${message}`;
+        device.isStill = false;
         sink.fault(name, device.fault);
       }
     }
   }
+}
+
+/** When a site's device that answers but does not go on has a fault: what the site allows for a late one, at least. */
+export function stillAfterMs(intervalMs: number, lateAfterMs: number): number {
+  return Math.max(lateAfterMs, STILL_INTERVALS * intervalMs, STILL_MS);
 }
 
 function pauseUnchangedMs(times: number): number {
