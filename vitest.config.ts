@@ -8,6 +8,7 @@ export default defineConfig({
     include: [long ? '**/dist/**/*.long.test.js' : '**/dist/**/*.test.js'],
     exclude: ['**/node_modules/**', ...(long ? [] : ['**/*.long.test.js'])],
     // Native modules and worker threads: a process each, no more at once than two cores carry.
+    env: { ORT_DISABLE_TELEMETRY: '1' },
     pool: 'forks',
     maxWorkers: 2,
     testTimeout: long ? 600_000 : 30_000,

@@ -1,7 +1,7 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { processesWith, type StartedCommand, startCommand } from './started-command.js';
 
 /** The demonstration as a person starts it, with fewer sites and rounds. Longer runs, with kills, are in demo.long.test.ts. */
@@ -11,11 +11,13 @@ let demo: StartedCommand;
 
 beforeEach(() => {
   dataDir = mkdtempSync(join(tmpdir(), 'demo-'));
+  vi.stubEnv('HOME', dataDir);
 });
 
 afterEach(async () => {
   demo.process.kill('SIGTERM');
   await demo.ended;
+  vi.unstubAllEnvs();
   rmSync(dataDir, { recursive: true, force: true });
 });
 
@@ -41,6 +43,8 @@ describe('twinwatch demo', () => {
     ])
       expect(text).toMatch(landmark);
     expect(await processesWith(dataDir)).toEqual([]);
+    // ONNX Runtime's usage records would lie here.
+    expect(existsSync(join(dataDir, '.cache'))).toBe(false);
   });
 
   it('says at once what is wrong with what it is asked for', async () => {

@@ -19,7 +19,9 @@ export interface StartedCommand {
 }
 
 export function startCommand(...args: string[]): StartedCommand {
-  const child = fork(COMMAND, args, { stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
+  // What the tests' own environment switches off, the command has to switch off by itself.
+  const { ORT_DISABLE_TELEMETRY: _, ...env } = process.env;
+  const child = fork(COMMAND, args, { stdio: ['ignore', 'pipe', 'pipe', 'ipc'], env });
   let text = '';
   const messages: unknown[] = [];
   const watchers = new Set<() => void>();
