@@ -1,4 +1,5 @@
 import { readFile, writeFile } from 'node:fs/promises';
+import { dirname, relative, resolve } from 'node:path';
 import { demandFileText } from '@twinwatch/twin-server/twin/demand/demand-file';
 import { fitToHistory } from '@twinwatch/twin-server/twin/demand/history';
 import { loadPlant } from '@twinwatch/twin-server/twin/plant-config';
@@ -24,5 +25,6 @@ export async function fitDemandsToFile({ plant, network, history, out, columns }
   await writeFile(out, demandFileText(fit, `${rows} rows of ${history.split('/').at(-1)}`));
   for (const { name } of balances.balances) console.log(`seen: ${name}`);
   for (const words of balances.unseen) console.log(`not seen, left as it is: ${words}`);
-  console.log(`${out}: ${Object.keys(fit.multipliers).length} districts; write 'demands: ${out}' into ${plant}`);
+  const fromPlant = relative(dirname(fromRepository(plant)), resolve(out));
+  console.log(`${out}: ${Object.keys(fit.multipliers).length} districts; write 'demands: ${fromPlant}' into ${plant}`);
 }

@@ -26,7 +26,7 @@ beforeAll(async () => {
   const other = {
     ...config,
     districts: config.districts.map((district) => ({ ...district, multipliers: TRUE })),
-    variation: { ...config.variation, district: [1, 1] as [number, number] },
+    variation: { ...config.variation, district: [1, 1] as [number, number], season: [0, 0] as [number, number] },
   };
   const instance = await Plant.open({ config: other, network, variation: { seed: 31, demandScale: 0.97 } });
   rows = Array.from({ length: DAYS * 96 }, (_, sequence) => {
