@@ -9,6 +9,7 @@ import { AgentFederation } from './federation/agent-federation.js';
 import type { SiteConfig } from './site-config.js';
 import { ModbusSource, stillAfterMs } from './sources/modbus/modbus-source.js';
 import type { Source } from './sources/source.js';
+import type { StoreStats } from './store/agent-database.js';
 import { Store } from './store/store.js';
 
 export interface AgentRuntime {
@@ -97,7 +98,7 @@ export async function runAgent(
           engine: () => (engine ??= createWorkerEngine({ kind: training.engine, log })),
         }
       : null,
-    health: async () => acquisition.health(store, (await store.call('stats')).outboxEvents),
+    health: async () => acquisition.health(store, await store.call('stats')),
     telemetryEveryMs: config.telemetry?.everyMs ?? null,
     statusEveryMs: config.statusEvery,
   });
@@ -185,10 +186,13 @@ class Acquisition {
     await Promise.all(acquiring);
   }
 
-  health(store: Store, outboxEvents: number): AgentHealth {
+  health(store: Store, { outboxEvents, evictedRows, isDiskTight }: StoreStats): AgentHealth {
     const { counts } = this.#assembler;
     const { latency } = this.#pipeline;
     const faults = Object.fromEntries([...this.#assembler.faults, ...this.#faults]);
+    if (store.refused !== null)
+      faults.disk = `does not take what is written (${store.refused}); alarms and the newest rows are kept in memory`;
+    else if (isDiskTight) faults.disk = `is full, or nearly so; ${evictedRows} old rows were given up since the start`;
     if (!this.#timeKnown())
       faults['system clock'] = 'is not set and no device serves a time; rows are not learned from';
     return {

@@ -54,7 +54,7 @@ export class AlarmOutbox {
   async #drain(): Promise<void> {
     const { store, clock, link, topics } = this.#context;
     const deleted = [...this.#received];
-    const events = await store.call('outbox', BATCH);
+    const events = await store.outbox(BATCH);
     for (const eventId of deleted) {
       this.#received.delete(eventId);
       this.#sent.delete(eventId);

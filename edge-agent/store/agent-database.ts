@@ -1,8 +1,9 @@
 import { join } from 'node:path';
 import type { AlarmCommand, AlarmEvent, CommandReceipt, LabelCommand } from '@twinwatch/core/wire/messages';
 import type Database from 'libsql';
-import { type DatabaseFile, isDamage, moveAside, openDatabase } from './database-file.js';
+import { type DatabaseFile, isDamage, isFull, moveAside, openDatabase } from './database-file.js';
 import { commandReceipt, DECISION_TABLES, decide, keepReceipt } from './decisions.js';
+import { DiskRoom } from './disk-room.js';
 import { RowTable, type RowWrite, rowTables } from './row-table.js';
 
 /**
@@ -54,6 +55,8 @@ export interface StoreStats {
   readonly damagedFiles: number;
   readonly evictedRows: number;
   readonly evictedEvents: number;
+  /** Room is short: old rows have been given up for new ones, or soon will be. */
+  readonly isDiskTight: boolean;
 }
 
 const TABLES = `
@@ -69,12 +72,14 @@ const MIGRATIONS = {
   1: `ALTER TABLE alarms ADD COLUMN decided_by TEXT; ALTER TABLE alarms ADD COLUMN decided_ms REAL; DROP TABLE labels;`,
 };
 
-const FULL = /^SQLITE_FULL/;
+/** Rounds of giving up old rows, each about 2 % of them, for one write that found the disk full. */
+const EVICTION_ROUNDS = 10;
 
 export class AgentDatabase {
   readonly #options: StoreOptions;
   readonly #stamp: () => string;
   readonly #told: (message: string) => void;
+  readonly #room: DiskRoom;
   #rows: RowTable;
   #database: Database.Database;
   #damaged = 0;
@@ -83,16 +88,25 @@ export class AgentDatabase {
 
   /** @param stamp names a file that is moved aside. @param told is called with what an operator should know. */
   static open(options: StoreOptions, stamp: () => string, told: (message: string) => void): AgentDatabase {
-    return new AgentDatabase(options, stamp, told);
+    const room = new DiskRoom(options.directory);
+    try {
+      return new AgentDatabase(options, room, stamp, told);
+    } catch (error) {
+      if (!isFull((error as Error).cause)) throw error;
+      room.release();
+      return new AgentDatabase(options, room, stamp, told);
+    }
   }
 
-  private constructor(options: StoreOptions, stamp: () => string, told: (message: string) => void) {
+  private constructor(options: StoreOptions, room: DiskRoom, stamp: () => string, told: (message: string) => void) {
     this.#options = options;
+    this.#room = room;
     this.#stamp = stamp;
     this.#told = told;
     this.#database = this.#open(this.#agentFile());
     this.#rows = new RowTable(this.#open(rowTables(this.#path('rows.db'))), options);
     this.#outbox = this.#count('outbox');
+    room.restore();
   }
 
   /** In order, rows in one transaction and the rest in another. A file found damaged is replaced, and the writes done again. */
@@ -107,6 +121,7 @@ export class AgentDatabase {
         }),
       );
     if (rows.length > 0) this.#repairing('rows', () => this.#rows.append(rows));
+    if (!this.#room.isTight) this.#room.restore();
   }
 
   /** The oldest events that wait for their receipt. */
@@ -203,6 +218,7 @@ export class AgentDatabase {
       damagedFiles: this.#damaged,
       evictedRows: this.#rows.evicted,
       evictedEvents: this.#evictedEvents,
+      isDiskTight: this.#room.isTight,
     };
   }
 
@@ -231,6 +247,8 @@ export class AgentDatabase {
       this.#damaged++;
       this.#told(`${file.path} was damaged; it is kept as ${movedAside}, and a new one was started`);
     }
+    const pages = Math.max(8, Math.min(1_000, Math.floor(this.#room.journalBytes / 4_096)));
+    database.exec(`PRAGMA wal_autocheckpoint = ${pages}`);
     return database;
   }
 
@@ -314,12 +332,35 @@ export class AgentDatabase {
     try {
       return work();
     } catch (error) {
-      const full = FULL.test(String((error as { code?: unknown }).code ?? ''));
-      if (full) this.#rows.evictShare(0.1);
+      if (isFull(error)) this.#makeRoom();
       else if (isDamage(error)) this.#replace(file);
       else throw error;
       return work();
     }
+  }
+
+  /** As far as it goes: whoever asked for it tries again, and says so where it was not enough. */
+  #makeRoom(): void {
+    const room = this.#room;
+    const evicted = this.#rows.evicted;
+    try {
+      room.release();
+      this.#checkpoint();
+      for (let round = 0; round < EVICTION_ROUNDS && room.isTight; round++) {
+        const before = room.freeBytes;
+        if (this.#rows.evictSome() === 0 || room.freeBytes <= before) break;
+      }
+      room.restore();
+    } catch (error) {
+      if (!isFull(error)) throw error;
+    }
+    const given = this.#rows.evicted - evicted;
+    if (given > 0) this.#told(`the disk of ${this.#options.directory} is full; its ${given} oldest rows were given up`);
+  }
+
+  #checkpoint(): void {
+    this.#rows.checkpoint();
+    this.#database.prepare('PRAGMA wal_checkpoint(TRUNCATE)').raw().all();
   }
 
   #replace(file: 'agent' | 'rows'): void {

@@ -23,10 +23,15 @@ export interface OpenedDatabase {
 
 /** Above this a full check at every start takes longer than it is worth; damage then shows when a page is used. */
 const CHECKED_BYTES = 64 * 1024 * 1024;
+const FULL = /^SQLITE_(FULL|IOERR_SHMSIZE)/;
 const DAMAGE = /^SQLITE_(CORRUPT|NOTADB)/;
 
 export function isDamage(error: unknown): boolean {
   return DAMAGE.test(String((error as { code?: unknown } | null)?.code ?? ''));
+}
+
+export function isFull(error: unknown): boolean {
+  return FULL.test(String((error as { code?: unknown } | null)?.code ?? ''));
 }
 
 /**
@@ -59,7 +64,8 @@ function tryOpen(file: DatabaseFile): Database.Database {
   const large = existsSync(file.path) && statSync(file.path).size > CHECKED_BYTES;
   const database = new Database(file.path);
   try {
-    database.exec(`PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = ${file.synchronous};
+    // Before anything is written: a file that was made without it cannot give back what is deleted.
+    database.exec(`PRAGMA busy_timeout = 5000; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = ${file.synchronous};
       PRAGMA journal_size_limit = 8388608;`);
     if (!large) {
       const [verdict] = database.prepare('PRAGMA quick_check(1)').raw().all() as [string][];
@@ -67,10 +73,22 @@ function tryOpen(file: DatabaseFile): Database.Database {
         throw Object.assign(new Error(verdict?.[0] ?? 'no answer'), { code: 'SQLITE_CORRUPT' });
     }
     migrate(database, file);
+    if (!large) makeShrinkable(database);
     return database;
   } catch (error) {
     database.close();
     throw error;
+  }
+}
+
+/** A file of an earlier release. Where there is no room for it, what is deleted is used again only by the same file. */
+function makeShrinkable(database: Database.Database): void {
+  const [mode] = database.prepare('PRAGMA auto_vacuum').raw().all() as [number][];
+  if (mode?.[0] !== 0) return;
+  try {
+    database.exec('VACUUM');
+  } catch (error) {
+    if (!isFull(error)) throw error;
   }
 }
 
@@ -83,6 +101,8 @@ function migrate(database: Database.Database, file: DatabaseFile): void {
       `${file.path} has schema ${version}, this release knows up to ${file.schemaVersion}; run the newer release, or another dataDir`,
       { context: { path: file.path } },
     );
+  // Nothing is written at a start on a full disk.
+  if (version === file.schemaVersion) return;
   database.exec('BEGIN IMMEDIATE');
   for (; version > 0 && version < file.schemaVersion; version++) database.exec(file.migrations[version] ?? '');
   database.exec(file.tables);

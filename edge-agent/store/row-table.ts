@@ -65,6 +65,12 @@ const TABLES = `
 /** How often the size of the file is looked at, in rows. */
 const SIZE_CHECK_ROWS = 1_000;
 
+/** A full disk costs old rows, not all of them. */
+const LEAST_ROWS = 1_000;
+/** What is deleted, and given back, between two emptyings of the journal: it needs little room. */
+const EVICTED_AT_ONCE = 100;
+const VACUUMED_PAGES = 32;
+
 export function rowTables(path: string): DatabaseFile {
   return { path, synchronous: 'NORMAL', schemaVersion: 1, tables: TABLES, migrations: {} };
 }
@@ -178,10 +184,30 @@ export class RowTable {
     return this.#state('alarm');
   }
 
-  /** Makes room on a full disk. */
-  evictShare(share: number): void {
-    this.#delete(Math.ceil(this.count * share));
-    this.#database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+  /**
+   * Makes room on a full disk: some of the oldest rows go, in small steps, and what they took is given back to the file system.
+   * @returns how many went; none where few are left.
+   */
+  evictSome(): number {
+    const oldest = Math.min(this.count - LEAST_ROWS, Math.max(100, Math.ceil(this.count * 0.02)));
+    if (oldest <= 0) return 0;
+    for (let left = oldest; left > 0; left -= EVICTED_AT_ONCE) {
+      this.#delete(Math.min(left, EVICTED_AT_ONCE));
+      this.checkpoint();
+    }
+    for (let free = this.#number('PRAGMA freelist_count'); free > 0; ) {
+      this.#database.exec(`PRAGMA incremental_vacuum(${VACUUMED_PAGES})`);
+      this.checkpoint();
+      const left = this.#number('PRAGMA freelist_count');
+      if (left >= free) break;
+      free = left;
+    }
+    return oldest;
+  }
+
+  /** What the journal holds goes into the file, and the journal is emptied. */
+  checkpoint(): void {
+    this.#database.prepare('PRAGMA wal_checkpoint(TRUNCATE)').raw().all();
   }
 
   close(): void {

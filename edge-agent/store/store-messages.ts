@@ -33,8 +33,11 @@ export type CallOutcome = { readonly value: unknown } | { readonly error: string
 
 export type FromWorker =
   | { readonly kind: 'opened' }
-  /** One outcome for each call of the batch, in order. */
-  | { readonly kind: 'done'; readonly outcomes: readonly CallOutcome[] }
-  /** Some of the batch may be done, the rest is not; all of it can be tried again. */
-  | { readonly kind: 'failed'; readonly error: string }
+  /** One outcome for each call of the batch, in order. `refused` says why the batch's writes after the first `written` were not done. */
+  | {
+      readonly kind: 'done';
+      readonly outcomes: readonly CallOutcome[];
+      readonly written: number;
+      readonly refused: string | null;
+    }
   | { readonly kind: 'told'; readonly message: string };

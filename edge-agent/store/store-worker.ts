@@ -8,11 +8,20 @@ const port = parentPort!;
 const tell = (message: FromWorker) => port.postMessage(message);
 const describe = (error: unknown) => (error instanceof Error ? error.message : String(error));
 
-function perform(database: AgentDatabase, work: readonly StoreWork[]): CallOutcome[] {
+/** Calls are answered even where the disk refuses what was written before them: what is asked then is what there is. */
+function perform(database: AgentDatabase, work: readonly StoreWork[]): FromWorker {
   const outcomes: CallOutcome[] = [];
   let writes: StoreWrite[] = [];
+  let written = 0;
+  let refused: string | null = null;
   const flush = () => {
-    if (writes.length > 0) database.apply(writes);
+    if (writes.length === 0 || refused !== null) return;
+    try {
+      database.apply(writes);
+      written += writes.length;
+    } catch (error) {
+      refused = describe(error);
+    }
     writes = [];
   };
   for (const item of work) {
@@ -29,7 +38,7 @@ function perform(database: AgentDatabase, work: readonly StoreWork[]): CallOutco
     }
   }
   flush();
-  return outcomes;
+  return { kind: 'done', outcomes, written, refused };
 }
 
 function serve(): void {
@@ -44,11 +53,7 @@ function serve(): void {
       port.close();
       return;
     }
-    try {
-      tell({ kind: 'done', outcomes: perform(database, message.work) });
-    } catch (error) {
-      tell({ kind: 'failed', error: describe(error) });
-    }
+    tell(perform(database, message.work));
   });
   tell({ kind: 'opened' });
 }

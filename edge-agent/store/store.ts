@@ -1,6 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import { TwinwatchError } from '@twinwatch/core/errors';
 import type { Logger, Timers } from '@twinwatch/core/runtime';
+import type { AlarmEvent } from '@twinwatch/core/wire/messages';
 import type { StoreOptions, StoreWrite } from './agent-database.js';
 import type { CallArguments, CallResult, FromWorker, StoreCall, StoreWork, ToWorker } from './store-messages.js';
 
@@ -22,7 +23,8 @@ const RETRY_MS = 1_000;
 
 /**
  * The agent's memory, in a worker thread. `write` returns at once, whatever the disk does: acquisition never waits. What is asked is answered
- * after everything written before. Alarms, labels and receipts are never dropped from the queue; rows are, oldest first.
+ * after everything written before. Alarms, labels and receipts are never dropped from the queue; rows are, oldest first. While the disk refuses
+ * what is written, it waits in memory within these bounds, and what is asked is answered from what the disk holds.
  */
 export class Store {
   /** Rows that a slow or full disk cost. */
@@ -34,6 +36,7 @@ export class Store {
   #underWay: Queued[] = [];
   #queuedRows = 0;
   #closing: Promise<void> | null = null;
+  #refused: string | null = null;
   #whenIdle: () => void = () => undefined;
   #waitingToRetry = false;
 
@@ -56,6 +59,34 @@ export class Store {
     this.#pump();
   }
 
+  /** Why the disk does not take what is written, null while it does. */
+  get refused(): string | null {
+    return this.#refused;
+  }
+
+  /**
+   * The oldest alarm events that wait for their receipt, those that the disk does not take among them.
+   * @throws TwinwatchError STORE_FAILED, STORE_CLOSED.
+   */
+  async outbox(limit: number): Promise<readonly AlarmEvent[]> {
+    const waiting = this.#refused === null ? { events: [], received: new Set<string>() } : this.#waitingAlarms();
+    const stored = await this.call('outbox', limit + waiting.received.size);
+    const known = new Set(stored.map(({ eventId }) => eventId));
+    return [...stored, ...waiting.events.filter(({ eventId }) => !known.has(eventId))]
+      .filter(({ eventId }) => !waiting.received.has(eventId))
+      .slice(0, limit);
+  }
+
+  #waitingAlarms(): { events: AlarmEvent[]; received: ReadonlySet<string> } {
+    const writes = [...this.#underWay, ...this.#queue].flatMap(({ work }) =>
+      work.kind === 'write' ? [work.write] : [],
+    );
+    return {
+      events: writes.flatMap((write) => (write.op === 'alarm' ? [write.event] : [])),
+      received: new Set(writes.flatMap((write) => (write.op === 'received' ? write.eventIds : []))),
+    };
+  }
+
   /** @throws TwinwatchError STORE_FAILED, STORE_CLOSED. */
   call<K extends StoreCall>(call: K, ...values: CallArguments<K>): Promise<CallResult<K>> {
     if (this.#closing !== null)
@@ -70,7 +101,7 @@ export class Store {
     });
   }
 
-  /** Writes what is queued, then closes the files. */
+  /** Writes what is queued, then closes the files. What the disk does not take is lost. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -114,14 +145,16 @@ export class Store {
       case 'told':
         this.#runtime.log.warn({}, message.message);
         break;
-      case 'failed':
-        this.#runtime.log.error({ error: message.error }, 'writing failed; it is tried again');
-        this.#putBack();
-        this.#retryLater(() => this.#pump());
-        break;
       case 'done': {
         const calls = this.#underWay.filter((item) => item.work.kind === 'call');
-        this.#underWay = [];
+        const writes = this.#underWay.filter((item) => item.work.kind === 'write');
+        this.#underWay = writes.slice(message.written);
+        if (message.refused !== null) this.#onRefused(message.refused);
+        else if (writes.length > 0 && this.#refused !== null) {
+          this.#refused = null;
+          this.#runtime.log.info({ droppedRows: this.droppedRows }, 'the disk takes what is written again');
+        }
+        this.#putBack();
         for (const [i, outcome] of message.outcomes.entries()) {
           if ('error' in outcome) calls[i]?.reject?.(new TwinwatchError('STORE_FAILED', outcome.error));
           else calls[i]?.resolve?.(outcome.value);
@@ -130,6 +163,15 @@ export class Store {
         break;
       }
     }
+  }
+
+  #onRefused(why: string): void {
+    if (this.#refused === null)
+      this.#runtime.log.error({ error: why }, 'writing failed; it is tried until it succeeds');
+    this.#refused = why;
+    // Who stops an agent with a full disk cannot wait for room.
+    if (this.#closing !== null) this.#whenIdle();
+    this.#retryLater(() => this.#pump());
   }
 
   /** Every write may be done twice without harm, so an unfinished batch is simply done again. */
@@ -144,9 +186,15 @@ export class Store {
     if (this.#worker !== worker) return;
     this.#worker = null;
     this.#putBack();
-    this.#retryLater(
-      () => void this.#start().catch((error: Error) => this.#runtime.log.error({ error: error.message }, 'no store')),
-    );
+    this.#startLater();
+  }
+
+  #startLater(): void {
+    const failed = (error: Error) => {
+      this.#runtime.log.error({ error: error.message }, 'no store');
+      this.#startLater();
+    };
+    this.#retryLater(() => void this.#start().catch(failed));
   }
 
   #retryLater(again: () => void): void {
@@ -160,10 +208,22 @@ export class Store {
 
   #pump(): void {
     if (this.#underWay.length === 0 && this.#queue.length === 0) this.#whenIdle();
-    if (this.#worker === null || this.#waitingToRetry || this.#underWay.length > 0 || this.#queue.length === 0) return;
-    this.#underWay = this.#queue.splice(0, BATCH);
+    if (this.#worker === null || this.#underWay.length > 0) return;
+    this.#underWay = this.#next();
+    if (this.#underWay.length === 0) return;
     for (const { work } of this.#underWay) if (work.kind === 'write' && work.write.op === 'row') this.#queuedRows--;
     this.#worker.postMessage({ kind: 'batch', work: this.#underWay.map(({ work }) => work) } satisfies ToWorker);
+  }
+
+  /** In order; while the disk refuses, what is asked does not wait for what is written. */
+  #next(): Queued[] {
+    if (this.#refused === null) return this.#waitingToRetry ? [] : this.#queue.splice(0, BATCH);
+    const isCall = ({ work }: Queued) => work.kind === 'call';
+    const calls = this.#queue.filter(isCall);
+    const writes = this.#queue.filter((item) => !isCall(item));
+    const tried = this.#waitingToRetry ? [] : writes.splice(0, BATCH);
+    this.#queue = writes;
+    return [...tried, ...calls];
   }
 
   #dropOldestRow(): void {
