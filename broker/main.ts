@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { brokerSchema } from '@twinwatch/core/config/broker';
-import { parseConfig } from '@twinwatch/core/config/load';
-import { TwinwatchError } from '@twinwatch/core/errors';
+import { configText, parseConfig } from '@twinwatch/core/config/load';
+import { stopRequest } from '@twinwatch/core/runtime';
 import { pino } from 'pino';
 import { startBroker } from './broker.js';
 
@@ -29,25 +29,10 @@ export async function main(configPath: string): Promise<void> {
   log.info({ host: config.host, port: broker.port }, 'broker listens');
   process.stdout.write(`${JSON.stringify(ready)}\n`);
   process.send?.(ready);
-  log.info({ reason: await askedToStop() }, 'broker stops');
+  log.info({ reason: await stopRequest(process) }, 'broker stops');
   await broker.close();
 }
 
-function askedToStop(): Promise<string> {
-  return new Promise((resolve) => {
-    process.once('SIGINT', resolve);
-    process.once('SIGTERM', resolve);
-    process.once('disconnect', () => resolve('parent process gone'));
-  });
-}
-
-async function readText(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (cause) {
-    throw new TwinwatchError('CONFIG_UNREADABLE', `cannot read ${path}: ${(cause as Error).message}; check the path`, {
-      cause,
-      context: { file: path },
-    });
-  }
+function readText(path: string): Promise<string> {
+  return configText(path, (file) => readFile(file, 'utf8'));
 }

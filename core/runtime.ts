@@ -21,3 +21,18 @@ export interface Logger {
   warn(context: object, message: string): void;
   error(context: object, message: string): void;
 }
+
+/** The part of a Node.js process that says when to stop. */
+interface StoppableProcess {
+  once(event: 'SIGINT' | 'SIGTERM', listener: (signal: string) => void): unknown;
+  once(event: 'disconnect', listener: () => void): unknown;
+}
+
+/** Resolves with the reason once a person, the system, or the end of the process that started this one asks it to stop. */
+export function stopRequest(of: StoppableProcess): Promise<string> {
+  return new Promise((stop) => {
+    of.once('SIGINT', stop);
+    of.once('SIGTERM', stop);
+    of.once('disconnect', () => stop('the process that started it is gone'));
+  });
+}

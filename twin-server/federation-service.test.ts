@@ -159,6 +159,18 @@ describe('federation service', () => {
     expect(heard('receipt')).toEqual([]);
   });
 
+  it('remembers a bounded number of names that never say hello', () => {
+    const status = { online: true, connectionId: 'c', atMs: 1, softwareVersion: '1', modelVersion: null, health: null };
+    for (let i = 0; i < 300; i++) wire.deliver(agentTopics(`made-up-${i}`).status, encodeJson(status));
+    wire.deliver(agentTopics('made-up-299').telemetry, encodeJson({ atMs: 1, score: null, values: {} }));
+    expect(Object.keys(service.runner.state.agents)).toHaveLength(256);
+    expect(observer.onStatus).toHaveBeenCalledTimes(256);
+    expect(observer.onTelemetry).not.toHaveBeenCalled();
+    say(HELLO);
+    wire.deliver(site.status, encodeJson(status));
+    expect(observer.onStatus).toHaveBeenLastCalledWith('site-1', status);
+  });
+
   it('sends a blob, or the chunks of it that are missing, and nothing that it does not have', async () => {
     const blob = journal.putBlob(new Uint8Array(10_000).fill(7));
     say({ kind: 'blob-request', blob, missing: [1] }, 'request');

@@ -1,6 +1,6 @@
 import { TwinwatchError } from '@twinwatch/core/errors';
 import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
-import { decodeEnvelope, encodeEnvelope } from '@twinwatch/core/wire/envelope';
+import { decodeEnvelope, encodeEnvelope, readAnsweredTask } from '@twinwatch/core/wire/envelope';
 import { encodeJson, parseAgentStatus, parseAlarmEvent, parseTelemetry } from '@twinwatch/core/wire/json-messages';
 import { Link, type LinkOptions } from '@twinwatch/core/wire/link';
 import type {
@@ -16,8 +16,9 @@ import type {
 } from '@twinwatch/core/wire/messages';
 import { supersedes } from '@twinwatch/core/wire/presence';
 import { type AgentChannel as Channel, parseTopic, topics } from '@twinwatch/core/wire/topics';
+import type { AgentChannel } from './aggregator/effect-performer.js';
 import type { Journal } from './aggregator/journal.js';
-import { type AgentChannel, RoundRunner } from './aggregator/round-runner.js';
+import { RoundRunner } from './aggregator/round-runner.js';
 import type { FederationPlan, RoundWork } from './aggregator/round-work.js';
 import type { Step } from './aggregator/rounds/round-machine.js';
 import type { DecisionDesk } from './decisions/decision-desk.js';
@@ -143,13 +144,14 @@ export class FederationService {
       case 'status': {
         const status = parseAgentStatus(payload);
         if (!supersedes(this.#statuses.get(agent) ?? null, status)) return;
+        this.runner.onStatus(agent, status);
+        if (!this.#isKnown(agent)) return;
         this.#statuses.set(agent, status);
         observer.onStatus(agent, status);
-        this.runner.onStatus(agent, status);
         return;
       }
       case 'telemetry':
-        observer.onTelemetry(agent, parseTelemetry(payload));
+        if (this.#isKnown(agent)) observer.onTelemetry(agent, parseTelemetry(payload));
         return;
       case 'alarms':
         this.#onAlarm(agent, payload);
@@ -190,8 +192,30 @@ export class FederationService {
   #onTransfer(topic: string, bytes: Uint8Array): void {
     const parsed = parseTopic(topic);
     if (parsed?.channel !== 'up') return;
-    const message = this.#open(parsed.agent, decodeEnvelope(bytes, MAXIMUM_UPDATE_BYTES));
-    if (message.kind === 'update') this.runner.onUpdate(parsed.agent, message satisfies Update, bytes.length);
+    const { agent } = parsed;
+    let update: Update;
+    try {
+      update = this.#openUpdate(agent, bytes);
+    } catch (error) {
+      if (!(error instanceof TwinwatchError)) throw error;
+      this.runner.onMalformedUpdate(agent, readAnsweredTask(bytes, MAXIMUM_UPDATE_BYTES), error.message);
+      return;
+    }
+    this.runner.onUpdate(agent, update, bytes.length);
+  }
+
+  /** @throws TwinwatchError WIRE_* where it is no update of that agent. */
+  #openUpdate(agent: string, bytes: Uint8Array): Update {
+    const message = this.#open(agent, decodeEnvelope(bytes, MAXIMUM_UPDATE_BYTES));
+    if (message.kind === 'update') return message;
+    throw new TwinwatchError('WIRE_INVALID', `a ${message.kind} is not an update; it is ignored`, {
+      context: { agent },
+    });
+  }
+
+  /** The round machine bounds whom it remembers; nobody else is remembered here. */
+  #isKnown(agent: string): boolean {
+    return this.runner.state.agents[agent] !== undefined;
   }
 
   #onAlarm(agent: string, payload: Uint8Array): void {

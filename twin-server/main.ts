@@ -2,10 +2,9 @@ import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { setTimeout as sleepMs } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { parseConfig } from '@twinwatch/core/config/load';
+import { configText, parseConfig } from '@twinwatch/core/config/load';
 import { type ServerConfig, serverConfig } from '@twinwatch/core/config/server';
-import { TwinwatchError } from '@twinwatch/core/errors';
-import type { Clock, Timers } from '@twinwatch/core/runtime';
+import { type Clock, stopRequest, type Timers } from '@twinwatch/core/runtime';
 import { createWorkerEngine } from '@twinwatch/core/training/engine-host';
 import type { LinkOptions } from '@twinwatch/core/wire/link';
 import mqtt from 'mqtt';
@@ -52,7 +51,7 @@ export async function main(configPath: string): Promise<void> {
   process.stdout.write(`${JSON.stringify(ready)}\n`);
   process.send?.(ready);
   try {
-    const reason = await Promise.race([askedToStop(), server.failed]);
+    const reason = await Promise.race([stopRequest(process), server.failed]);
     log.info({ reason }, 'server stops');
   } finally {
     await server.stop();
@@ -72,21 +71,6 @@ async function brokerOptions(
   };
 }
 
-function askedToStop(): Promise<string> {
-  return new Promise((stop) => {
-    process.once('SIGINT', stop);
-    process.once('SIGTERM', stop);
-    process.once('disconnect', () => stop('the process that started it is gone'));
-  });
-}
-
-async function readText(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (cause) {
-    throw new TwinwatchError('CONFIG_UNREADABLE', `cannot read ${path}: ${(cause as Error).message}; check the path`, {
-      cause,
-      context: { file: path },
-    });
-  }
+function readText(path: string): Promise<string> {
+  return configText(path, (file) => readFile(file, 'utf8'));
 }

@@ -85,3 +85,18 @@ function invalid(fileName: string, problems: readonly Problem[]): TwinwatchError
     context: { file: fileName, line: sorted[0]?.line ?? 1, problems: sorted },
   });
 }
+
+/**
+ * Reads a file that a person named, or that another one names.
+ * @throws TwinwatchError CONFIG_UNREADABLE naming the file.
+ */
+export async function configText(path: string, read: (path: string) => Promise<string>): Promise<string> {
+  try {
+    return await read(path);
+  } catch (cause) {
+    throw new TwinwatchError('CONFIG_UNREADABLE', `cannot read ${path}: ${(cause as Error).message}; check the path`, {
+      cause,
+      context: { file: path },
+    });
+  }
+}

@@ -2,7 +2,7 @@ import type { ZodType } from 'zod';
 import { TwinwatchError } from '../errors.js';
 import { decodeCbor, encodeCbor } from './cbor.js';
 import { type Envelope, PROTOCOL_VERSION, type WireMessage } from './messages.js';
-import { envelopeSchema, messageSchemas } from './schemas.js';
+import { answeredTaskSchema, envelopeSchema, messageSchemas } from './schemas.js';
 
 /** Small messages stay far below; anything large is a transfer in chunks. A broker's payload limit must not be lower. */
 export const MAXIMUM_ENVELOPE_BYTES = 256 * 1024;
@@ -36,6 +36,22 @@ export function encodeEnvelope(fields: EnvelopeFields, maximumBytes = MAXIMUM_EN
  */
 export function decodeEnvelope(bytes: Uint8Array, maximumBytes = MAXIMUM_ENVELOPE_BYTES): Envelope {
   return checkEnvelope(decodeCbor(bytes, maximumBytes));
+}
+
+/** What an update answers. */
+export interface AnsweredTask {
+  readonly round: number;
+  readonly attempt: number;
+}
+
+/** What an update that decodeEnvelope refuses says it answers, for its receipt; null where even that cannot be read. */
+export function readAnsweredTask(bytes: Uint8Array, maximumBytes = MAXIMUM_ENVELOPE_BYTES): AnsweredTask | null {
+  try {
+    const { message } = decodeCbor(bytes, maximumBytes) as { message?: unknown };
+    return checked('update', answeredTaskSchema, message);
+  } catch {
+    return null;
+  }
 }
 
 function checkEnvelope(value: unknown): Envelope {

@@ -195,6 +195,11 @@ const update: ZodType<Update> = z.object({
   scores: z.object({ counts: z.array(count).max(4096), rows: count }),
 });
 
+/** The little of an update that its receipt needs. */
+export const answeredTaskSchema = z
+  .object({ kind: z.literal('update'), round: count, attempt: count })
+  .transform(({ round, attempt }) => ({ round, attempt }));
+
 const updateReceipt = z.object({
   kind: z.literal('update-receipt'),
   round: count,

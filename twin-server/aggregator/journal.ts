@@ -13,7 +13,7 @@ import type {
   Update,
 } from '@twinwatch/core/wire/messages';
 import Database from 'libsql';
-import type { FederationState } from './rounds/round-state.js';
+import { type FederationState, restoredState } from './rounds/round-state.js';
 
 /**
  * The server's memory: one SQLite file, WAL, synchronous FULL, so that what a transaction wrote is on the disk before
@@ -44,6 +44,8 @@ export interface Journal {
   /** Forgets that updates of this round were accepted: its aggregation failed and it is collected anew. */
   discardUpdates(run: string, round: number): void;
   putRejection(run: string, rejection: JournalledRejection): void;
+  /** The newest, oldest first. */
+  rejections(run: string, limit: number): JournalledRejection[];
   putRound(run: string, attempt: number, view: RoundView, detail: string): void;
   /** The last attempt of every round, oldest first. */
   rounds(run: string): RoundView[];
@@ -82,8 +84,9 @@ export interface StoredUpdate {
 
 export interface JournalledRejection {
   readonly agent: string;
-  readonly round: number;
-  readonly attempt: number;
+  /** Null, as the attempt, where it cannot be read. */
+  readonly round: number | null;
+  readonly attempt: number | null;
   readonly verdict: string;
   readonly detail: string;
   readonly atMs: number;
@@ -95,8 +98,9 @@ export interface JournalledDecision {
   readonly answer: CommandReceipt | null;
 }
 
-/** Enough to look into what happened, not enough to fill a disk. */
+/** Enough to look into what happened, not enough to fill a disk; no agent's crowd out those of the others. */
 const KEPT_REJECTIONS = 10_000;
+const KEPT_REJECTIONS_PER_AGENT = 1_000;
 const KEPT_ALARMS = 100_000;
 /** Of decisions that were answered; one that waits is never forgotten. */
 const KEPT_DECISIONS = 100_000;
@@ -110,6 +114,7 @@ CREATE TABLE IF NOT EXISTS updates (
   delta BLOB, rows INTEGER NOT NULL, loss REAL NOT NULL, training_ms REAL NOT NULL, scores TEXT NOT NULL, PRIMARY KEY (run, round, agent, kind));
 CREATE TABLE IF NOT EXISTS rejections (
   id INTEGER PRIMARY KEY, run TEXT, round INTEGER, attempt INTEGER, agent TEXT, verdict TEXT, detail TEXT, at_ms INTEGER);
+CREATE INDEX IF NOT EXISTS rejections_by_agent ON rejections (agent);
 CREATE TABLE IF NOT EXISTS rounds (run TEXT, round INTEGER, attempt INTEGER, view TEXT NOT NULL, detail TEXT NOT NULL, PRIMARY KEY (run, round, attempt));
 CREATE TABLE IF NOT EXISTS alarms (id INTEGER PRIMARY KEY, event_id TEXT UNIQUE, json TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS decisions (
@@ -151,7 +156,7 @@ export function openJournal(file: string): Journal {
     },
     loadState(of) {
       const row = one<{ json: string }>('SELECT json FROM state WHERE run = ?', of);
-      return row === undefined ? null : (JSON.parse(row.json) as FederationState);
+      return row === undefined ? null : restoredState(row.json);
     },
     saveState: (of, state) => void run('INSERT OR REPLACE INTO state VALUES (?, ?)', of, JSON.stringify(state)),
     putBlob(bytes) {
@@ -220,7 +225,16 @@ export function openJournal(file: string): Journal {
         atMs,
       );
       run('DELETE FROM rejections WHERE id <= (SELECT max(id) FROM rejections) - ?', KEPT_REJECTIONS);
+      run(
+        'DELETE FROM rejections WHERE agent = ? AND id <= (SELECT id FROM rejections WHERE agent = ? ORDER BY id DESC LIMIT 1 OFFSET ?)',
+        ...[agent, agent, KEPT_REJECTIONS_PER_AGENT],
+      );
     },
+    rejections: (of, limit) =>
+      all<JournalledRejection>(
+        'SELECT agent, round, attempt, verdict, detail, at_ms AS atMs FROM rejections WHERE run = ? ORDER BY id DESC LIMIT ?',
+        ...[of, limit],
+      ).reverse(),
     putRound: (of, attempt, view, detail) =>
       void run(
         'INSERT OR REPLACE INTO rounds VALUES (?, ?, ?, ?, ?)',

@@ -5,10 +5,11 @@ import { BuiltinEngine } from '@twinwatch/core/learning/builtin-engine';
 import { decodeParameters } from '@twinwatch/core/wire/blobs';
 import type { Receipt, Update } from '@twinwatch/core/wire/messages';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { AgentChannel } from './effect-performer.js';
 import { InProcessClient } from './in-process-client.js';
 import { type Journal, openJournal } from './journal.js';
 import { buildSchema } from './lineage.js';
-import { type AgentChannel, RoundRunner } from './round-runner.js';
+import { RoundRunner } from './round-runner.js';
 import { RoundWork } from './round-work.js';
 import { normalClients, SILENT, syntheticConfig, syntheticTwin, TAGS } from './testing/synthetic-plant.js';
 import { splitEpisodes, twinFeatures } from './twin-rows.js';
@@ -231,6 +232,21 @@ describe('round runner', () => {
       { agent: 'site-9', receipt: { verdict: 'unknown-agent' } },
     ]);
     await server.close();
+  });
+
+  it('keeps the newest refusals of each agent, however many another one causes', () => {
+    const journal = openJournal(':memory:');
+    const rejection = { round: 1, attempt: 1, verdict: 'malformed', detail: '' };
+    journal.transaction(() => {
+      for (let i = 0; i < 3; i++) journal.putRejection(RUN, { ...rejection, agent: 'calm', atMs: i });
+      for (let i = 0; i < 1_200; i++) journal.putRejection(RUN, { ...rejection, agent: 'noisy', atMs: i });
+    });
+    const kept = journal.rejections(RUN, 10_000);
+    expect(kept.filter(({ agent }) => agent === 'calm')).toHaveLength(3);
+    const noisy = kept.filter(({ agent }) => agent === 'noisy');
+    expect(noisy).toHaveLength(1_000);
+    expect(noisy.at(-1)).toEqual({ ...rejection, agent: 'noisy', atMs: 1_199 });
+    journal.close();
   });
 
   it('keeps no payload and no parameters of rounds that are over', async () => {

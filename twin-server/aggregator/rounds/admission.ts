@@ -14,7 +14,10 @@ export function admission(
   }
   const open = update.kind === 'fit' ? current : release;
   if (open === null || open.round !== update.round) {
-    return { verdict: 'stale-round', detail: `round ${update.round} is not open, ${currentRoundNumber(state)} is` };
+    if (update.kind === 'evaluate' && current?.step === 'collecting' && current.round === update.round) {
+      return { verdict: 'wrong-shape', detail: 'it holds no parameters, and the round asks for trained ones' };
+    }
+    return { verdict: 'stale-round', detail: notOpen(state, update.round) };
   }
   const answered =
     update.kind === 'fit'
@@ -22,7 +25,7 @@ export function admission(
       : release?.answered.includes(update.agent);
   if (answered === true) return { verdict: 'duplicate', detail: 'already counted' };
   if (open.step !== 'collecting' && open.step !== 'evaluating') {
-    return { verdict: 'stale-round', detail: `round ${update.round} takes no more updates` };
+    return { verdict: 'stale-round', detail: notOpen(state, update.round) };
   }
   if (!open.asked.includes(update.agent)) return { verdict: 'unknown-agent', detail: 'it was not asked in this round' };
   const base = update.kind === 'fit' ? current?.baseHash : release?.candidate.parametersHash;
@@ -31,8 +34,9 @@ export function admission(
   return null;
 }
 
-function currentRoundNumber(state: FederationState): number {
-  return state.current?.round ?? state.release?.round ?? state.committed;
+function notOpen({ current, release, committed }: FederationState, round: number): string {
+  const number = current?.round ?? release?.round ?? committed;
+  return number === round ? `round ${round} takes no more updates` : `round ${round} is not open, ${number} is`;
 }
 
 /** Asked, reachable, and not heard of in this attempt. */
@@ -42,10 +46,14 @@ export function pendingOf(state: FederationState): string[] {
 }
 
 export function hasAnswered(current: CurrentRound, agent: string): boolean {
-  return (
-    current.accepted.some((accepted) => accepted.agent === agent) ||
-    current.rejected.some((rejected) => rejected.agent === agent && rejected.attempt === current.attempt)
-  );
+  return current.accepted.some((accepted) => accepted.agent === agent) || current.refused.includes(agent);
+}
+
+/** Whether somebody who was asked to score a candidate, and can be reached, has not answered. */
+export function isScoreAwaited(state: FederationState, agent: string): boolean {
+  const { release } = state;
+  if (release?.step !== 'evaluating' || !release.asked.includes(agent) || !isReady(state, agent)) return false;
+  return !release.answered.includes(agent) && !release.refused.includes(agent);
 }
 
 export function isReady(state: FederationState, agent: string): boolean {

@@ -7,6 +7,7 @@ import {
   type FederationState,
   INITIAL_STATE,
   type MachineConfig,
+  restoredState,
 } from './round-state.js';
 
 const CONFIG: MachineConfig = {
@@ -168,6 +169,67 @@ describe('round machine', () => {
       update: { agent: 'c', round: 1, attempt: 1, kind: 'fit', baseHash: 'g0', rows: 1, bytes: 9 },
     });
     expect(g.types()).toEqual(['receipt', 'aggregate']);
+  });
+
+  it('waits for the answer to this attempt where one to an earlier attempt is refused', () => {
+    const f = new Federation().started('a', 'b').update('a').update('b');
+    f.on({ type: 'step-failed', detail: 'zero-weight' }).on({ type: 'deadline', round: 1, attempt: 1 });
+    expect(f.state.current).toMatchObject({ step: 'collecting', attempt: 2 });
+    expect(f.update('a', { attempt: 1, baseHash: 'old' }).verdict()).toBe('wrong-base');
+    expect(f.state.current).toMatchObject({ refused: [], rejected: [{ agent: 'a', attempt: 1 }] });
+    f.on({ type: 'malformed-update', agent: 'b', task: { round: 1, attempt: 1 }, detail: 'NaN' });
+    expect(f.state.current?.refused).toEqual([]);
+    expect(f.update('b').types()).toEqual(['receipt']);
+    expect(f.update('a').types()).toEqual(['receipt', 'aggregate']);
+  });
+
+  it('goes on without an agent whose answer is malformed, and waits for one whose answer cannot be told', () => {
+    const f = new Federation().started('a', 'b', 'c').update('a').update('b');
+    f.on({ type: 'malformed-update', agent: 'c', task: null, detail: 'no CBOR' });
+    expect(f.types()).toEqual([]);
+    f.on({ type: 'malformed-update', agent: 'c', task: { round: 1, attempt: 1 }, detail: 'loss: must be a number' });
+    expect(f.effects).toContainEqual({
+      ...{ type: 'receipt', agent: 'c', round: 1, attempt: 1 },
+      ...{ verdict: 'malformed', detail: 'loss: must be a number' },
+    });
+    expect(f.types()).toEqual(['aggregate', 'receipt']);
+    expect(f.state.agents.c?.rejectedUpdates).toBe(2);
+  });
+
+  it('tells a fit without parameters, and a fit that comes too late, what is wrong', () => {
+    const f = new Federation({ count: 1 }).started('a', 'b', 'c');
+    f.update('c', { kind: 'evaluate' });
+    expect(f.effects[0]).toMatchObject({ verdict: 'wrong-shape', detail: expect.stringContaining('no parameters') });
+    expect(f.state.current?.refused).toEqual(['c']);
+    f.update('a').update('b').aggregated('g1').on({ type: 'validated', validation: VALIDATION });
+    expect(f.state.release).toMatchObject({ round: 1, step: 'evaluating' });
+    f.update('c', { kind: 'fit', attempt: 1 });
+    expect(f.effects[0]).toMatchObject({ verdict: 'stale-round', detail: 'round 1 takes no more updates' });
+    expect(f.state.release?.refused).toEqual([]);
+    f.update('a').update('b');
+    expect(f.update('c', { baseHash: 'other' }).types()).toEqual(['receipt', 'release']);
+    expect(f.state.release).toMatchObject({ answered: ['a', 'b'], refused: ['c'] });
+  });
+
+  it('keeps a bounded number of refusals, and of names that never take part', () => {
+    const f = new Federation().started('a', 'b', 'c');
+    for (let i = 0; i < 50; i++) f.update('a', { baseHash: `x${i}` });
+    expect(f.state.current?.rejected).toHaveLength(32);
+    expect(f.state.current?.rejected.at(-1)?.detail).toContain('x49');
+    expect(f.state.current?.refused).toEqual(['a']);
+    expect(f.state.agents.a?.rejectedUpdates).toBe(50);
+    for (let i = 0; i < 300; i++) f.online(`made-up-${i}`);
+    expect(Object.keys(f.state.agents)).toHaveLength(3 + 256);
+    expect(f.hello('d').state.agents.d).toMatchObject({ compatible: true, online: true });
+  });
+
+  it('goes on from a state that was written before refusals were kept apart', () => {
+    const f = new Federation().started('a', 'b');
+    const { refused: _, ...older } = f.state.current!;
+    f.state = restoredState(JSON.stringify({ ...f.state, current: older }));
+    f.update('a');
+    expect(f.update('b').types()).toEqual(['receipt', 'aggregate']);
+    expect(restoredState(JSON.stringify(INITIAL_STATE))).toEqual(INITIAL_STATE);
   });
 
   it('ignores a last will that belongs to an older connection', () => {

@@ -1,13 +1,16 @@
 import { createRandom } from '@twinwatch/core/learning/random';
+import type { AnsweredTask } from '@twinwatch/core/wire/envelope';
 import { supersedes } from '@twinwatch/core/wire/presence';
 import { strategyNamed } from '../strategies/by-name.js';
-import { admission, hasAnswered, isReady, pendingOf } from './admission.js';
+import { admission, hasAnswered, isReady, isScoreAwaited, pendingOf } from './admission.js';
 import type {
+  AgentState,
   CurrentRound,
   Effect,
   FederationEvent,
   FederationState,
   MachineConfig,
+  Rejection,
   Validation,
 } from './round-state.js';
 
@@ -31,6 +34,12 @@ export interface ClosedRound {
   readonly validation: Validation | null;
   readonly endedAtMs: number;
 }
+
+/** Of a round, in the state; enough to look at, and little to write with every step. */
+const KEPT_REJECTIONS = 32;
+
+/** Names that were heard of and cannot take part. Anybody with the right to publish can make up as many as they like. */
+const KEPT_STRANGERS = 256;
 
 interface Setting {
   readonly config: MachineConfig;
@@ -64,6 +73,8 @@ export function step(state: FederationState, event: FederationEvent, config: Mac
     }
     case 'update':
       return onUpdate(same, event, at);
+    case 'malformed-update':
+      return onMalformedUpdate(same, event, at);
     case 'deadline':
       return onDeadline(same, event, at);
     case 'aggregated': {
@@ -99,7 +110,7 @@ function onStatus(before: Step, event: Extract<FederationEvent, { type: 'status'
 function onHello(before: Step, event: Extract<FederationEvent, { type: 'hello' }>, at: Setting): Step {
   const { compatible, detail, eligibleRows } = event;
   const after = withAgent(before, event.agent, { online: true, compatible, detail, eligibleRows });
-  const { lineageHash, agents, current, release } = after.state;
+  const { lineageHash, agents, current } = after.state;
   if (!compatible) return reconsider(after, at);
   if (lineageHash === null) {
     if (agents[event.agent]?.calibrated === true) return checkCalibrations(after, false, at);
@@ -115,11 +126,7 @@ function onHello(before: Step, event: Extract<FederationEvent, { type: 'hello' }
       return sendFit(patch(after, { current: joined }), joined, [event.agent]);
     }
   }
-  if (
-    release?.step === 'evaluating' &&
-    release.asked.includes(event.agent) &&
-    !release.answered.includes(event.agent)
-  ) {
+  if (isScoreAwaited(after.state, event.agent)) {
     return patch(after, {}, { type: 'send-evaluate', agents: [event.agent] });
   }
   return reconsider(after, at);
@@ -147,6 +154,7 @@ function nextRound(before: Step, at: Setting): Step {
     asked: [],
     accepted: [],
     rejected: [],
+    refused: [],
     bytesUp: 0,
     bytesDown: 0,
     startedAtMs: at.nowMs,
@@ -167,7 +175,7 @@ function tryToStart(before: Step, waiting: CurrentRound, at: Setting): Step {
   const random = createRandom(`${config.seed}:clients:${waiting.round}:${attempt}`);
   if (config.fraction < 1) random.shuffle(free);
   const asked = [...accepted, ...free.slice(0, Math.max(0, wanted - accepted.length))];
-  const started: CurrentRound = { ...waiting, attempt, asked, pausing: false, startedAtMs: at.nowMs };
+  const started: CurrentRound = { ...waiting, attempt, asked, refused: [], pausing: false, startedAtMs: at.nowMs };
   const plan = strategyNamed(config.method).plan({ t: waiting.round - 1, config });
   if (plan.twinFit === null || waiting.baseHash !== null) return ask(before, started, at);
   return patch(before, { current: { ...started, step: 'twin-fit' } }, { type: 'fit-twin', ...plan.twinFit });
@@ -195,15 +203,7 @@ function onUpdate(before: Step, event: Extract<FederationEvent, { type: 'update'
   const { agent, round, attempt } = update;
   const answered = patch(before, {}, { type: 'receipt', agent, round, attempt, verdict, detail });
   if (verdict === 'duplicate') return answered;
-  const known = before.state.agents[agent];
-  if (verdict !== 'accepted') {
-    const counted =
-      known === undefined ? answered : withAgent(answered, agent, { rejectedUpdates: known.rejectedUpdates + 1 });
-    const { current } = counted.state;
-    if (current === null || update.kind !== 'fit' || current.round !== round) return counted;
-    const rejected = [...current.rejected, { agent, attempt: current.attempt, verdict, detail }];
-    return reconsider(patch(counted, { current: { ...current, rejected } }), at);
-  }
+  if (verdict !== 'accepted') return refuse(answered, { agent, verdict, detail, task: update }, at);
   if (update.kind === 'evaluate') {
     const release = before.state.release!;
     return reconsider(patch(answered, { release: { ...release, answered: [...release.answered, agent] } }), at);
@@ -215,6 +215,40 @@ function onUpdate(before: Step, event: Extract<FederationEvent, { type: 'update'
   return reconsider(patch(counted, { current: next }), at);
 }
 
+function onMalformedUpdate(
+  before: Step,
+  event: Extract<FederationEvent, { type: 'malformed-update' }>,
+  at: Setting,
+): Step {
+  const { agent, task, detail } = event;
+  const verdict = 'malformed';
+  const refused = refuse(before, { agent, verdict, detail, task }, at);
+  return task === null ? refused : patch(refused, {}, { type: 'receipt', agent, ...task, verdict, detail });
+}
+
+interface Refused extends Omit<Rejection, 'attempt'> {
+  readonly task: AnsweredTask | null;
+}
+
+/**
+ * Whose answer to what is open now is refused has its receipt and will not send another: it is not waited for. An answer to an
+ * earlier attempt says nothing of the one to this attempt, which may be on its way.
+ */
+function refuse(before: Step, { agent, verdict, detail, task }: Refused, at: Setting): Step {
+  const known = before.state.agents[agent];
+  if (known === undefined) return before;
+  const counted = withAgent(before, agent, { rejectedUpdates: known.rejectedUpdates + 1 });
+  const { current, release } = counted.state;
+  const open = current ?? release;
+  if (open === null || (task !== null && task.round !== open.round)) return counted;
+  const attempt = task?.attempt ?? open.attempt;
+  const answersThis = task?.attempt === open.attempt && open.asked.includes(agent);
+  const refused = answersThis && !open.refused.includes(agent) ? [...open.refused, agent] : open.refused;
+  if (current === null) return reconsider(patch(counted, { release: { ...release!, refused } }), at);
+  const rejected = [...current.rejected, { agent, attempt, verdict, detail }].slice(-KEPT_REJECTIONS);
+  return reconsider(patch(counted, { current: { ...current, rejected, refused } }), at);
+}
+
 /** Whether what just changed ends the wait of the round, or of the release, that is going on. */
 function reconsider(before: Step, at: Setting): Step {
   const { current, release } = before.state;
@@ -224,8 +258,7 @@ function reconsider(before: Step, at: Setting): Step {
     return patch(before, { current: { ...current, step: 'aggregating' } }, { type: 'aggregate' });
   }
   if (release?.step === 'evaluating') {
-    const open = release.asked.some((agent) => isReady(before.state, agent) && !release.answered.includes(agent));
-    return open ? before : startRelease(before);
+    return release.asked.some((agent) => isScoreAwaited(before.state, agent)) ? before : startRelease(before);
   }
   return before;
 }
@@ -289,6 +322,7 @@ function commit(before: Step, current: CurrentRound, validation: Validation, at:
     candidate: best,
     asked,
     answered: [],
+    refused: [],
   } as const;
   const sent = patch(
     committed,
@@ -313,7 +347,7 @@ function resume(before: Step, at: Setting): Step {
   }
   if (release !== null) {
     if (release.step === 'releasing') return patch(before, {}, { type: 'release' });
-    const agents = release.asked.filter((agent) => !release.answered.includes(agent));
+    const agents = release.asked.filter((agent) => ![...release.answered, ...release.refused].includes(agent));
     return patch(before, {}, { type: 'send-evaluate', agents }, armDeadline(release, config.deadline));
   }
   if (current === null) return nextRound(before, at);
@@ -365,6 +399,13 @@ const UNSEEN = {
 } as const;
 
 function withAgent(before: Step, agent: string, change: Partial<FederationState['agents'][string]>): Step {
-  const next = { ...(before.state.agents[agent] ?? UNSEEN), ...change };
-  return patch(before, { agents: { ...before.state.agents, [agent]: next } });
+  const { agents } = before.state;
+  const next = { ...(agents[agent] ?? UNSEEN), ...change };
+  const isNew = agents[agent] === undefined && isStranger(next);
+  if (isNew && Object.values(agents).filter(isStranger).length >= KEPT_STRANGERS) return before;
+  return patch(before, { agents: { ...agents, [agent]: next } });
+}
+
+function isStranger({ compatible, calibrated, lastRound }: AgentState): boolean {
+  return !compatible && !calibrated && lastRound === null;
 }

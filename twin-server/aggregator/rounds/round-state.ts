@@ -1,4 +1,5 @@
 import type { RoundsConfig } from '@twinwatch/core/config/server';
+import type { AnsweredTask } from '@twinwatch/core/wire/envelope';
 import type { UpdateVerdict } from '@twinwatch/core/wire/messages';
 
 /** What the federation knows of itself between two steps. Journalled whole, as JSON, before a step is acted on. */
@@ -46,7 +47,10 @@ export interface CurrentRound {
   readonly baseHash: string | null;
   readonly asked: readonly string[];
   readonly accepted: readonly { readonly agent: string; readonly rows: number }[];
+  /** The newest, of every attempt; the journal keeps more. */
   readonly rejected: readonly Rejection[];
+  /** Of those asked, whose answer to this attempt was refused: it is not waited for any more. */
+  readonly refused: readonly string[];
   readonly bytesUp: number;
   readonly bytesDown: number;
   readonly startedAtMs: number;
@@ -67,6 +71,8 @@ export interface CurrentRelease {
   readonly candidate: Candidate;
   readonly asked: readonly string[];
   readonly answered: readonly string[];
+  /** Of those asked, whose answer was refused: it is not waited for any more. */
+  readonly refused: readonly string[];
 }
 
 export interface Candidate {
@@ -127,6 +133,13 @@ export type FederationEvent =
       readonly verdict: UpdateVerdict;
       readonly detail: string;
     }
+  /** Bytes in place of an update that are none; `task` is what they say they answer, null where that cannot be read. */
+  | {
+      readonly type: 'malformed-update';
+      readonly agent: string;
+      readonly task: AnsweredTask | null;
+      readonly detail: string;
+    }
   | { readonly type: 'deadline'; readonly round: number; readonly attempt: number }
   | { readonly type: 'aggregated'; readonly globalHash: string; readonly twinHash: string }
   | { readonly type: 'validated'; readonly validation: Validation }
@@ -172,3 +185,15 @@ export const INITIAL_STATE: FederationState = {
   released: null,
   releaseFailure: null,
 };
+
+/** A state as it was journalled; one of an earlier release lacks what came since. */
+export function restoredState(json: string): FederationState {
+  const { current, release, ...rest } = JSON.parse(json) as FederationState;
+  return {
+    ...rest,
+    current: current && { ...NONE_REFUSED, ...current },
+    release: release && { ...NONE_REFUSED, ...release },
+  };
+}
+
+const NONE_REFUSED = { refused: [] } as const;

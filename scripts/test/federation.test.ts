@@ -1,0 +1,251 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startBroker } from '@twinwatch/broker/broker';
+import { BuiltinEngine } from '@twinwatch/core/learning/builtin-engine';
+import { decodeParameters } from '@twinwatch/core/wire/blobs';
+import { encodeCbor } from '@twinwatch/core/wire/cbor';
+import { decodeEnvelope, encodeEnvelope } from '@twinwatch/core/wire/envelope';
+import { encodeJson } from '@twinwatch/core/wire/json-messages';
+import { Link, type LinkOptions } from '@twinwatch/core/wire/link';
+import type { EvaluateTask, FitTask, Receipt, Update, WireMessage } from '@twinwatch/core/wire/messages';
+import { topics } from '@twinwatch/core/wire/topics';
+import { type ClientRows, InProcessClient } from '@twinwatch/twin-server/aggregator/in-process-client';
+import { openJournal } from '@twinwatch/twin-server/aggregator/journal';
+import { buildSchema } from '@twinwatch/twin-server/aggregator/lineage';
+import { RoundWork } from '@twinwatch/twin-server/aggregator/round-work';
+import {
+  normalClients,
+  SILENT,
+  syntheticConfig,
+  syntheticTwin,
+  TAGS,
+} from '@twinwatch/twin-server/aggregator/testing/synthetic-plant';
+import { splitEpisodes, twinFeatures } from '@twinwatch/twin-server/aggregator/twin-rows';
+import { FederationService } from '@twinwatch/twin-server/federation-service';
+import mqtt from 'mqtt';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { systemClock, systemTimers } from '../processes/node-runtime.js';
+
+/** Rounds over a real broker, with agents that answer what and when the test says. Deadlines are an hour: what waits for one fails. */
+
+const RUN = 'run';
+const within = { timeout: 20_000, interval: 10 };
+const engine = new BuiltinEngine();
+const { detector } = syntheticConfig({});
+const schema = buildSchema(detector, { tags: TAGS, intervalMs: 900_000 }, []);
+const twin = twinFeatures(schema, splitEpisodes(syntheticTwin(1, 4).episodes, { validationShare: 0.5, seed: 1 }));
+
+let directory: string;
+let broker: Awaited<ReturnType<typeof startBroker>>;
+let connection: Pick<LinkOptions, 'connect' | 'url'>;
+let journal: ReturnType<typeof openJournal>;
+let work: RoundWork;
+let service: FederationService;
+const sites: Site[] = [];
+
+type UpdateReceipt = Extract<Receipt, { kind: 'update-receipt' }>;
+
+/** An agent that says hello, calibrates and scores candidates by itself, and keeps what it is to fit for the test to answer. */
+class Site {
+  readonly tasks: FitTask[] = [];
+  readonly receipts: UpdateReceipt[] = [];
+  readonly #id: string;
+  readonly #topics: ReturnType<ReturnType<typeof topics>['agent']>;
+  readonly #client: InProcessClient;
+  #link: Link | null = null;
+  #sequence = 1;
+
+  constructor(rows: ClientRows) {
+    this.#id = rows.id;
+    this.#topics = topics('test').agent(rows.id);
+    this.#client = new InProcessClient(schema, rows);
+    sites.push(this);
+  }
+
+  async connect(): Promise<void> {
+    const { task, receipt, status, hello } = this.#topics;
+    const presence = (online: boolean, connectionId: string) =>
+      encodeJson({ online, connectionId, atMs: 1, softwareVersion: '1', modelVersion: null, health: null });
+    const connectionId = await new Promise<string>((onOnline) => {
+      this.#link = new Link({
+        ...{ ...connection, clientId: this.#id, subscriptions: [task, receipt], onOnline },
+        ...{ clock: systemClock, timers: systemTimers, random: Math.random, log: SILENT },
+        will: (id) => ({ topic: status, payload: presence(false, id) }),
+        onMessage: (_topic, payload) => this.#heard(decodeEnvelope(payload).message),
+      });
+      this.#link.start();
+    });
+    await this.#link!.publish(status, presence(true, connectionId));
+    await this.#link!.publish(
+      hello,
+      this.enveloped({
+        ...{ kind: 'hello', softwareVersion: '1', tags: TAGS.map(({ name }) => name), eligibleRows: 100 },
+        ...{ labelledRows: 0, codecs: ['f32', 'int8'], engine: 'builtin', lineageHash: null, modelVersion: null },
+        publicKeyId: null,
+      }),
+    );
+  }
+
+  async disconnect(): Promise<void> {
+    await this.#link?.stop();
+    this.#link = null;
+  }
+
+  async task(round: number): Promise<FitTask> {
+    return vi.waitFor(() => {
+      const task = this.tasks.findLast((one) => one.round === round);
+      expect(task).toBeDefined();
+      return task!;
+    }, within);
+  }
+
+  async answerTo(task: FitTask | EvaluateTask): Promise<Update> {
+    const blob = (hash: string) => journal.blob(hash)!;
+    const base = decodeParameters(blob(task.parameters.hash), work.parameterCount);
+    return this.#client.answer(task, { base, blob, engine });
+  }
+
+  /** @returns the receipt that comes for it. */
+  async send(bytes: Uint8Array): Promise<UpdateReceipt> {
+    const before = this.receipts.length;
+    await this.upload(bytes);
+    return vi.waitFor(() => {
+      expect(this.receipts.length).toBeGreaterThan(before);
+      return this.receipts[before]!;
+    }, within);
+  }
+
+  async upload(bytes: Uint8Array): Promise<void> {
+    await this.#link!.sendTransfer(this.#topics.up, bytes);
+  }
+
+  enveloped(message: WireMessage): Uint8Array {
+    return encodeEnvelope(this.#envelope(message), 1024 * 1024);
+  }
+
+  /** As an agent of another make might: nothing is checked here. */
+  unchecked(message: object, sender = this.#id): Uint8Array {
+    return encodeCbor({ protocol: 1, ...this.#envelope(message), sender, signature: null });
+  }
+
+  #envelope<M>(message: M) {
+    return { federation: 'test', sender: this.#id, sequence: this.#sequence++, sentAtMs: 1, message };
+  }
+
+  #heard(message: WireMessage): void {
+    if (message.kind === 'calibrate') {
+      const moments = this.#client.moments.toJSON();
+      const answer = this.enveloped({ kind: 'calibration', schemaHash: message.schemaHash, moments });
+      void this.#link?.publish(this.#topics.hello, answer);
+    } else if (message.kind === 'update-receipt') this.receipts.push(message);
+    else if (message.kind === 'fit') this.tasks.push(message);
+    else if (message.kind === 'evaluate') void this.#score(message).catch(() => undefined);
+  }
+
+  async #score(task: EvaluateTask): Promise<void> {
+    await this.upload(this.enveloped(await this.answerTo(task)));
+  }
+}
+
+function serve(rounds: object): void {
+  const config = syntheticConfig({ method: 'fedavg', epochs: 1, deadline: '1h', ...rounds });
+  const plan = { federation: 'test', schema, detector, rounds: config.rounds, seed: 1 };
+  work = new RoundWork(plan, engine, twin);
+  const ignore = () => undefined;
+  service = new FederationService({
+    ...{ plan, work, journal, run: RUN, broker: connection, softwareVersion: '1', random: Math.random, log: SILENT },
+    ...{ clock: systemClock, timers: systemTimers },
+    observer: { onStep: ignore, onStatus: ignore, onTelemetry: ignore, onAlarm: ignore },
+    desk: { waiting: () => [], answered: () => false },
+    onFatal: (error) => {
+      throw error;
+    },
+  });
+  service.start();
+}
+
+const accepted = () => journal.rounds(RUN).map((round) => [...round.accepted].sort());
+
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'twinwatch-federation-'));
+  const dataDir = join(directory, 'broker');
+  broker = await startBroker({ host: '127.0.0.1', port: 0, dataDir, clock: systemClock, log: SILENT });
+  const url = `mqtt://127.0.0.1:${broker.port}`;
+  connection = { url, connect: (options) => mqtt.connect(options.url, options as mqtt.IClientOptions) };
+  journal = openJournal(join(directory, 'server.db'));
+});
+
+afterEach(async () => {
+  for (const site of sites.splice(0)) await site.disconnect();
+  await service.stop();
+  journal.close();
+  await broker.close();
+  rmSync(directory, { recursive: true });
+});
+
+describe('a federation over a real broker', () => {
+  it('records every bad update, answers those that say what they answer, and goes on without their sender', async () => {
+    serve({ count: 1, quorum: 1 });
+    const [good, bad] = normalClients(2, 2).map((rows) => new Site(rows)) as [Site, Site];
+    await Promise.all([good.connect(), bad.connect()]);
+    const task = await bad.task(1);
+    const update = await bad.answerTo(task);
+    const { scores, delta } = update;
+    const negative = { ...scores, counts: scores.counts.map(() => -1) };
+    const wrong: [Uint8Array, string, RegExp][] = [
+      [bad.unchecked({ ...update, loss: Number.NaN }), 'malformed', /loss/],
+      [bad.unchecked({ ...update, scores: negative }), 'malformed', /scores\.counts/],
+      [bad.unchecked({ ...update, rows: -5 }), 'malformed', /rows/],
+      [bad.unchecked(update, 'site-1'), 'malformed', /says it is from site-1/],
+      [bad.enveloped({ ...update, delta: new Uint8Array() }), 'wrong-shape', /no parameters/],
+      [bad.enveloped({ ...update, delta: delta.slice(1) }), 'wrong-shape', /./],
+      [bad.enveloped({ ...update, round: 99 }), 'stale-round', /round 99 is not open, 1 is/],
+    ];
+    for (const [bytes, verdict, detail] of wrong) {
+      const receipt = await bad.send(bytes);
+      expect(receipt).toMatchObject({ verdict, detail: expect.stringMatching(detail), attempt: task.attempt });
+    }
+    await bad.upload(new TextEncoder().encode('garbage garbage'));
+    await vi.waitFor(() => expect(journal.rejections(RUN, 99)).toHaveLength(wrong.length + 1), within);
+
+    const mine = good.enveloped(await good.answerTo(await good.task(1)));
+    expect((await good.send(mine)).verdict).toBe('accepted');
+    await vi.waitFor(() => expect(accepted()).toEqual([['site-1']]), within);
+    await good.upload(mine);
+    await vi.waitFor(() => expect(good.receipts.map(({ verdict }) => verdict)).toContain('duplicate'), within);
+
+    const journalled = journal.rejections(RUN, 99);
+    expect(journalled.map(({ agent, verdict, round }) => [agent, verdict, round])).toEqual([
+      ...wrong.map(([, verdict]) => ['site-2', verdict, verdict === 'stale-round' ? 99 : 1]),
+      ['site-2', 'malformed', null],
+      ['site-1', 'duplicate', 1],
+    ]);
+    expect(service.runner.state.agents['site-2']?.rejectedUpdates).toBe(wrong.length + 1);
+  });
+
+  it('takes an agent back that was away for rounds, and none of what it learned before', async () => {
+    serve({ count: 6, quorum: 2 });
+    const [first, second, away] = normalClients(3, 2).map((rows) => new Site(rows)) as [Site, Site, Site];
+    await Promise.all([first.connect(), second.connect(), away.connect()]);
+    const old = away.enveloped(await away.answerTo(await away.task(1)));
+    await away.disconnect();
+    const answer = async (round: number, ...present: Site[]) => {
+      for (const site of present) {
+        const update = await site.answerTo(await site.task(round));
+        expect(await site.send(site.enveloped(update))).toMatchObject({ verdict: 'accepted', round });
+      }
+    };
+    for (let round = 1; round <= 4; round++) await answer(round, first, second);
+    await Promise.all([first.task(5), second.task(5)]);
+    await away.connect();
+    expect(await away.send(old)).toMatchObject({ verdict: 'stale-round', detail: 'round 1 is not open, 5 is' });
+    await vi.waitFor(() => expect(service.runner.state.agents['site-3']?.online).toBe(true), within);
+    await answer(5, first, second);
+    await answer(6, first, second, away);
+    const both = ['site-1', 'site-2'];
+    await vi.waitFor(() => expect(accepted()).toEqual([both, both, both, both, both, [...both, 'site-3']]), within);
+    expect(away.tasks.map(({ round }) => round)).toEqual([1, 6]);
+    await vi.waitFor(() => expect(service.runner.state.released).not.toBeNull(), within);
+  });
+});
