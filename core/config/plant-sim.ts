@@ -40,7 +40,10 @@ const feed = z.strictObject({
 
 export const plantSimSchema = z
   .strictObject({
-    plant: z.string().min(1).meta({ description: 'plant.yaml: tags, PLCs and what each of them reads' }),
+    plant: z.string().min(1).optional().meta({ description: 'plant.yaml: tags, PLCs and what each of them reads' }),
+    templates: z.record(id, z.string().min(1)).optional().meta({
+      description: 'instead of a plant, for a recorded feed of whatever kind: PLC → device template',
+    }),
     host: z.string().default('127.0.0.1').meta({ description: 'address the PLCs listen on' }),
     ports: z
       .enum(['fixed', 'auto'])
@@ -73,6 +76,14 @@ export const plantSimSchema = z
       .meta({ description: 'loopback HTTP: GET /state, POST /attack {site, name}' }),
   })
   .superRefine((config, context) => {
+    if ((config.plant === undefined) === (config.templates === undefined))
+      context.addIssue({ code: 'custom', path: ['plant'], message: 'or templates has to be there, one of the two' });
+    if (config.templates !== undefined && config.feed === undefined)
+      context.addIssue({
+        code: 'custom',
+        path: ['templates'],
+        message: 'need a feed: only a plant can be simulated',
+      });
     if (config.rowsPerSecond !== undefined && config.realtimeFactor !== undefined)
       context.addIssue({
         code: 'custom',

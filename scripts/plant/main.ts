@@ -1,13 +1,12 @@
 import { dirname, resolve } from 'node:path';
 import { type PlantSimConfig, plantSimSchema } from '@twinwatch/core/config/plant-sim';
 import { TwinwatchError } from '@twinwatch/core/errors';
-import { loadPlant } from '@twinwatch/twin-server/twin/plant-config';
 import { systemClock, systemTimers } from '../processes/node-runtime.js';
-import { readConfig, readTextFile } from '../processes/read-config.js';
+import { readConfig } from '../processes/read-config.js';
 import { untilStopped } from '../processes/until-stopped.js';
 import { listenControl } from './control-endpoint.js';
 import { listenModbus, type ModbusServer } from './modbus-server.js';
-import { openSource, paceOf, readTemplates } from './open-site.js';
+import { openPlant, paceOf } from './open-site.js';
 import { isStartAttack, type PlantMessage, type SiteProgress, type StartAttack } from './plant-messages.js';
 import { type Positions, readPositions, writePositions } from './positions.js';
 import { Site } from './site.js';
@@ -21,8 +20,7 @@ const REPORT_EVERY_MS = 250;
 export async function main(configPath: string): Promise<void> {
   const config = await readConfig(plantSimSchema, configPath);
   const beside = (path: string) => resolve(dirname(configPath), path);
-  const loaded = await loadPlant(beside(config.plant), readTextFile);
-  const templates = await readTemplates(beside(config.plant), loaded.config);
+  const { templates, intervalMs, open } = await openPlant(config, beside);
   const dataDir = config.dataDir === undefined ? null : beside(config.dataDir);
   const positions = dataDir === null ? {} : readPositions(dataDir);
   const tell = (message: PlantMessage) => {
@@ -36,10 +34,10 @@ export async function main(configPath: string): Promise<void> {
       site.name,
       new Site({
         name: site.name,
-        source: await openSource(config, site, loaded, beside),
+        source: await open(site),
         templates,
         readerUnit: config.readerUnit,
-        pace: paceOf(config, loaded.config.interval),
+        pace: paceOf(config, intervalMs),
         resume: positions[site.name] ?? { rows: 0, attacks: [] },
         clock: systemClock,
         timers: systemTimers,

@@ -24,6 +24,7 @@ function schemaOf(path: string): z.ZodType {
   if (path.endsWith('/server.yaml')) return serverConfig;
   if (path.endsWith('/broker.yaml')) return brokerSchema;
   if (path.endsWith('/attacks.yaml')) return attackCatalogueSchema;
+  if (path.endsWith('/feed.yaml')) return plantSimSchema;
   if (path.endsWith('/plant.yaml')) return isExample ? plantSimSchema : plantSchema;
   return deviceTemplateSchema;
 }
