@@ -12,8 +12,7 @@ const DECIDED: Readonly<Record<DecisionView['action'], string>> = {
   label: 'labelled',
 };
 
-export const plantTime = (ms: number | null): string =>
-  ms === null ? '?' : `${new Date(ms).toISOString().slice(0, 16)}Z`;
+const plantTime = (ms: number | null): string => (ms === null ? '?' : `${new Date(ms).toISOString().slice(0, 16)}Z`);
 
 /** One line: what was decided, and what the agent made of it. */
 export function decisionLine({ action, alarmId, range, agent, by, answer }: DecisionView): string {

@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { alarmsFrom, isActive, MAXIMUM_ALARMS, withAlarmEvent } from '../alarm-list.js';
+import { newestDecision } from '../decide.js';
 import {
   initialState,
+  MAXIMUM_DECISIONS,
   MAXIMUM_HISTORIES,
   MAXIMUM_ROUNDS,
   MAXIMUM_TELEMETRY,
@@ -51,6 +53,28 @@ describe('page state', () => {
     const after = reduceAll(initialState(0), [state(), phase, { type: 'model', data: model }]);
     expect(after.server).toMatchObject({ phase: 'finished', activity: 'Watching', progress: null, federation: 'demo' });
     expect(after.model?.modelVersion).toBe('m-000020');
+  });
+
+  it('keeps decisions by their command, and an answered one answered', () => {
+    const decision = (commandId: string, atMs: number, rows: number | null): PageEvent => ({
+      type: 'decision',
+      data: {
+        ...{ commandId, agent: 'site-3', action: 'dismiss', alarmId: 'site-3:1', range: null, shelveMs: null },
+        ...{ by: 'Ada', atMs, answer: rows === null ? null : { verdict: 'done', detail: '', rows } },
+      },
+    });
+    const after = reduceAll(initialState(0), [
+      state(),
+      decision('b', 2, null),
+      decision('a', 1, 4),
+      decision('a', 1, null),
+      decision('b', 2, 7),
+    ]);
+    expect(after.decisions.map(({ commandId, answer }) => `${commandId} ${answer?.rows}`)).toEqual(['a 4', 'b 7']);
+    expect(newestDecision(after.decisions, ['confirm', 'dismiss'])?.commandId).toBe('b');
+    expect(newestDecision(after.decisions, ['acknowledge'])).toBeNull();
+    const many = Array.from({ length: MAXIMUM_DECISIONS + 3 }, (_, i) => decision(`c${i}`, i, 1));
+    expect(reduceAll(initialState(0), many).decisions).toHaveLength(MAXIMUM_DECISIONS);
   });
 
   it('keeps the time of the loss while the connection stays lost', () => {
