@@ -196,6 +196,14 @@ describe('round machine', () => {
     expect(f.state.agents.c?.rejectedUpdates).toBe(2);
   });
 
+  it('asks an agent whose answer was refused again in the next attempt', () => {
+    const f = new Federation().started('a', 'b').update('a');
+    f.on({ type: 'malformed-update', agent: 'b', task: { round: 1, attempt: 1 }, detail: 'NaN' });
+    f.on({ type: 'deadline', round: 1, attempt: 1 });
+    expect(f.effects[0]).toEqual({ type: 'send-fit', agents: ['b'] });
+    expect(f.update('b').types()).toEqual(['receipt', 'aggregate']);
+  });
+
   it('tells a fit without parameters, and a fit that comes too late, what is wrong', () => {
     const f = new Federation({ count: 1 }).started('a', 'b', 'c');
     f.update('c', { kind: 'evaluate' });
