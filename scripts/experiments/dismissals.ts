@@ -1,4 +1,7 @@
-import { availableParallelism } from 'node:os';
+import { existsSync } from 'node:fs';
+import { copyFile, mkdtemp, rm } from 'node:fs/promises';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { TrainingEngine } from '@twinwatch/core/learning/engine';
 import type { Row } from '@twinwatch/core/scada/sample';
 import { createWorkerEngine } from '@twinwatch/core/training/engine-host';
@@ -131,18 +134,20 @@ async function runSeed(
   const attacks = await attacksOn(plant, options, FIRST_SITE_SEED + 100 * seed + 50);
   const federation = new Federation(options, engine, twin, seed);
 
-  /** Every arm goes through the same first rounds, which the seed makes the same. */
-  const learnFirst = (journal: Journal) =>
-    federation.learn(
-      journal,
-      sites.map(({ id, commissioned }) => ({ id, rows: commissioned })),
-      options.rounds,
-      false,
-    );
-  const first = openJournal(':memory:');
+  const directory = await mkdtemp(join(tmpdir(), 'twinwatch-dismissals-'));
+  const first = join(directory, 'first.db');
+  /** Rounds that go on from those in the file, up to `count` in all. */
+  const learn = async (file: string, clients: readonly ClientRows[], count: number, labelsChanged: boolean) => {
+    const journal = openJournal(file);
+    try {
+      return federation.watch(await federation.learn(journal, clients, count, labelsChanged));
+    } finally {
+      journal.close();
+    }
+  };
   live('learning before the change');
-  const before = federation.watch(await learnFirst(first));
-  first.close();
+  const commissioned = sites.map((site) => ({ id: site.id, rows: site.commissioned }));
+  const before = await learn(first, commissioned, options.rounds, false);
   const raised: SiteAlarm[] = [];
   for (const { id, watched } of sites)
     for (const alarm of await watchRows(before.watch, watched)) raised.push({ ...alarm, site: id, dismissed: false });
@@ -162,13 +167,14 @@ async function runSeed(
   ];
   for (const [name, alarms, weight] of going) {
     live(`${name}: learning on`);
-    const journal = openJournal(':memory:');
-    await learnFirst(journal);
+    const file = join(directory, `${name}.db`);
+    // Every arm starts from the same rounds. What SQLite has not yet moved into the file itself is beside it.
+    for (const suffix of ['', '-wal']) if (existsSync(first + suffix)) await copyFile(first + suffix, file + suffix);
     const clients = sites.map((site) => clientOf(site, alarms, weight));
-    const after = federation.watch(await federation.learn(journal, clients, 2 * options.rounds, true));
-    journal.close();
+    const after = await learn(file, clients, 2 * options.rounds, true);
     arms[name] = await measure(after, sites, attacks, options.days);
   }
+  await rm(directory, { recursive: true });
   const hours = chosen.reduce((sum, { raisedAtMs, clearedAtMs }) => sum + (clearedAtMs! - raisedAtMs), 0);
   return {
     ...{ seed, raised: raised.length, dismissed: chosen.length, dismissedRows: hours / plant.config.interval, arms },
