@@ -29,7 +29,7 @@ function addLeaveFamilyOut(experiment: Command): void {
     .option('--agents <k>', 'sites that learn from their normal running', whole, 5)
     .option('--rounds <n>', 'federated rounds', whole, 10)
     .option('--members <n>', 'networks averaged; one, since seven detectors are learned per seed', whole, 1)
-    .option('--out <file>', 'results as JSON')
+    .option('--out <file>', 'results as JSON; seeds that are there with the same options are not run again')
     .action(async (options) => {
       const { runLeaveFamilyOut } = await import('../experiments/leave-family-out.js');
       await runLeaveFamilyOut(options);
@@ -48,7 +48,7 @@ function addBaselines(experiment: Command): void {
     .option('--episodes <n>', "fortnights that the twin simulates; the field trial's without it", whole)
     .option('--agents <k>', 'agents that learn, each from a slice of the history', whole, 5)
     .option('--rounds <n>', 'federated rounds', whole, 20)
-    .option('--out <file>', 'results as JSON')
+    .option('--out <file>', 'results as JSON; seeds that are there with the same options are not run again')
     .action(async (options) => {
       const { runBaselines } = await import('../experiments/field-trial-baselines.js');
       await runBaselines(options);

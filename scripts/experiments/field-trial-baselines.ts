@@ -19,8 +19,8 @@ import { fromRepository } from '../processes/repository.js';
 import { learnCentralised, learnFromNormal } from './gathered-detectors.js';
 import { gatherRows } from './gathered-rows.js';
 import { type LearnedDetector, learnFederated, learningOf } from './learned-detector.js';
+import { ResultFile } from './result-file.js';
 import { markdownTable, spreadWords } from './summary.js';
-import { writeResult } from './write-result.js';
 
 /**
  * The field trial's detector beside others on the same history, twin, features, threshold rule and alarm delays, over several seeds, in one process.
@@ -126,9 +126,13 @@ export async function runBaselines(options: BaselinesOptions): Promise<void> {
     return history.rows.slice(border(k), border(k + 1));
   });
   const engine = await createWorkerEngine({ kind: 'auto', log: console });
-  const results: SeedResult[] = [];
+  const { seeds, out, ...about } = options;
+  const file = new ResultFile<SeedResult>(out, about);
+  await file.goOn();
   try {
-    for (let seed = 1; seed <= options.seeds; seed++) {
+    for (let seed = 1; seed <= seeds; seed++) {
+      if (file.has(seed)) continue;
+      const results: SeedResult[] = [];
       const { episodes, days, attackShare } = twinOf(intervalMs, options.episodes ?? null);
       line.live(`seed ${seed}: simulating the twin`);
       const source = new EpanetTwin({ plant, threads: Math.min(2, availableParallelism()) });
@@ -143,15 +147,14 @@ export async function runBaselines(options: BaselinesOptions): Promise<void> {
       for (const { name, ...said } of baselines(history.rows, feed.rows, tags, seed)) {
         results.push(scored({ name, seed }, said, feed, intervalMs));
       }
+      await file.add(results);
     }
   } finally {
     await engine.close();
     line.end();
   }
-  const tables = [scoreTable(results), delayTable(results)];
-  process.stdout.write(`\n${tables.join('\n\n')}\n`);
-  const contestants = CONTESTANTS.map(({ name, description }) => ({ name, description }));
-  if (options.out !== undefined) await writeResult(options.out, { options, contestants, results, tables }, line);
+  const what = CONTESTANTS.map(({ name, description }) => `- ${name}: ${description}`).join('\n');
+  process.stdout.write(`\n${scoreTable(file.results)}\n\n${delayTable(file.results)}\n\n${what}\n`);
 }
 
 async function judge(

@@ -18,8 +18,8 @@ import { systemClock } from '../processes/node-runtime.js';
 import { readTextFile } from '../processes/read-config.js';
 import { fromRepository } from '../processes/repository.js';
 import { type LearnedDetector, type Learning, learnFederated, learningOf } from './learned-detector.js';
+import { ResultFile } from './result-file.js';
 import { markdownTable, spreadWords } from './summary.js';
-import { writeResult } from './write-result.js';
 
 /**
  * Does a detector find attacks of a family that its twin never showed it? One detector per family learns from a twin that draws from all other
@@ -73,9 +73,13 @@ export async function runLeaveFamilyOut(options: LeaveFamilyOutOptions): Promise
   );
   const engine = await createWorkerEngine({ kind: 'auto', log: console });
   const families = ATTACK_FAMILIES.filter((family) => possible(plant, family));
-  const results: FamilyResult[] = [];
+  const { seeds, out, ...about } = options;
+  const file = new ResultFile<FamilyResult>(out, about);
+  await file.goOn();
   try {
-    for (let seed = 1; seed <= options.seeds; seed++) {
+    for (let seed = 1; seed <= seeds; seed++) {
+      if (file.has(seed)) continue;
+      const results: FamilyResult[] = [];
       const learner = new FamilyLearner(plant, options, learning, engine, seed);
       line.live(`seed ${seed}: learning from every family`);
       const all = await learner.learn(families);
@@ -92,14 +96,13 @@ export async function runLeaveFamilyOut(options: LeaveFamilyOutOptions): Promise
         results.push(result);
         line.say(wordsOf(result));
       }
+      await file.add(results);
     }
   } finally {
     await engine.close();
     line.end();
   }
-  const table = familyTable(results);
-  process.stdout.write(`\n${table}\n`);
-  if (options.out !== undefined) await writeResult(options.out, { options, results, table }, line);
+  process.stdout.write(`\n${familyTable(file.results)}\n`);
 }
 
 /** Whether the plant has what a family needs: links between PLCs, pumps. */
