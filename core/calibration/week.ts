@@ -9,7 +9,7 @@ export function sharpened(means: readonly number[]): number[] {
 }
 
 /** @param hour hours since the week's start; whole weeks more or less make no difference. */
-export function weekAt(values: readonly number[], hour: number): number {
+function weekAt(values: readonly number[], hour: number): number {
   const position = hour - 0.5;
   const before = Math.floor(position);
   const at = (i: number) => values[((i % HOURS_PER_WEEK) + HOURS_PER_WEEK) % HOURS_PER_WEEK]!;

@@ -11,13 +11,13 @@ const PROJECTIONS = 64;
 /** Scaled values are cut off here, as a detector's inputs are. */
 const CLIP = 8;
 
-export interface Distances {
+interface Distances {
   readonly mmd: number;
   readonly mmdMultiKernel: number;
   readonly swd: number;
 }
 
-export interface TagComparison extends TagStatistics, Distances {
+interface TagComparison extends TagStatistics, Distances {
   readonly tag: string;
 }
 

@@ -38,7 +38,7 @@ export function sampleOf(stretches: readonly (readonly Row[])[], tags: number, i
 const isWhole = ({ values }: Row) => values.every(Number.isFinite);
 
 /** One tag's values. */
-export function columnOf({ values, count }: Pick<Sample, 'values' | 'count'>, tag: number): Float64Array {
+function columnOf({ values, count }: Pick<Sample, 'values' | 'count'>, tag: number): Float64Array {
   const width = values.length / count;
   return Float64Array.from({ length: count }, (_, i) => values[i * width + tag]!);
 }

@@ -1,6 +1,6 @@
 import type { FidelityData } from './fidelity-data.js';
 
-export const OVERALL = [
+const OVERALL = [
   { key: 'mmd', words: 'MMD (RBF)' },
   { key: 'mmdMultiKernel', words: 'MMD (five kernels)' },
   { key: 'swd', words: 'sliced Wasserstein' },
