@@ -10,7 +10,15 @@ import { decodeEnvelope, encodeEnvelope } from '@twinwatch/core/wire/envelope';
 import { encodeExchangeRows } from '@twinwatch/core/wire/exchange-rows';
 import { encodeJson, parseAgentStatus, parseAlarmEvent } from '@twinwatch/core/wire/json-messages';
 import { Link } from '@twinwatch/core/wire/link';
-import type { AgentStatus, AlarmEvent, BlobRef, FitTask, Lineage, WireMessage } from '@twinwatch/core/wire/messages';
+import type {
+  AgentStatus,
+  AlarmEvent,
+  BlobRef,
+  FitTask,
+  Lineage,
+  Manifest,
+  WireMessage,
+} from '@twinwatch/core/wire/messages';
 import { decodeDelta } from '@twinwatch/core/wire/parameter-codec';
 import { parseTopic, topics } from '@twinwatch/core/wire/topics';
 import { Aedes } from 'aedes';
@@ -26,12 +34,18 @@ import { systemClock, systemTimers } from './system-runtime.js';
 /** One agent with everything real around it, sockets included; the plant and the server are played by this file. */
 
 const quiet: Logger = { debug() {}, info() {}, warn() {}, error() {} };
+const warned: string[] = [];
+const refusals: string[] = [];
 const runtime: AgentRuntime = {
   softwareVersion: 'test',
   clock: systemClock,
   timers: systemTimers,
   random: Math.random,
-  log: quiet,
+  log: {
+    ...quiet,
+    warn: (_context, message) => void warned.push(message),
+    error: (context) => void refusals.push(String((context as { error?: unknown }).error)),
+  },
   connect: (options) => mqtt.connect(options.url, options as mqtt.IClientOptions),
   rssBytes: () => process.memoryUsage.rss(),
 };
@@ -109,16 +123,17 @@ class Server {
     await this.link.sendTransfer(mine.down, this.blobs.get(task.parameters.hash)!);
   }
 
-  manifest(bytes: Uint8Array, modelVersion: string): Promise<void> {
+  manifest(bytes: Uint8Array, modelVersion: string, rest: Partial<Manifest> = {}, sender = 'server'): Promise<void> {
     const manifest = {
       modelVersion,
       round: 1,
       model: this.keep(bytes),
       lineage: LINEAGE,
       threshold: 0.5,
-      releasedAtMs: 1,
+      releasedAtMs: 10,
+      ...rest,
     };
-    return this.#publish(topics('test').manifest, { kind: 'manifest', ...manifest });
+    return this.#publish(topics('test').manifest, { kind: 'manifest', ...manifest }, sender);
   }
 
   keep(bytes: Uint8Array): BlobRef {
@@ -131,12 +146,9 @@ class Server {
     return this.messages.findLast((message): message is Extract<WireMessage, { kind: K }> => message.kind === kind);
   }
 
-  #publish(topic: string, message: WireMessage): Promise<void> {
+  #publish(topic: string, message: WireMessage, sender = 'server'): Promise<void> {
     const sequence = this.#sequence++;
-    return this.link.publish(
-      topic,
-      encodeEnvelope({ federation: 'test', sender: 'server', sequence, sentAtMs: 1, message }),
-    );
+    return this.link.publish(topic, encodeEnvelope({ federation: 'test', sender, sequence, sentAtMs: 1, message }));
   }
 
   #onMessage(topic: string, payload: Uint8Array): void {
@@ -304,9 +316,28 @@ telemetry: { everyMs: 100 }
   });
 
   it('takes a model up, refuses a broken one, and alarms until the server has the alarm', async () => {
-    await server.manifest(model(), 'm1');
+    const good = model({ lineageHash: LINEAGE.hash });
+    const { hash, bytes } = blobRef(good);
+    // What did not come whole is no fault of the model: announced rightly, it is taken.
+    server.keep(good);
+    await server.manifest(good, 'm1', { model: { hash, bytes: bytes + 1 } });
+    await vi.waitFor(() => expect(warned).toContain('detector not in use yet; it is tried again'), within);
+    await server.manifest(good, 'm1');
     await vi.waitFor(() => expect(server.status?.modelVersion).toBe('m1'), within);
     await server.manifest(model().slice(0, -10), 'broken');
+    const other = model({ lineageHash: LINEAGE.hash, modelVersion: 'm2' });
+    await server.manifest(other, 'm2', {}, 'mallory');
+    await server.manifest(other, 'm2', { releasedAtMs: 9 });
+    await vi.waitFor(
+      () =>
+        expect(warned.filter((message) => message.endsWith('; ignored'))).toEqual([
+          'a message not from the server of this federation; ignored',
+          'a detector older than the one that runs; ignored',
+        ]),
+      within,
+    );
+    await server.manifest(other, 'm2', { threshold: 0.9 });
+    await vi.waitFor(() => expect(refusals.at(-1)).toContain('its manifest says threshold 0.9, the file 0.5'), within);
     server.receipts = false;
     plant.level = 9;
     plant.limit = 120;

@@ -48,6 +48,8 @@ export interface FederationOptions {
   readonly log: Logger;
 }
 
+/** What the server calls itself in an envelope. */
+const SERVER = 'server';
 /** More rows to learn from by this share: worth telling the server. */
 const HELLO_GROWTH = 1.1;
 
@@ -174,7 +176,13 @@ export class AgentFederation {
       void this.#hello();
       return;
     }
-    this.#handle(decodeEnvelope(payload).message);
+    const { federation, sender, message } = decodeEnvelope(payload);
+    if (federation !== this.#options.federation || sender !== SERVER)
+      this.#options.log.warn(
+        { topic, federation, sender, kind: message.kind },
+        'a message not from the server of this federation; ignored',
+      );
+    else this.#handle(message);
   }
 
   #handle(message: WireMessage): void {

@@ -78,9 +78,26 @@ export class TaskRunner {
       case 'calibrate':
         return this.#calibrate(task, signal);
       case 'fit':
-        return this.#fit(task, signal);
+        return this.#within(task.deadlineMs, signal, (deadline) => this.#fit(task, deadline, signal));
       case 'evaluate':
-        return this.#evaluate(task, signal);
+        return this.#within(task.deadlineMs, signal, (deadline) => this.#evaluate(task, deadline, signal));
+    }
+  }
+
+  /** The work's signal aborts at the deadline as well. */
+  async #within(
+    deadlineMs: number,
+    signal: AbortSignal,
+    work: (deadline: AbortSignal) => Promise<void>,
+  ): Promise<void> {
+    const late = new AbortController();
+    const cancel = this.#options.context.timers.after('task-deadline', deadlineMs, () =>
+      late.abort(new TwinwatchError('AGENT_NOT_READY', `not done within the ${deadlineMs} ms of the task`)),
+    );
+    try {
+      await work(AbortSignal.any([signal, late.signal]));
+    } finally {
+      cancel();
     }
   }
 
@@ -110,9 +127,8 @@ export class TaskRunner {
     }
   }
 
-  async #fit(task: FitTask, signal: AbortSignal): Promise<void> {
+  async #fit(task: FitTask, deadline: AbortSignal, signal: AbortSignal): Promise<void> {
     const { context, updates } = this.#options;
-    const deadline = AbortSignal.any([signal, AbortSignal.timeout(task.deadlineMs)]);
     const startedMs = context.clock.monotonic();
     const engine = await this.#options.engine();
     const material = await this.#material(task, deadline, true);
@@ -138,9 +154,8 @@ export class TaskRunner {
     updates.put(update, task.lineage.hash, residual, task.deadlineMs - trainingMs, signal);
   }
 
-  async #evaluate(task: EvaluateTask, signal: AbortSignal): Promise<void> {
+  async #evaluate(task: EvaluateTask, deadline: AbortSignal, signal: AbortSignal): Promise<void> {
     const { context, updates } = this.#options;
-    const deadline = AbortSignal.any([signal, AbortSignal.timeout(task.deadlineMs)]);
     const startedMs = context.clock.monotonic();
     const engine = await this.#options.engine();
     const material = await this.#material(task, deadline, false);

@@ -37,9 +37,14 @@ export class UpdateOutbox {
   async restore(signal: AbortSignal): Promise<void> {
     const kept = await this.#context.store.call('state', PENDING);
     if (kept === null || this.#pending !== null) return;
-    const pending = decodeCbor(kept, MAXIMUM_UPDATE_BYTES) as PendingUpdate;
-    if (pending.untilMs > this.#context.clock.now()) this.#send(pending, signal);
-    else this.#forget();
+    try {
+      const pending = decodeCbor(kept, MAXIMUM_UPDATE_BYTES) as PendingUpdate;
+      if (pending.untilMs > this.#context.clock.now()) this.#send(pending, this.#envelope(pending), signal);
+      else this.#forget();
+    } catch (error) {
+      this.#context.log.error({ error: String(error) }, 'the stored update cannot be read; it is dropped');
+      this.#forget();
+    }
   }
 
   /** True where this task's update is under way or has been accepted: the task came again, the work is done. */
@@ -49,7 +54,10 @@ export class UpdateOutbox {
     );
   }
 
-  /** Takes the place of an older one. */
+  /**
+   * Takes the place of an older one.
+   * @throws TwinwatchError WIRE_* for an update that no server would read; the older one stays.
+   */
   put(
     update: Update,
     lineageHash: string,
@@ -63,8 +71,9 @@ export class UpdateOutbox {
       residual: residual === null ? null : new Uint8Array(residual.buffer, residual.byteOffset, residual.byteLength),
       untilMs: this.#context.clock.now() + deadlineMs,
     };
+    const bytes = this.#envelope(pending);
     this.#context.store.write({ op: 'state', key: PENDING, value: encodeCbor(pending) });
-    this.#send(pending, signal);
+    this.#send(pending, bytes, signal);
   }
 
   received({ round, attempt, verdict, detail }: UpdateReceipt): void {
@@ -106,11 +115,14 @@ export class UpdateOutbox {
     this.#context.store.write({ op: 'state', key: PENDING, value: null });
   }
 
-  #send(pending: PendingUpdate, signal: AbortSignal): void {
+  #envelope(pending: PendingUpdate): Uint8Array {
+    return enveloped(this.#context, pending.update, MAXIMUM_UPDATE_BYTES);
+  }
+
+  /** @param bytes the same envelope every time: the same transfer, of which the server may hold some chunks already. */
+  #send(pending: PendingUpdate, bytes: Uint8Array, signal: AbortSignal): void {
     this.#sending?.abort.abort();
     this.#pending = pending;
-    // The same envelope every time: the same transfer, of which the server may hold some chunks already.
-    const bytes = enveloped(this.#context, pending.update, MAXIMUM_UPDATE_BYTES);
     const abort = new AbortController();
     this.#sending = { abort, bytes };
     void this.#sendUntilReceived(pending, bytes, AbortSignal.any([signal, abort.signal]));

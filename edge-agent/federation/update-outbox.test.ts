@@ -1,0 +1,112 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Logger, Timers } from '@twinwatch/core/runtime';
+import type { Link } from '@twinwatch/core/wire/link';
+import type { FitTask, Update } from '@twinwatch/core/wire/messages';
+import { topics } from '@twinwatch/core/wire/topics';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Store } from '../store/store.js';
+import { systemClock, systemTimers } from '../system-runtime.js';
+import { BlobFetcher } from './blob-fetcher.js';
+import type { FederationContext } from './federation-context.js';
+import { TaskRunner } from './task-runner.js';
+import { UpdateOutbox } from './update-outbox.js';
+
+let directory: string;
+let store: Store;
+let told: string[];
+const sent: Uint8Array[] = [];
+const log: Logger = { debug() {}, info() {}, warn: tell, error: tell };
+function tell(context: object, message: string): void {
+  told.push(`${message}: ${(context as { error?: unknown }).error}`);
+}
+beforeEach(async () => {
+  told = [];
+  sent.length = 0;
+  directory = mkdtempSync(join(tmpdir(), 'twinwatch-updates-'));
+  store = await Store.open(
+    { directory, maximumRows: 9, maximumBytes: 1e9, maximumOutboxEvents: 9, maximumBlobBytes: 1e6 },
+    { timers: systemTimers, log, maximumQueuedRows: 9 },
+  );
+});
+afterEach(async () => {
+  await store.close();
+  rmSync(directory, { recursive: true });
+});
+
+function context(timers: Timers = systemTimers): FederationContext {
+  // A link to a broker that takes everything and brings nothing.
+  const link = {
+    publish: async () => undefined,
+    sendTransfer: async (_topic: string, bytes: Uint8Array) => void sent.push(bytes),
+  } as unknown as Link;
+  return {
+    ...{ federation: 'test', agent: 'site', topics: topics('test').agent('site'), link, store },
+    ...{ clock: systemClock, timers, log, nextSequence: () => 1 },
+  };
+}
+const update = (rest: Partial<Update> = {}): Update => ({
+  ...{ kind: 'update', round: 1, attempt: 0, baseHash: '0'.repeat(64), codec: 'f32', layerMask: null },
+  ...{ delta: Uint8Array.of(1), rows: 1, loss: 0.5, trainingMs: 1, scores: { counts: [1], rows: 1 } },
+  ...rest,
+});
+
+describe('UpdateOutbox', () => {
+  it('keeps no update that no server would read', async () => {
+    const stop = new AbortController();
+    const outbox = new UpdateOutbox(context());
+    expect(() => outbox.put(update({ loss: Number.NaN }), 'l', null, 60_000, stop.signal)).toThrow('loss');
+    expect(await store.call('state', 'pending-update')).toBeNull();
+    outbox.put(update(), 'l', null, 60_000, stop.signal);
+    expect(await store.call('state', 'pending-update')).not.toBeNull();
+    stop.abort();
+    const again = new UpdateOutbox(context());
+    sent.length = 0;
+    const signal = new AbortController();
+    await again.restore(signal.signal);
+    expect(again.holds(1, 0, '0'.repeat(64))).toBe(true);
+    expect(sent).toHaveLength(1);
+    signal.abort();
+  });
+
+  it('drops a stored update that cannot be read, says so, and lets the agent start', async () => {
+    store.write({ op: 'state', key: 'pending-update', value: Uint8Array.of(0xff, 1, 2) });
+    await new UpdateOutbox(context()).restore(new AbortController().signal);
+    expect(told).toEqual([expect.stringContaining('the stored update cannot be read; it is dropped')]);
+    expect(await store.call('state', 'pending-update')).toBeNull();
+  });
+});
+
+describe('TaskRunner', () => {
+  it('gives a task up at its deadline, by the timers it was given', async () => {
+    const deadlines: number[] = [];
+    const timers: Timers = {
+      sleep: systemTimers.sleep,
+      after: (name, ms, callback) => {
+        if (name !== 'task-deadline') return systemTimers.after(name, ms, callback);
+        deadlines.push(ms);
+        return systemTimers.after(name, 0, callback);
+      },
+    };
+    const shared = context(timers);
+    const runner = new TaskRunner({
+      context: shared,
+      blobs: new BlobFetcher(shared),
+      updates: new UpdateOutbox(shared),
+      engine: async () => ({}) as never,
+      limits: { maximumRows: 9, quarantineMs: 0, labelWeight: 1 },
+      siteTags: () => [],
+      onLineage: () => undefined,
+    });
+    const blob = { hash: '0'.repeat(64), bytes: 4 };
+    const task: FitTask = {
+      ...{ kind: 'fit', round: 1, attempt: 0, method: 'm', lineage: blob, parameters: blob, epochs: 1, batchSize: 1 },
+      ...{ learningRate: 1, proximalMu: 0, exchangeShare: 0, codec: 'f32', layerMask: null, seed: 1, deadlineMs: 1e8 },
+    };
+    runner.take(task, new AbortController().signal);
+    await runner.idle();
+    expect(deadlines).toEqual([1e8]);
+    expect(told).toEqual([expect.stringContaining('not done within the 100000000 ms of the task')]);
+  });
+});
