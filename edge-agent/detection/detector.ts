@@ -77,7 +77,8 @@ export class Detector {
   /**
    * Which tags make the score what it is, most first. Two questions per tag, in one batch: how far does the score fall when this tag's inputs
    * are at their normal mean, and how far does it rise when all others are? The second one still answers where two
-   * tags say the same, or the score is at its ceiling.
+   * tags say the same, or the score is at its ceiling. Falls and rises are counted in log-odds: near 0 and 1 a score itself hardly
+   * moves, and every tag would get the same share.
    */
   async contributions(features: Float32Array, tagValue: (tag: string) => number): Promise<Contribution[]> {
     const inputs = features.length;
@@ -96,7 +97,7 @@ export class Detector {
         alone[i] = features[i]!;
       }
     }
-    const scores = await this.#batch(batch, inputs);
+    const scores = (await this.#batch(batch, inputs)).map(logOdds);
     const moved = tags.map((tag, t) => ({
       tag,
       amount: Math.max(0, scores[0]! - scores[2 + 2 * t]!) + Math.max(0, scores[3 + 2 * t]! - scores[1]!),
@@ -133,6 +134,12 @@ export class Detector {
       if (!(Math.abs(value - theirs[i]!) <= TOLERANCE))
         throw refused(`onnxruntime scores a random row ${theirs[i]}, the parameters in the file give ${value}`);
   }
+}
+
+/** Of a score, which in single precision cannot tell more than about 1e-7 from certainty. */
+function logOdds(score: number): number {
+  const inside = Math.min(1 - 1e-7, Math.max(1e-7, score));
+  return Math.log(inside / (1 - inside));
 }
 
 function refused(why: string, cause?: unknown): TwinwatchError {

@@ -53,7 +53,8 @@ interface Plc {
 export class Site {
   readonly #options: SiteOptions;
   readonly #plcs: ReadonlyMap<string, Plc>;
-  readonly #readers = new Map<string, Set<object>>();
+  /** PLC → the connection that is its designated reader: the first with the reader's unit, until it closes. Others only look. */
+  readonly #readers = new Map<string, object>();
   readonly #waiting = new Set<() => void>();
   #stepper: StepperState;
   #timeMs = 0;
@@ -101,13 +102,12 @@ export class Site {
     if (request.table === null) return exceptionFrame(request, EXCEPTION.illegalFunction);
     if (!isAllowedCount(request)) return exceptionFrame(request, EXCEPTION.illegalValue);
     const span = { table: request.table, address: request.address, count: request.count };
-    const isReader = request.unit === this.#options.readerUnit;
+    const isReader = request.unit === this.#options.readerUnit && this.#isReader(plc, connection);
     if (isReader && isPlcRead(this.#stepper, plc)) await this.#nextRow();
     const words = this.#plcs.get(plc)?.bank.read(span);
     if (words === null || words === undefined) return exceptionFrame(request, EXCEPTION.illegalAddress);
     const answer = readFrame(request, words);
     if (isReader) {
-      readersOf(this.#readers, plc).add(connection);
       this.#stepper = recordRead(this.#stepper, plc, span);
       this.#considerAdvance();
     }
@@ -115,7 +115,14 @@ export class Site {
   }
 
   connectionClosed(plc: string, connection: object): void {
-    if (this.#readers.get(plc)?.delete(connection)) this.#stepper = forgetReads(this.#stepper, plc);
+    if (this.#readers.get(plc) !== connection) return;
+    this.#readers.delete(plc);
+    this.#stepper = forgetReads(this.#stepper, plc);
+  }
+
+  #isReader(plc: string, connection: object): boolean {
+    if (!this.#readers.has(plc)) this.#readers.set(plc, connection);
+    return this.#readers.get(plc) === connection;
   }
 
   #schedule(attack: ScheduledAttack): void {
@@ -198,12 +205,4 @@ function plcOf(options: SiteOptions, plc: string, template: DeviceTemplate): Plc
       { context: { plc, missing } },
     );
   return { bank: createRegisterBank(template), columns };
-}
-
-function readersOf(readers: Map<string, Set<object>>, plc: string): Set<object> {
-  const present = readers.get(plc);
-  if (present !== undefined) return present;
-  const created = new Set<object>();
-  readers.set(plc, created);
-  return created;
 }

@@ -170,6 +170,24 @@ describe('the plant simulator', () => {
     expect(await readWhole(one, two)).toMatchObject({ sequence: 2, level2: 0.5 });
   });
 
+  it('lets a visitor with the reader’s own unit come and go without disturbing it', async () => {
+    await start();
+    const [one, two] = [await connect('PLC1', 1), await connect('PLC2', 1)];
+    await one.readInputRegisters(0, 4);
+    await one.readHoldingRegisters(10, 2);
+    await one.readInputRegisters(4, 1);
+    const [visitor1, visitor2] = [await connect('PLC1', 1), await connect('PLC2', 1)];
+    expect(await readWhole(visitor1, visitor2)).toMatchObject({ sequence: 1 });
+    await new Promise<void>((resolve) => visitor1.close(() => resolve()));
+    // What the reader had read still counts: the rest completes the row.
+    await one.readCoils(3, 1);
+    await one.readInputRegisters(0, 4);
+    await two.readHoldingRegisters(100, 4);
+    await two.readHoldingRegisters(0, 2);
+    await two.readHoldingRegisters(100, 4);
+    expect(await readWhole(one, two)).toMatchObject({ sequence: 2 });
+  });
+
   it('is read by mbpoll', async ({ skip }) => {
     const mbpoll = await run('which', ['mbpoll']).catch(() => null);
     if (mbpoll === null) skip('mbpoll is not installed');
