@@ -390,28 +390,3 @@ telemetry: { everyMs: 100 }
     });
   });
 });
-
-describe('loadSite', () => {
-  it('names tags that two devices share, and a template that is not there', async () => {
-    const directory = mkdtempSync(join(tmpdir(), 'twinwatch-site-'));
-    const config = join(directory, 'agent.yaml');
-    const write = (first: string, second: string) =>
-      writeFileSync(
-        config,
-        `{federation: f, agent: a, broker: {url: 'mqtt://b'}, dataDir: d, interval: 1s, buses: [{url: 'tcp://h:502', devices: [
-        {name: A, unit: 1, template: ${first}}, {name: B, unit: 2, template: ${second}}]}]}`,
-      );
-    writeFileSync(join(directory, 't.yaml'), 'tags: [{ name: x, register: coil, address: 0, type: BIT }]');
-    write('t.yaml', 't.yaml');
-    await expect(loadSite(config)).rejects.toMatchObject({
-      code: 'CONFIG_INVALID',
-      message: expect.stringContaining('x (A and B)'),
-    });
-    write('t.yaml', 'none.yaml');
-    await expect(loadSite(config)).rejects.toMatchObject({
-      code: 'CONFIG_UNREADABLE',
-      message: expect.stringContaining('none.yaml'),
-    });
-    rmSync(directory, { recursive: true });
-  });
-});

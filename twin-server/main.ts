@@ -2,8 +2,8 @@ import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { setTimeout as sleepMs } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { configText, parseConfig } from '@twinwatch/core/config/load';
-import { type ServerConfig, serverConfig } from '@twinwatch/core/config/server';
+import { configText } from '@twinwatch/core/config/load';
+import type { ServerConfig } from '@twinwatch/core/config/server';
 import { type Clock, stopRequest, type Timers } from '@twinwatch/core/runtime';
 import { createWorkerEngine } from '@twinwatch/core/training/engine-host';
 import type { LinkOptions } from '@twinwatch/core/wire/link';
@@ -11,6 +11,7 @@ import mqtt from 'mqtt';
 import { pino } from 'pino';
 import { openTwin } from './open-twin.js';
 import { startServer } from './server.js';
+import { loadServerConfig } from './server-config.js';
 
 const SOFTWARE_VERSION = '0.1.0';
 
@@ -27,10 +28,10 @@ const timers: Timers = {
  * Runs the twin-server until SIGINT or SIGTERM, or until the process that started it is gone. Logs go to stderr; one line of
  * JSON, `{"ready":true,"http":port}`, goes to stdout (and to the parent process) once the API listens.
  *
- * @throws TwinwatchError CONFIG_*, PLANT_*, TWIN_*, FEATURES_UNKNOWN_TAG, JOURNAL_UNREADABLE, API_PORT_BUSY.
+ * @throws TwinwatchError CONFIG_*, PLANT_*, TWIN_*, JOURNAL_UNREADABLE, API_PORT_BUSY.
  */
 export async function main(configPath: string): Promise<void> {
-  const config = parseConfig(serverConfig, await readText(configPath), configPath);
+  const config = await loadServerConfig(configPath, readText);
   const beside = (file: string): string => resolve(dirname(configPath), file);
   const log = pino({ level: config.log, name: 'server' }, pino.destination({ dest: 2, sync: true }));
   const broker = await brokerOptions(config, beside);

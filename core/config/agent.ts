@@ -1,10 +1,10 @@
 import { z } from 'zod';
+import { type Contradiction, crossCheck, type Sound } from './cross-check.js';
 import { duration, durationBetween } from './duration.js';
+import { identifier } from './identifier.js';
+import { recordedFileFields } from './recorded-file.js';
 
 /** An edge agent's configuration file. Paths are relative to the file. */
-
-const ID = /^[A-Za-z0-9_-]{1,64}$/;
-const id = z.string().regex(ID, { error: 'must be 1–64 letters, digits, _ or -' });
 
 const BUS_URL =
   /^(tcp|rtu\+tcp):\/\/[^/\s:]+:\d{1,5}$|^rtu:\/\/\/?[^\s?]+(\?[A-Za-z]+=[A-Za-z0-9.]+(&[A-Za-z]+=[A-Za-z0-9.]+)*)?$/;
@@ -24,7 +24,7 @@ export const brokerConnectionSchema = z.strictObject({
 });
 
 const device = z.strictObject({
-  name: id.meta({ description: 'name of the device, unique in this file' }),
+  name: identifier.meta({ description: 'name of the device, unique in this file' }),
   unit: z.int().min(0).max(255).default(1).meta({
     description: 'unit id (slave address). 0 is broadcast on a serial line; TCP devices often take 1, 255 or 0',
   }),
@@ -62,10 +62,10 @@ const retention = z.strictObject({
 
 export const agentSchema = z
   .strictObject({
-    federation: id.meta({
+    federation: identifier.meta({
       description: 'name of the federation: everything that learns together; part of every MQTT topic',
     }),
-    agent: id.meta({ description: 'name of this agent, unique in the federation' }),
+    agent: identifier.meta({ description: 'name of this agent, unique in the federation' }),
     broker: brokerConnectionSchema.meta({ description: 'the MQTT broker, and how to log in' }),
     dataDir: z.string().min(1).meta({ description: 'where rows, models and the outbox are kept' }),
     interval: durationBetween('100ms', '1d').meta({ description: 'source time between two rows' }),
@@ -113,20 +113,11 @@ export const agentSchema = z
       .meta({ description: 'what may be learned from, and with what' }),
     import: z
       .strictObject({
-        timeColumn: z
-          .string()
-          .optional()
-          .meta({ description: 'column of times; DATETIME, timestamp, time or date where absent' }),
-        dateOrder: z
-          .enum(['auto', 'dmy', 'mdy', 'ymd'])
-          .default('auto')
-          .meta({ description: 'order of day, month and year where times are not ISO 8601 or seconds since 1970' }),
-        labelColumn: z
-          .string()
-          .optional()
-          .meta({ description: 'column of labels: 0 normal, 1 attack, anything else unknown; ATT_FLAG where absent' }),
-        columns: z.record(z.string(), z.string()).default({}).meta({ description: 'tag → column, where they differ' }),
-        delimiter: z.string().length(1).default(',').meta({ description: 'between two columns' }),
+        ...recordedFileFields,
+        labelColumn: z.string().optional().meta({
+          description:
+            'column of labels: 0 normal, 1 attack, anything else unknown; where absent ATT_FLAG, or one that is called and filled like labels',
+        }),
       })
       .prefault({})
       .meta({ description: 'how history files are read by `twinwatch agent import`' }),
@@ -147,39 +138,36 @@ export const agentSchema = z
       .prefault('5s')
       .meta({ description: 'time between two reports of health' }),
   })
-  .superRefine((config, context) => {
-    const names = new Map<string, string>();
-    const urls = new Set<string>();
-    for (const [b, { url, devices }] of config.buses.entries()) {
-      if (urls.has(url))
-        context.addIssue({
-          code: 'custom',
-          path: ['buses', b, 'url'],
-          message: `${url} is there twice; list its devices under one bus`,
-        });
-      urls.add(url);
-      const units = new Map<number, string>();
-      for (const [d, { name, unit }] of devices.entries()) {
-        const path = ['buses', b, 'devices', d];
-        const elsewhere = names.get(name);
-        if (elsewhere !== undefined)
-          context.addIssue({
-            code: 'custom',
-            path: [...path, 'name'],
-            message: `device '${name}' is there twice, also on ${elsewhere}`,
-          });
-        names.set(name, url);
-        const other = units.get(unit);
-        if (other !== undefined)
-          context.addIssue({
-            code: 'custom',
-            path: [...path, 'unit'],
-            message: `unit ${unit} is already '${other}' on this bus`,
-          });
-        units.set(unit, name);
-      }
-    }
-  });
+  .check(crossCheck(devicesTwice));
 
 export type AgentConfig = z.infer<typeof agentSchema>;
 export type BusConfig = AgentConfig['buses'][number];
+
+function* devicesTwice({
+  buses = [],
+}: Sound<{ buses: { url: string; devices: { name: string; unit: number }[] }[] }>): Generator<Contradiction> {
+  const names = new Map<string, string>();
+  const urls = new Set<string>();
+  for (const [b, bus] of buses.entries()) {
+    const { url, devices = [] } = bus ?? {};
+    if (url !== undefined && urls.has(url))
+      yield { path: ['buses', b, 'url'], message: `${url} is there twice; list its devices under one bus` };
+    if (url !== undefined) urls.add(url);
+    const units = new Map<number, string>();
+    for (const [d, device] of devices.entries()) {
+      const { name, unit } = device ?? {};
+      const path = ['buses', b, 'devices', d];
+      if (name !== undefined) {
+        const elsewhere = names.get(name);
+        if (elsewhere !== undefined)
+          yield { path: [...path, 'name'], message: `device '${name}' is there twice, also on ${elsewhere}` };
+        names.set(name, url ?? `bus ${b + 1}`);
+      }
+      if (unit === undefined) continue;
+      const other = units.get(unit);
+      if (other !== undefined)
+        yield { path: [...path, 'unit'], message: `unit ${unit} is already '${other}' on this bus` };
+      units.set(unit, name ?? `device ${d + 1}`);
+    }
+  }
+}

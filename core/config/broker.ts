@@ -1,9 +1,9 @@
 import { z } from 'zod';
+import { crossCheck, type Sound } from './cross-check.js';
 import { durationBetween } from './duration.js';
+import { identifier } from './identifier.js';
 
 /** The embedded broker's configuration file. Paths are relative to the file. */
-
-const ID = /^[A-Za-z0-9_-]{1,64}$/;
 
 const credential = z
   .strictObject({
@@ -13,26 +13,17 @@ const credential = z
       description:
         'agent: its own topics only; server: what a twin-server does; observer: reads everything, writes nothing',
     }),
-    agent: z
-      .string()
-      .regex(ID, { error: 'must be 1–64 letters, digits, _ or -' })
-      .optional()
-      .meta({ description: 'whose topics, for the role agent' }),
+    agent: identifier.optional().meta({ description: 'whose topics, for the role agent' }),
   })
-  .superRefine((entry, context) => {
-    if (entry.role === 'agent' && entry.agent === undefined)
-      context.addIssue({
-        code: 'custom',
-        path: ['agent'],
-        message: "is missing; a user with the role 'agent' needs the agent's id",
-      });
-    if (entry.role !== 'agent' && entry.agent !== undefined)
-      context.addIssue({
-        code: 'custom',
-        path: ['agent'],
-        message: `is only for the role 'agent', not for '${entry.role}'`,
-      });
-  });
+  .check(
+    crossCheck(function* ({ role, agent }: Sound<{ role: string; agent?: string | undefined }>) {
+      if (role === undefined) return;
+      if (role === 'agent' && agent === undefined)
+        yield { path: ['agent'], message: "is missing; a user with the role 'agent' needs the agent's id" };
+      if (role !== 'agent' && agent !== undefined)
+        yield { path: ['agent'], message: `is only for the role 'agent', not for '${role}'` };
+    }),
+  );
 
 export const brokerLimitsSchema = z.strictObject({
   maximumPayloadBytes: z
@@ -72,14 +63,16 @@ export const brokerSchema = z.strictObject({
   credentials: z
     .array(credential)
     .min(1)
+    .check(
+      crossCheck(function* (entries: Sound<{ username: string }[]>) {
+        const names = entries.map((entry) => entry?.username);
+        for (const [index, name] of names.entries())
+          if (name !== undefined && names.indexOf(name) !== index)
+            yield { path: [index, 'username'], message: `'${name}' is there twice` };
+      }),
+    )
     .optional()
-    .meta({ description: 'who may connect; anybody where absent, so only on a network that is trusted' })
-    .superRefine((entries, context) => {
-      const names = (entries ?? []).map(({ username }) => username);
-      for (const [index, name] of names.entries())
-        if (names.indexOf(name) !== index)
-          context.addIssue({ code: 'custom', path: [index, 'username'], message: `'${name}' is there twice` });
-    }),
+    .meta({ description: 'who may connect; anybody where absent, so only on a network that is trusted' }),
   logLevel: z
     .enum(['debug', 'info', 'warn', 'error'])
     .default('info')

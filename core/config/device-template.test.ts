@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { deviceTemplateSchema, templateTags } from './device-template.js';
+import { parseConfig } from './load.js';
 
 const tag = (rest: object) => ({ name: 'T', register: 'holding', address: 0, type: 'FLOAT32', ...rest });
 const wrong = (template: object) =>
@@ -47,6 +48,23 @@ describe('deviceTemplateSchema', () => {
       'tags.6.bit: only a BIT in a holding or input register has a bit number; leave it out',
       'tags.7.minimum: must be below maximum',
     ]);
+  });
+
+  it('names contradictions next to fields that are wrong in themselves', () => {
+    const text = `tags:
+  - { name: L, unit: m, resolution: lots, register: holding, address: 0, type: FLOAT32 }
+  - { name: F, unit: 'mtr?!', register: holding, address: 1, type: FLOAT32 }
+  - { name: L, register: holding, address: 9, type: FLOAT23 }
+`;
+    expect(() => parseConfig(deviceTemplateSchema, text, 'plc.yaml')).toThrow(`plc.yaml has 5 problems:
+  plc.yaml:2:37 tags[0].resolution: 'lots' does not fit; write a number above 0`);
+    expect(() => parseConfig(deviceTemplateSchema, text, 'plc.yaml')).toThrow(
+      `plc.yaml:3:22 tags[1].unit: 'mtr?!' is not a usual engineering unit; did you mean 'm'? To keep it, add units: ['mtr?!'] above tags
+  plc.yaml:3:59 tags[1].address: holding 1 overlaps L at 0–1
+  plc.yaml:4:13 tags[2].name: tag 'L' is there twice; tag names are unique in a site
+  plc.yaml:4:53 tags[2].type: 'FLOAT23' is not known here; did you mean FLOAT32?`,
+    );
+    expect(wrong({ units: ['trucks/d'], tags: [tag({ unit: 'trucks/d' })] })).toEqual([]);
   });
 
   it('lets the bits of a register be tags of their own, but not the same bit twice', () => {

@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { type RegisterLayout, registerWidth } from '../scada/registers.js';
 import type { Tag } from '../scada/tag.js';
+import { type Contradiction, crossCheck, type Sound } from './cross-check.js';
+import { declaredUnits, tagUnit, unitProblem } from './tag-unit.js';
 
 /**
  * What a Modbus device serves and where: read by the agent to poll it, and by the plant simulator to be it. Field names are
@@ -22,7 +24,7 @@ const templateTag = z.strictObject({
       error: 'must start with a letter and hold only letters, digits, _ . -',
     })
     .meta({ description: 'name of the tag, unique in a site' }),
-  unit: z.string().max(16).default('').meta({ description: "engineering unit: 'm', 'L/s', 'bar'" }),
+  unit: tagUnit,
   kind: z.enum(['analog', 'status']).optional().meta({ description: "'status' where type is BIT, 'analog' otherwise" }),
   resolution: z.number().positive().optional().meta({
     description:
@@ -64,10 +66,14 @@ interface Span {
   readonly owner: string;
 }
 
-function spanOf(tag: TemplateTag): Span {
-  const bits = tag.register === 'coil' || tag.register === 'discrete';
-  const bit = tag.type === 'BIT' && !bits ? (tag.bit ?? 0) : null;
-  return { table: tag.register, start: tag.address, end: tag.address + registerWidth(tag.type), bit, owner: tag.name };
+/** Null where the tag's table, address or type is wrong. A tag without a name is called by its place. */
+function spanOf({ name, register: table, address: start, type, bit }: Sound<TemplateTag>, owner: string): Span | null {
+  if (table === undefined || start === undefined || type === undefined) return null;
+  const bits = table === 'coil' || table === 'discrete';
+  return {
+    ...{ table, start, end: start + registerWidth(type), owner: name ?? owner },
+    bit: type === 'BIT' && !bits ? (bit ?? 0) : null,
+  };
 }
 
 function overlaps(a: Span, b: Span): boolean {
@@ -75,39 +81,47 @@ function overlaps(a: Span, b: Span): boolean {
   return a.bit === null || b.bit === null || a.bit === b.bit;
 }
 
-/** What one field cannot say alone: types against tables, spans against the end of the table and against each other. */
-function* contradictions(template: {
-  tags: TemplateTag[];
-  clock?: { register: RegisterTable; address: number } | undefined;
-}): Generator<{ path: (string | number)[]; message: string }> {
+/** What one field cannot say alone: types against tables, spans against the end of the table and against each other, units against the file's own. */
+function* contradictions(template: Sound<DeviceTemplate>): Generator<Contradiction> {
   const spans: Span[] = [];
-  if (template.clock) {
-    const { register, address: start } = template.clock;
+  const { register, address: start } = template.clock ?? {};
+  if (register !== undefined && start !== undefined) {
     spans.push({ table: register, start, end: start + CLOCK_WORDS, bit: null, owner: 'the clock' });
     if (start + CLOCK_WORDS > ADDRESS_MAX + 1)
       yield { path: ['clock', 'address'], message: 'the clock runs past 65535' };
   }
   const names = new Set<string>();
-  for (const [i, tag] of template.tags.entries()) {
+  for (const [i, tag] of (template.tags ?? []).entries()) {
+    if (tag === undefined) continue;
     const at = (field: string, message: string) => ({ path: ['tags', i, field], message });
-    const bitTable = tag.register === 'coil' || tag.register === 'discrete';
-    if (names.has(tag.name)) yield at('name', `tag '${tag.name}' is there twice; tag names are unique in a site`);
-    names.add(tag.name);
-    if (bitTable && tag.type !== 'BIT')
-      yield at('type', `a ${tag.register} holds bits; write type: BIT, or another register`);
-    if (tag.bit !== undefined && (tag.type !== 'BIT' || bitTable))
-      yield at('bit', 'only a BIT in a holding or input register has a bit number; leave it out');
-    if (tag.type === 'BIT' && (tag.scale !== 1 || tag.offset !== 0))
-      yield at('scale', 'a BIT is 0 or 1; leave out scale and offset');
-    if (tag.minimum !== undefined && tag.maximum !== undefined && tag.minimum >= tag.maximum)
-      yield at('minimum', 'must be below maximum');
-    const span = spanOf(tag);
+    if (tag.name !== undefined && names.has(tag.name))
+      yield at('name', `tag '${tag.name}' is there twice; tag names are unique in a site`);
+    if (tag.name !== undefined) names.add(tag.name);
+    yield* fieldsOfOneTag(tag, at);
+    const unit = unitProblem(tag.unit, template.units);
+    if (unit !== null) yield at('unit', unit);
+    const span = spanOf(tag, `tag ${i + 1}`);
+    if (span === null) continue;
     if (span.end > ADDRESS_MAX + 1) yield at('address', `a ${tag.type} at ${tag.address} runs past 65535`);
     const taken = spans.find((other) => overlaps(span, other));
     if (taken !== undefined)
       yield at('address', `${tag.register} ${tag.address} overlaps ${taken.owner} at ${taken.start}–${taken.end - 1}`);
     spans.push(span);
   }
+}
+
+function* fieldsOfOneTag(
+  { register, type, bit, scale = 1, offset = 0, minimum, maximum }: Sound<TemplateTag>,
+  at: (field: string, message: string) => Contradiction,
+): Generator<Contradiction> {
+  const bitTable = register === 'coil' || register === 'discrete';
+  if (bitTable && type !== undefined && type !== 'BIT')
+    yield at('type', `a ${register} holds bits; write type: BIT, or another register`);
+  if (bit !== undefined && type !== undefined && (type !== 'BIT' || bitTable))
+    yield at('bit', 'only a BIT in a holding or input register has a bit number; leave it out');
+  if (type === 'BIT' && (scale !== 1 || offset !== 0)) yield at('scale', 'a BIT is 0 or 1; leave out scale and offset');
+  if (minimum !== undefined && maximum !== undefined && minimum >= maximum)
+    yield at('minimum', 'must be below maximum');
 }
 
 /**
@@ -130,11 +144,10 @@ export const deviceTemplateSchema = z
     maximumRegisters: z.int().min(4).max(125).default(125).meta({
       description: 'most registers one read may ask for, for devices that allow fewer than the 125 of the standard',
     }),
+    units: declaredUnits,
     tags: z.array(templateTag).min(1).meta({ description: 'what the device serves, and where' }),
   })
-  .superRefine((template, context) => {
-    for (const { path, message } of contradictions(template)) context.addIssue({ code: 'custom', path, message });
-  });
+  .check(crossCheck(contradictions));
 
 export type DeviceTemplate = z.infer<typeof deviceTemplateSchema>;
 

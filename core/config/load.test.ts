@@ -161,7 +161,7 @@ shadow:
     ['a:\n\tb: 1\n', 'agent.yaml:2:1 a tab is used for indentation; use spaces'],
     ['a: "open\n', 'agent.yaml:2:1 Missing closing "quote'],
     ['a: 1\n---\nb: 2\n', "agent.yaml:2:1 '---' starts a second document; a configuration file holds one"],
-    ['a: *none\n', 'agent.yaml: Unresolved alias (the anchor must be set before the alias): none'],
+    ['a: *none\n', 'agent.yaml:1:1 Unresolved alias (the anchor must be set before the alias): none'],
   ])('says where a file is not YAML: %j', (text, message) => {
     const error = failure(text);
     expect(error.code).toBe('CONFIG_UNREADABLE');

@@ -1,8 +1,10 @@
 import { z } from 'zod';
+import { type Contradiction, crossCheck, type Sound } from './cross-check.js';
+import { identifier } from './identifier.js';
+import { recordedFileFields } from './recorded-file.js';
 
 /** The plant simulator's configuration file: simulated sites, or one recorded feed, behind Modbus TCP. Paths are relative to the file. */
 
-const id = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, { error: 'must be 1–64 letters, digits, _ or -' });
 const port = z.int().min(0).max(65_535);
 
 const attack = z.strictObject({
@@ -11,7 +13,7 @@ const attack = z.strictObject({
 });
 
 const site = z.strictObject({
-  name: id.meta({ description: 'name of the site' }),
+  name: identifier.meta({ description: 'name of the site' }),
   seed: z
     .int()
     .default(1)
@@ -29,19 +31,13 @@ const site = z.strictObject({
 /** Named as in an agent's `import`. */
 const feed = z.strictObject({
   csv: z.string().min(1).meta({ description: 'file of recorded rows' }),
-  timeColumn: z.string().optional().meta({ description: 'DATETIME, timestamp, time or date where absent' }),
-  dateOrder: z
-    .enum(['auto', 'dmy', 'mdy', 'ymd'])
-    .default('auto')
-    .meta({ description: 'order of day, month and year where times are not ISO 8601 or seconds since 1970' }),
-  columns: z.record(z.string(), z.string()).default({}).meta({ description: 'tag → column, where they differ' }),
-  delimiter: z.string().length(1).default(',').meta({ description: 'between two columns' }),
+  ...recordedFileFields,
 });
 
 export const plantSimSchema = z
   .strictObject({
     plant: z.string().min(1).optional().meta({ description: 'plant.yaml: tags, PLCs and what each of them reads' }),
-    templates: z.record(id, z.string().min(1)).optional().meta({
+    templates: z.record(identifier, z.string().min(1)).optional().meta({
       description: 'instead of a plant, for a recorded feed of whatever kind: PLC → device template',
     }),
     host: z.string().default('127.0.0.1').meta({ description: 'address the PLCs listen on' }),
@@ -75,46 +71,37 @@ export const plantSimSchema = z
       .optional()
       .meta({ description: 'loopback HTTP: GET /state, POST /attack {site, name}' }),
   })
-  .superRefine((config, context) => {
-    if ((config.plant === undefined) === (config.templates === undefined))
-      context.addIssue({ code: 'custom', path: ['plant'], message: 'or templates has to be there, one of the two' });
-    if (config.templates !== undefined && config.feed === undefined)
-      context.addIssue({
-        code: 'custom',
-        path: ['templates'],
-        message: 'need a feed: only a plant can be simulated',
-      });
-    if (config.rowsPerSecond !== undefined && config.realtimeFactor !== undefined)
-      context.addIssue({
-        code: 'custom',
-        path: ['realtimeFactor'],
-        message: 'rowsPerSecond is there, too; write one of them',
-      });
-    if (config.feed !== undefined && config.sites.length > 1)
-      context.addIssue({ code: 'custom', path: ['sites'], message: 'a recorded feed has one site; leave only one' });
-    const names = new Set<string>();
-    const ports = new Map<number, string>();
-    for (const [i, { name, ports: own, attacks }] of config.sites.entries()) {
-      if (names.has(name))
-        context.addIssue({ code: 'custom', path: ['sites', i, 'name'], message: `site '${name}' is there twice` });
-      names.add(name);
-      if (config.feed !== undefined && attacks.length > 0)
-        context.addIssue({
-          code: 'custom',
-          path: ['sites', i, 'attacks'],
-          message: 'a recorded feed cannot be attacked; remove them',
-        });
-      for (const [plc, number] of Object.entries(own)) {
-        const taken = ports.get(number);
-        if (taken !== undefined && number !== 0)
-          context.addIssue({
-            code: 'custom',
-            path: ['sites', i, 'ports', plc],
-            message: `port ${number} is already that of ${taken}`,
-          });
-        ports.set(number, `${name} ${plc}`);
-      }
-    }
-  });
+  .check(crossCheck(contradictions));
 
 export type PlantSimConfig = z.infer<typeof plantSimSchema>;
+
+function* contradictions(config: Sound<PlantSimConfig>): Generator<Contradiction> {
+  const { rowsPerSecond, realtimeFactor, feed, sites = [] } = config;
+  // What is wrong in itself is there all the same: its key stays.
+  const has = (field: string) => Object.hasOwn(config, field);
+  if (has('plant') === has('templates'))
+    yield { path: ['plant'], message: 'or templates has to be there, one of the two' };
+  if (has('templates') && !has('feed'))
+    yield { path: ['templates'], message: 'need a feed: only a plant can be simulated' };
+  if (rowsPerSecond !== undefined && realtimeFactor !== undefined)
+    yield { path: ['realtimeFactor'], message: 'rowsPerSecond is there, too; write one of them' };
+  if (feed !== undefined && sites.length > 1)
+    yield { path: ['sites'], message: 'a recorded feed has one site; leave only one' };
+  const names = new Set<string>();
+  const ports = new Map<number, string>();
+  for (const [i, site] of sites.entries()) {
+    const { name, ports: own = {}, attacks = [] } = site ?? {};
+    if (name !== undefined && names.has(name))
+      yield { path: ['sites', i, 'name'], message: `site '${name}' is there twice` };
+    if (name !== undefined) names.add(name);
+    if (feed !== undefined && attacks.length > 0)
+      yield { path: ['sites', i, 'attacks'], message: 'a recorded feed cannot be attacked; remove them' };
+    for (const [plc, number] of Object.entries(own)) {
+      if (number === undefined) continue;
+      const taken = ports.get(number);
+      if (taken !== undefined && number !== 0)
+        yield { path: ['sites', i, 'ports', plc], message: `port ${number} is already that of ${taken}` };
+      ports.set(number, `${name ?? `site ${i + 1}`} ${plc}`);
+    }
+  }
+}

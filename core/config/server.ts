@@ -1,9 +1,12 @@
 import { z } from 'zod';
+import { brokerConnectionSchema } from './agent.js';
+import { crossCheck, type Sound } from './cross-check.js';
 import { duration } from './duration.js';
+import { identifier } from './identifier.js';
+import { recordedFileFields } from './recorded-file.js';
 
 /** The twin-server's configuration: one source for its types, defaults, JSON Schema and messages. */
 
-const id = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, { error: 'must be 1–64 letters, digits, _ or -' });
 const rows = z.int().min(1).max(10_000);
 const tag = z.string().min(1).meta({ description: "a tag, or a pattern such as 'L_*'" });
 
@@ -58,10 +61,7 @@ const csvTwin = z.strictObject({
     .default('label')
     .meta({ description: 'column that is 1 under attack, 0 without, anything else where that is not known' }),
   episodeColumn: z.string().optional().meta({ description: 'column whose change begins a new episode' }),
-  columns: z
-    .record(z.string(), z.string())
-    .default({})
-    .meta({ description: 'tag → column, for columns that are called otherwise than their tag' }),
+  columns: recordedFileFields.columns,
 });
 
 const history = z.strictObject({
@@ -69,13 +69,7 @@ const history = z.strictObject({
     .string()
     .min(1)
     .meta({ description: 'CSV of the real plant, relative to this file; rows labelled 1 are left out' }),
-  timeColumn: z.string().optional().meta({ description: 'DATETIME, timestamp, time or date where absent' }),
-  dateOrder: z.enum(['auto', 'dmy', 'mdy', 'ymd']).default('auto').meta({ description: 'of day, month and year' }),
-  delimiter: z.string().min(1).default(',').meta({ description: 'between two columns' }),
-  columns: z
-    .record(z.string(), z.string())
-    .default({})
-    .meta({ description: 'tag → column, for columns that are called otherwise than their tag' }),
+  ...recordedFileFields,
 });
 
 const twin = z
@@ -105,15 +99,17 @@ const twin = z
       .default(0.25)
       .meta({ description: 'share of the episodes held back to validate on' }),
   })
-  .refine((value) => (value.plant === undefined) !== (value.csv === undefined), {
-    error: "has to name exactly one source, 'plant' or 'csv'",
-  })
-  .refine(({ csv, demands, history }) => csv === undefined || (demands !== 'agents' && history === undefined), {
-    error: 'has demands to fit, which a file of simulated rows does not have',
-  })
-  .refine(({ demands, history }) => demands !== 'agents' || history === undefined, {
-    error: 'has two things to fit demands to; write demands or history',
-  });
+  .check(
+    crossCheck(function* (sound: Sound<{ plant?: unknown; csv?: unknown; demands?: unknown; history?: unknown }>) {
+      // What is wrong in itself is there all the same: its key stays.
+      const has = (field: string) => Object.hasOwn(sound, field);
+      if (has('plant') === has('csv')) yield { path: [], message: "has to name exactly one source, 'plant' or 'csv'" };
+      if (has('csv') && (sound.demands === 'agents' || has('history')))
+        yield { path: [], message: 'has demands to fit, which a file of simulated rows does not have' };
+      if (sound.demands === 'agents' && has('history'))
+        yield { path: [], message: 'has two things to fit demands to; write demands or history' };
+    }),
+  );
 
 const detector = z.strictObject({
   features: z
@@ -209,19 +205,10 @@ export const roundsConfig = z
   .prefault({});
 
 export const serverConfig = z.strictObject({
-  federation: id.meta({
+  federation: identifier.meta({
     description: 'name of the federation: everything that learns together; part of every MQTT topic',
   }),
-  broker: z
-    .strictObject({
-      url: z
-        .url({ protocol: /^(mqtts?|wss?|tcp)$/ })
-        .meta({ description: 'of the MQTT broker: mqtt://host:1883, mqtts://host:8883, ws:// or wss://' }),
-      username: z.string().optional().meta({ description: 'where the broker asks for one' }),
-      password: z.string().optional().meta({ description: 'where the broker asks for one' }),
-      ca: z.string().optional().meta({ description: 'PEM file, relative to this file' }),
-    })
-    .meta({ description: 'the MQTT broker, and how to log in' }),
+  broker: brokerConnectionSchema.meta({ description: 'the MQTT broker, and how to log in' }),
   dataDir: z.string().min(1).meta({ description: 'where the journal, models and the twin’s rows are kept' }),
   http: z
     .strictObject({

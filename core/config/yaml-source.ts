@@ -44,7 +44,7 @@ export class YamlSource {
       const { line, col } = lines.linePos(error.pos[0]);
       const advice = SYNTAX_ADVICE[error.code];
       const place = error.code === 'DUPLICATE_KEY' ? ` '${wordAt(text, error.pos[0])}'` : '';
-      return { line, message: `  ${fileName}:${line}:${col}${place} ${advice ?? error.message}` };
+      return { line, column: col, place, message: advice ?? error.message };
     });
     if (problems.length > 0) throw unreadable(fileName, problems);
     return new YamlSource(fileName, document, lines);
@@ -56,7 +56,7 @@ export class YamlSource {
       return this.#document.toJS();
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
-      throw unreadable(this.fileName, [{ line: 1, message: `  ${this.fileName}: ${reason}` }], cause);
+      throw unreadable(this.fileName, [{ line: 1, column: 1, place: '', message: reason }], cause);
     }
   }
 
@@ -115,10 +115,23 @@ function wordAt(text: string, offset: number): string {
   return /^[^\s:]*/.exec(text.slice(offset, offset + 60))?.[0] ?? '';
 }
 
-function unreadable(fileName: string, problems: { line: number; message: string }[], cause?: unknown): TwinwatchError {
-  const lines = problems.map((problem) => problem.message).join('\n');
-  return new TwinwatchError('CONFIG_UNREADABLE', `${fileName} cannot be read as YAML:\n${lines}`, {
-    context: { file: fileName, line: problems[0]?.line ?? 1 },
+interface SyntaxProblem {
+  readonly line: number;
+  readonly column: number;
+  /** Word it is about, with a space before it, or nothing. */
+  readonly place: string;
+  readonly message: string;
+}
+
+function unreadable(file: string, problems: readonly SyntaxProblem[], cause?: unknown): TwinwatchError {
+  const lines = problems.map(({ line, column, place, message }) => `  ${file}:${line}:${column}${place} ${message}`);
+  return new TwinwatchError('CONFIG_UNREADABLE', `${file} cannot be read as YAML:\n${lines.join('\n')}`, {
+    context: {
+      ...{ file, line: problems[0]?.line ?? 1 },
+      problems: problems.map(({ line, column, place, message }) => {
+        return { file, line, column, path: place.trim() || pathText([]), message };
+      }),
+    },
     cause,
   });
 }

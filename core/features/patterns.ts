@@ -26,6 +26,39 @@ type PlainSpec = Exclude<FeatureSpec, ResidualSpec>;
 type FeaturePattern = PlainSpec | ResidualPattern;
 export type ExpandedFeature = PlainSpec | UnfittedResidual;
 
+/** A pattern that no tag matches, and where it stands from the list of features. */
+interface Unmatched {
+  readonly path: readonly (string | number)[];
+  readonly pattern: string;
+}
+
+/** Patterns as a file has them, where any field may be missing because it is wrong. */
+interface PatternFields {
+  readonly type?: string | undefined;
+  readonly tag?: string | undefined;
+  readonly from?: readonly (string | undefined)[] | undefined;
+  readonly squares?: readonly (string | undefined)[] | undefined;
+}
+
+/** Every pattern that matches none of the tags. */
+export function unmatchedPatterns(
+  features: readonly (PatternFields | undefined)[],
+  tagNames: readonly string[],
+): Unmatched[] {
+  return features.flatMap((feature, i) => {
+    const { tag, from = [], squares = [] } = feature ?? {};
+    const places: [readonly (string | number)[], string | undefined][] = [
+      [[i, 'tag'], tag],
+      ...from.map((pattern, k): [(string | number)[], string | undefined] => [[i, 'from', k], pattern]),
+      ...squares.map((pattern, k): [(string | number)[], string | undefined] => [[i, 'squares', k], pattern]),
+    ];
+    return places.flatMap(([path, pattern]) => {
+      if (pattern === undefined || tagNames.some(globMatcher(pattern))) return [];
+      return [{ path, pattern }];
+    });
+  });
+}
+
 /**
  * One feature per tag that a pattern matches, in the order of `patterns` and then of `tags`. A feature that two patterns give is taken
  * once. A tag never explains itself in the same row.
@@ -33,13 +66,17 @@ export type ExpandedFeature = PlainSpec | UnfittedResidual;
  * @throws TwinwatchError FEATURES_UNKNOWN_TAG naming every pattern that matches no tag.
  */
 export function expandFeatures(patterns: readonly FeaturePattern[], tags: readonly Tag[]): ExpandedFeature[] {
-  const unmatched: string[] = [];
-  const matching = (pattern: string): string[] => {
-    const matches = globMatcher(pattern);
-    const found = tags.map((tag) => tag.name).filter(matches);
-    if (found.length === 0) unmatched.push(pattern);
-    return found;
-  };
+  const names = tags.map((tag) => tag.name);
+  const unmatched = unmatchedPatterns(patterns, names);
+  if (unmatched.length > 0) {
+    const named = unmatched.map(({ pattern }) => `'${pattern}'`).join(', ');
+    throw new TwinwatchError(
+      'FEATURES_UNKNOWN_TAG',
+      `features name ${named}, which no tag matches; the tags are ${names.join(', ')}`,
+      { context: { unmatched: unmatched.map(({ pattern }) => pattern) } },
+    );
+  }
+  const matching = (pattern: string): string[] => names.filter(globMatcher(pattern));
   const expanded = patterns.flatMap((pattern): ExpandedFeature[] => {
     if (pattern.type === 'hourOfDay') return [pattern];
     if (pattern.type !== 'residual') return matching(pattern.tag).map((tag) => ({ ...pattern, tag }));
@@ -53,14 +90,6 @@ export function expandFeatures(patterns: readonly FeaturePattern[], tags: readon
       candidates: candidates.filter((term) => term.tag !== tag || term.rowsAgo > 0),
     }));
   });
-  if (unmatched.length > 0) {
-    const known = tags.map((tag) => tag.name).join(', ');
-    throw new TwinwatchError(
-      'FEATURES_UNKNOWN_TAG',
-      `features name ${unmatched.map((pattern) => `'${pattern}'`).join(', ')}, which no tag matches; the tags are ${known}`,
-      { context: { unmatched } },
-    );
-  }
   const unique = new Map(expanded.map((spec) => [canonicalJson(spec), spec]));
   return [...unique.values()];
 }

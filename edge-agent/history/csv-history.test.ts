@@ -84,7 +84,7 @@ soon, 1, 1, 0
       anomalousRows: 1,
       missingTags: ['F'],
       ignoredColumns: ['X'],
-      warnings: [],
+      warnings: [expect.stringContaining('was read day first, as 2014-01-06')],
     });
     const rows = await store.call('rows', ['L', 'F'], 9);
     expect([...rows.timesMs].map((ms) => new Date(ms).getUTCHours())).toEqual([0, 1, 2]);
@@ -103,19 +103,46 @@ soon, 1, 1, 0
     expect([...(await store.call('rows', [], 9)).labels]).toEqual([-1, -1, -1]);
   });
 
-  it('reads month-first files, and leaves out what can be read two ways where orders are mixed', async () => {
+  it('reads month-first files, and refuses dates that contradict each other', async () => {
     expect(await load('time,L\n01/02/14 00,1\n01/13/14 00,2\n')).toMatchObject({ added: 2, withoutTime: 0 });
     expect(new Date((await store.call('rows', [], 9)).timesMs[0]!).toISOString()).toContain('2014-01-02');
-    const mixed = await load('time,L\n05/06/15 00,1\n01/13/15 00,2\n13/01/15 01,3\n');
-    expect(mixed).toMatchObject({
-      added: 2,
-      withoutTime: 1,
-      warnings: [expect.stringContaining('dateOrder')],
+    const mixed = 'time,L\n05/06/15 00,1\n01/13/15 00,2\n13/01/15 01,3\n';
+    await expect(load(mixed)).rejects.toMatchObject({
+      code: 'IMPORT_INVALID',
+      message: expect.stringContaining(
+        'has dates with the day first (13/01/15 01) and dates with the month first (01/13/15 00); mend them, or set import.dateOrder',
+      ),
     });
+    expect(await load(mixed, ['L'], { dateOrder: 'dmy' })).toMatchObject({ added: 2, withoutTime: 1 });
+  });
+
+  it('says which order of a date it took where none settles it, and takes a column that is called and filled like labels', async () => {
+    const text = 'time,L,attack\n01/02/2024 00:00,1,1\n01/02/2024 01:00,1,0\n01/02/2024 02:00,1,-999\n';
+    const { warnings } = await load(text, ['L']);
+    expect(warnings).toEqual([
+      "no date tells day from month: '01/02/2024 00:00' was read day first, as 2024-02-01; set import.dateOrder in the agent's file to dmy or mdy, remove the agent's rows, and import again",
+      "column 'attack' was taken for labels (1 attack, 0 normal); set import.labelColumn in the agent's file to another if it is not",
+    ]);
+    expect([...(await store.call('rows', [], 9)).labels]).toEqual([1, 0, 2]);
+    expect(await load(text, [], { dateOrder: 'mdy' })).toMatchObject({ added: 3, warnings: [expect.any(String)] });
+    expect(await store.call('lastTags')).toEqual(['L']);
+  });
+
+  it('asks about columns that may be labels, and takes labels of rows that it has without', async () => {
+    const text = 'time,L,flagged,depth\n2024-01-01 00:00,1,1,7\n2024-01-01 01:00,1,-999,7\n2024-01-01 02:00,1,0,7\n';
+    expect((await load(text, ['L'])).warnings).toEqual([
+      "no column of labels: every row counts as normal, but 'flagged' looks like labels; set import.labelColumn in the agent's file, and import again",
+    ]);
+    expect((await load('time,L\n2024-01-02,1\n', ['L'])).warnings).toEqual([
+      "no column of labels: every row counts as normal; where attacks are marked, set import.labelColumn in the agent's file",
+    ]);
+    expect(await load(text, ['L'], { labelColumn: 'flagged' })).toMatchObject({ added: 0, known: 3, unknownLabels: 1 });
+    expect([...(await store.call('rows', [], 9)).labels]).toEqual([1, 2, 0, -1]);
   });
 
   it('says when rows are not as far apart as configured', async () => {
-    const { warnings } = await load('time,L\n2014-01-06 00:00,1\n2014-01-06 00:15,1\n2014-01-06 00:30,1\n');
+    const text = 'time,L,ATT_FLAG\n2014-01-06 00:00,1,0\n2014-01-06 00:15,1,0\n2014-01-06 00:30,1,0\n';
+    const { warnings } = await load(text);
     expect(warnings).toEqual([
       'rows are mostly 900 s apart, the configured interval is 3600 s; features need them equal',
     ]);

@@ -1,9 +1,20 @@
 import { createReadStream } from 'node:fs';
 import type { AgentConfig } from '@twinwatch/core/config/agent';
 import { TwinwatchError } from '@twinwatch/core/errors';
-import { type DateOrder, orderEvidence, parseTime } from '@twinwatch/core/scada/dates';
+import { parseTime } from '@twinwatch/core/scada/dates';
+import {
+  columnAt,
+  type DateReading,
+  dateSearch,
+  dateWarning,
+  labelColumnAt,
+  labelOf,
+  labelSearch,
+  mixedDates,
+  timeColumnAt,
+} from '@twinwatch/core/scada/recorded-columns';
 import { parse } from 'csv-parse';
-import { ANOMALOUS, type ImportedRows, NORMAL, UNKNOWN, UNLABELLED } from '../store/row-table.js';
+import { ANOMALOUS, type ImportedRows, UNKNOWN, UNLABELLED } from '../store/row-table.js';
 import type { Store } from '../store/store.js';
 
 /** What became of one history file, for a person to read. */
@@ -14,7 +25,7 @@ export interface ImportReport {
   readonly added: number;
   /** Their time was in the store, or in the file, already. */
   readonly known: number;
-  /** Left out: no time in them, or one that can be read two ways. */
+  /** Left out: no time in them. */
   readonly withoutTime: number;
   /** Cells of tags that hold no number; such a value is not good, and no feature is computed from it. */
   readonly badValues: number;
@@ -30,8 +41,6 @@ export interface ImportReport {
 
 type ImportSettings = AgentConfig['import'];
 
-const TIME_COLUMNS = ['datetime', 'timestamp', 'time', 'date'];
-const DEFAULT_LABEL_COLUMN = 'ATT_FLAG';
 const BATCH_ROWS = 1_000;
 
 interface Layout {
@@ -44,9 +53,9 @@ interface Layout {
 }
 
 /**
- * Reads a CSV into the store. Idempotent: rows are known by their time.
+ * Reads a CSV into the store. Idempotent: rows are known by their time; one that had no label takes that of a later import.
  * @param siteTags none for an agent without devices: every column is a tag then.
- * @throws TwinwatchError IMPORT_INVALID where the file cannot be read, or lacks a column of times or every tag.
+ * @throws TwinwatchError IMPORT_INVALID where the file cannot be read, or lacks a column of times or every tag, or has dates that contradict each other.
  */
 export async function importHistory(
   store: Store,
@@ -55,7 +64,7 @@ export async function importHistory(
   settings: ImportSettings,
   intervalMs: number,
 ): Promise<ImportReport> {
-  const { layout, order, mixed } = await survey(file, siteTags, settings);
+  const { layout, dates, warnings } = await survey(file, siteTags, settings);
   const counts = { rows: 0, added: 0, dated: 0, withoutTime: 0, badValues: 0, unknownLabels: 0, anomalousRows: 0 };
   const steps = new Map<number, number>();
   let lastMs = Number.NaN;
@@ -66,12 +75,7 @@ export async function importHistory(
   };
   for await (const record of records(file, settings.delimiter)) {
     if (counts.rows++ === 0) continue;
-    const text = record[layout.time] ?? '';
-    const evidence = orderEvidence(text);
-    const timeMs =
-      mixed && evidence === 'ambiguous'
-        ? null
-        : parseTime(text, mixed && evidence !== null && evidence !== 'ambiguous' ? evidence : order);
+    const timeMs = parseTime(record[layout.time] ?? '', dates.order);
     if (timeMs === null) {
       counts.withoutTime++;
       continue;
@@ -86,17 +90,12 @@ export async function importHistory(
       if (!Number.isFinite(value)) counts.badValues++;
       return Number.isFinite(value) ? value : Number.NaN;
     });
-    const label = labelOf(layout.label < 0 ? null : (record[layout.label] ?? ''));
+    const label = layout.label < 0 ? UNLABELLED : (labelOf(record[layout.label] ?? '') ?? UNKNOWN);
     if (label === UNKNOWN) counts.unknownLabels++;
     if (label === ANOMALOUS) counts.anomalousRows++;
     if (batch.push({ timeMs, values, label }) >= BATCH_ROWS) await flush();
   }
   await flush();
-  const warnings: string[] = [];
-  if (mixed)
-    warnings.push(
-      'some dates are day first and some month first; those that can be read both ways were left out; say dateOrder',
-    );
   const [common] = [...steps].sort((a, b) => b[1] - a[1]);
   if (common !== undefined && common[0] !== intervalMs)
     warnings.push(
@@ -130,66 +129,99 @@ async function* records(file: string, delimiter: string): AsyncGenerator<string[
   }
 }
 
+const DATE_SETTING = "import.dateOrder in the agent's file";
+const LABEL_SETTING = "import.labelColumn in the agent's file";
+
 /** A first pass: which column is what, and in which order days and months are written. */
 async function survey(
   file: string,
   siteTags: readonly string[],
   settings: ImportSettings,
-): Promise<{ layout: Layout; order: DateOrder; mixed: boolean }> {
-  let layout: Layout | null = null;
-  const seen = new Set<DateOrder>();
+): Promise<{ layout: Layout; dates: DateReading; warnings: string[] }> {
+  let header: readonly string[] | null = null;
+  let time = -1;
+  let labels = labelSearch([], []);
+  const dateOrder = dateSearch(settings.dateOrder);
   for await (const record of records(file, settings.delimiter)) {
-    if (layout === null) {
-      layout = layoutOf(file, record, siteTags, settings);
+    if (header === null) {
+      header = record.map((name) => name.trim());
+      time = timeColumnAt(header, settings.timeColumn);
+      labels = labelSearch(header, columnsWithoutTags(header, time, siteTags, settings));
       continue;
     }
-    const evidence = orderEvidence(record[layout.time] ?? '');
-    if (evidence !== null && evidence !== 'ambiguous') seen.add(evidence);
+    dateOrder.row(record[time] ?? '');
+    labels.row(record);
   }
-  if (layout === null)
+  if (header === null)
     throw new TwinwatchError('IMPORT_INVALID', `${file} is empty; give a CSV with a line of column names`);
-  if (settings.dateOrder !== 'auto') return { layout, order: settings.dateOrder, mixed: false };
-  const mixed = seen.has('dmy') && seen.has('mdy');
-  return { layout, order: seen.has('mdy') && !mixed ? 'mdy' : 'dmy', mixed };
+  const dates = dateOrder.found();
+  if (dates.mixed !== null)
+    throw new TwinwatchError('IMPORT_INVALID', `${file} ${mixedDates(dates.mixed, DATE_SETTING)}`, {
+      context: { file },
+    });
+  const warning = dateWarning(dates, DATE_SETTING);
+  const told = labelColumnAt(header, settings.labelColumn);
+  const { named, unnamed } = labels.found();
+  const label = told < 0 && settings.labelColumn === undefined ? named : told;
+  const layout = layoutOf(file, header, { time, label }, siteTags, settings);
+  return {
+    layout,
+    dates,
+    warnings: [
+      ...(warning === null ? [] : [`${warning}, remove the agent's rows, and import again`]),
+      ...(told < 0 ? labelWarnings(header, label, siteTags.length > 0 ? unnamed : []) : []),
+    ],
+  };
+}
+
+/** Where labels may be: a column that is neither time nor a tag of the site's devices. */
+function columnsWithoutTags(
+  header: readonly string[],
+  time: number,
+  siteTags: readonly string[],
+  { columns }: ImportSettings,
+): number[] {
+  const taken = new Set([time, ...siteTags.map((tag) => columnAt(header, columns[tag] ?? tag))]);
+  return [...header.keys()].filter((column) => !taken.has(column));
+}
+
+function labelWarnings(header: readonly string[], label: number, unnamed: readonly number[]): string[] {
+  if (label >= 0)
+    return [
+      `column '${header[label]}' was taken for labels (1 attack, 0 normal); set ${LABEL_SETTING} to another if it is not`,
+    ];
+  const all = 'no column of labels: every row counts as normal';
+  if (unnamed.length === 0) return [`${all}; where attacks are marked, set ${LABEL_SETTING}`];
+  const names = unnamed.map((column) => `'${header[column]}'`).join(', ');
+  return [
+    `${all}, but ${names} ${unnamed.length === 1 ? 'looks' : 'look'} like labels; set ${LABEL_SETTING}, and import again`,
+  ];
 }
 
 function layoutOf(
   file: string,
-  header: readonly string[],
+  names: readonly string[],
+  { time, label }: { time: number; label: number },
   siteTags: readonly string[],
   settings: ImportSettings,
 ): Layout {
-  const names = header.map((name) => name.trim());
-  const named = (name: string) => names.findIndex((column) => column.toLowerCase() === name.toLowerCase());
   const present = names.join(', ');
   const invalid = (message: string) =>
     new TwinwatchError('IMPORT_INVALID', `${file}: ${message}; its columns are ${present}`, {
       context: { file, columns: names },
     });
-  const time =
-    settings.timeColumn === undefined
-      ? (TIME_COLUMNS.map(named).find((at) => at >= 0) ?? -1)
-      : named(settings.timeColumn);
   if (time < 0)
     throw invalid(
       `no column of times${settings.timeColumn === undefined ? '' : ` called '${settings.timeColumn}'`}; name it as import.timeColumn`,
     );
-  const label = named(settings.labelColumn ?? DEFAULT_LABEL_COLUMN);
   if (label < 0 && settings.labelColumn !== undefined)
     throw invalid(`no column of labels called '${settings.labelColumn}'`);
   const tags = siteTags.length > 0 ? siteTags : names.filter((_, i) => i !== time && i !== label);
-  const columns = tags.map((tag) => named(settings.columns[tag] ?? tag));
+  const columns = tags.map((tag) => columnAt(names, settings.columns[tag] ?? tag));
   if (columns.every((column) => column < 0))
     throw invalid(`no column for any tag (${tags.join(', ')}); map them under import.columns`);
   const used = new Set([time, label, ...columns]);
   return { time, label, tags, columns, ignored: names.filter((_, i) => !used.has(i)) };
-}
-
-function labelOf(cell: string | null): number {
-  if (cell === null) return UNLABELLED;
-  const value = cell.trim() === '' ? Number.NaN : Number(cell);
-  if (value === 0) return NORMAL;
-  return value === 1 ? ANOMALOUS : UNKNOWN;
 }
 
 function packed(

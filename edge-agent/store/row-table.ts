@@ -80,6 +80,7 @@ export class RowTable {
   readonly #limits: RowLimits;
   readonly #tagLists = new Map<string, number>();
   readonly #insert: Database.Statement;
+  readonly #relabel: Database.Statement;
   #sinceSizeCheck = 0;
   count: number;
   evicted = 0;
@@ -91,6 +92,10 @@ export class RowTable {
     // A row that is there already stays: the same answer twice, or a history file imported again.
     this.#insert = database.prepare(
       'INSERT OR IGNORE INTO rows (time_ms, sequence, tag_list, label, imported, score, vals) VALUES (?, ?, ?, ?, ?, ?, ?)',
+    );
+    // Only its label may come later: somebody imported it before saying which column that is.
+    this.#relabel = database.prepare(
+      `UPDATE rows SET label = ? WHERE time_ms = ? AND imported = 1 AND label = ${UNLABELLED}`,
     );
   }
 
@@ -114,7 +119,7 @@ export class RowTable {
       for (const [i, timeMs] of rows.timesMs.entries()) {
         const label = (rows.labels[i] ?? UNLABELLED) as RowLabel;
         const values = rows.values.subarray(i * width, (i + 1) * width);
-        this.#put(timeMs, null, rows.tags, values, label, 1, null);
+        if (!this.#put(timeMs, null, rows.tags, values, label, 1, null)) this.#relabel.run(label, timeMs);
       }
     });
     const added = this.count - before;
@@ -222,11 +227,12 @@ export class RowTable {
     label: RowLabel,
     imported: 0 | 1,
     score: number | null,
-  ): void {
+  ): boolean {
     const bytes = Buffer.from(values.buffer, values.byteOffset, values.byteLength);
     const { changes } = this.#insert.run(timeMs, sequence, this.#tagList(tags), label, imported, score, bytes);
     this.count += changes;
     this.#sinceSizeCheck += changes;
+    return changes > 0;
   }
 
   #tagList(tags: readonly string[]): number {

@@ -1,3 +1,4 @@
+import { COMMON_UNITS } from '@twinwatch/core/scada/engineering-units';
 import type { JsonSchema } from './json-schema.js';
 
 export interface ConfigFile {
@@ -20,8 +21,11 @@ const INTRODUCTION = `# Configuration
 Generated from the schemas in \`core/config\` by \`node scripts/dist/generate.js\`; \`npm run check\` refuses a page that is out of date.
 
 Configuration files are YAML. Paths in them are relative to the file they stand in. Durations are a number and a unit (ms, s, m, h, d): \`15m\`.
-A field that is not listed here is an error, and all errors of a file are reported at once with line and column. For completion in an
-editor, put \`# yaml-language-server: $schema=…/configs/schema/agent.json\` on the first line.
+A field that is not listed here is an error, and all errors of a file, and of the files it names, are reported at once with
+line and column. For completion in an editor, put \`# yaml-language-server: $schema=…/configs/schema/agent.json\` on the first line.
+
+Units of tags are usual engineering units, with prefixes, powers, products and quotients of them: \`m3/h\`, \`m³/h\`, \`kWh/m3\`, \`mg/L Cl2\`;
+among them ${COMMON_UNITS.map((unit) => `\`${unit}\``).join(', ')}. A file with tags that have another one declares it: \`units: ['trucks/d']\`.
 `;
 
 /** docs/configuration.md: one table per kind of file, one line per field. */

@@ -52,7 +52,7 @@ it.each([
   ['when,L_T1,S_PU1\n2024-01-01,1,0\n', /no column of times/],
   ['time,L_T1,S_PU1\n2024-01-01,1,0\nyesterday,1,0\n', /line.* 3 \(yesterday\)/],
   ['time,L_T1,S_PU1\n2024-01-02,1,0\n2024-01-01,1,0\n', /do not rise, on lines 3/],
-  ['time,L_T1,S_PU1\n13/01/2024,1,0\n01/14/2024,1,0\n', /day first and dates with the month first/],
+  ['time,L_T1,S_PU1\n13/01/2024,1,0\n01/14/2024,1,0\n', /dates with the month first/],
   ['time,L_T1,S_PU1\n', /is empty/],
 ])('refuses %j', async (text, message) => {
   await expect(read(text)).rejects.toThrow(message);

@@ -89,6 +89,23 @@ function cut({ rows, labels, excluded, attackNames }: TwinEpisode, length: numbe
   return pieces;
 }
 
+type NamedColumns = Pick<CsvTwinOptions, 'timeColumn' | 'labelColumn' | 'episodeColumn'>;
+
+const isTag =
+  ({ timeColumn, labelColumn, episodeColumn }: NamedColumns) =>
+  (column: string): boolean =>
+    column !== timeColumn && column !== labelColumn && column !== episodeColumn;
+
+/** The tags of a file that names none, from its line of column names alone; none where that cannot be read. */
+export function csvTagNames(text: string, columns: NamedColumns): string[] {
+  try {
+    const [header = []] = parse(text, { bom: true, trim: true, skip_empty_lines: true, to: 1 }) as string[][];
+    return header.filter(isTag(columns));
+  } catch {
+    return [];
+  }
+}
+
 function parseRows(options: CsvTwinOptions): Parsed {
   const { fileName, timeColumn, labelColumn, episodeColumn } = options;
   const invalid = (message: string) =>
@@ -101,7 +118,7 @@ function parseRows(options: CsvTwinOptions): Parsed {
   }
   const [header = [], ...lines] = records;
   const special = [timeColumn, labelColumn, ...(episodeColumn === undefined ? [] : [episodeColumn])];
-  const names = options.tags?.map(({ name }) => name) ?? header.filter((column) => !special.includes(column));
+  const names = options.tags?.map(({ name }) => name) ?? header.filter(isTag(options));
   const columnOf = (tag: string) => options.columns?.[tag] ?? tag;
   const missing = [...special, ...names.map(columnOf)].filter((column) => !header.includes(column));
   if (missing.length > 0)

@@ -1,6 +1,15 @@
 import { dirname, resolve } from 'node:path';
+import { type Contradiction, crossCheck, type Sound } from '@twinwatch/core/config/cross-check';
 import { duration, durationBetween } from '@twinwatch/core/config/duration';
-import { parseConfig } from '@twinwatch/core/config/load';
+import {
+  type CheckedConfig,
+  type ConfigProblem,
+  checkConfig,
+  invalidConfig,
+  problemsOf,
+} from '@twinwatch/core/config/load';
+import { nearest } from '@twinwatch/core/config/nearest';
+import { declaredUnits, tagUnit, unitProblem } from '@twinwatch/core/config/tag-unit';
 import type { Tag } from '@twinwatch/core/scada/tag';
 import { z } from 'zod';
 import { type AttackCatalogue, attackCatalogueSchema } from './attacks.js';
@@ -20,7 +29,7 @@ const range = (minimum: number, maximum: number) =>
 
 const tagSchema = z.strictObject({
   name: name.meta({ description: 'name of the tag' }),
-  unit: z.string().max(16).default('').meta({ description: "engineering unit: 'm', 'L/s', 'bar'" }),
+  unit: tagUnit,
   kind: z.enum(['analog', 'status']).default('analog').meta({ description: 'status: 0 or 1' }),
   resolution: z
     .number()
@@ -148,6 +157,7 @@ export const plantSchema = z
       .prefault('5m')
       .meta({ description: "of hydraulics and of the PLCs' scans" }),
     start: z.iso.datetime().default('2026-01-05T00:00:00Z').meta({ description: 'where demand patterns begin' }),
+    units: declaredUnits,
     tags: z.array(tagSchema).min(1).meta({ description: 'what is measured, where, and by which PLC' }),
     controls: z.array(controlSchema).min(1).meta({ description: 'what the PLCs do' }),
     districts: z
@@ -158,57 +168,75 @@ export const plantSchema = z
       .prefault({})
       .meta({ description: 'in what instances of the plant differ; ranges are drawn from once an instance, evenly' }),
   })
-  .superRefine((plant, context) => {
-    for (const { path, message } of contradictions(plant)) context.addIssue({ code: 'custom', path, message });
-  });
+  .check(crossCheck(contradictions));
 
 export type PlantConfig = z.output<typeof plantSchema>;
 export type PlantTag = PlantConfig['tags'][number];
 export type Control = PlantConfig['controls'][number];
+type PlantTrigger = z.output<typeof condition>;
 
-function* contradictions(plant: {
-  interval: number;
-  hydraulicStep: number;
-  tags: readonly PlantTag[];
-  controls: readonly Control[];
-  districts: readonly { name: string; pattern: string }[];
-}): Generator<{ path: (string | number)[]; message: string }> {
-  if (HOUR_MS % plant.interval !== 0) yield { path: ['interval'], message: 'must divide an hour' };
-  if (plant.interval % plant.hydraulicStep !== 0)
+function* contradictions(plant: Sound<PlantConfig>): Generator<Contradiction> {
+  const { interval, hydraulicStep, tags = [], controls = [], districts = [] } = plant;
+  if (interval !== undefined && HOUR_MS % interval !== 0) yield { path: ['interval'], message: 'must divide an hour' };
+  if (interval !== undefined && hydraulicStep !== undefined && interval % hydraulicStep !== 0)
     yield { path: ['hydraulicStep'], message: 'must divide the interval, so that a row falls on the end of a step' };
   const names = new Set<string>();
-  for (const [i, tag] of plant.tags.entries()) {
-    if (names.has(tag.name)) yield { path: ['tags', i, 'name'], message: `tag '${tag.name}' is there twice` };
-    names.add(tag.name);
-    if ((tag.kind === 'status') !== (tag.measures === 'status'))
+  for (const [i, tag] of tags.entries()) {
+    const { name, kind, measures, unit } = tag ?? {};
+    if (name !== undefined && names.has(name))
+      yield { path: ['tags', i, 'name'], message: `tag '${name}' is there twice` };
+    if (name !== undefined) names.add(name);
+    if (kind !== undefined && measures !== undefined && (kind === 'status') !== (measures === 'status'))
       yield { path: ['tags', i, 'kind'], message: "is 'status' exactly where the tag measures status" };
+    const wrongUnit = unitProblem(unit, plant.units);
+    if (wrongUnit !== null) yield { path: ['tags', i, 'unit'], message: wrongUnit };
   }
+  yield* wrongControls(controls, names);
+  const patterns = new Set<string>();
+  for (const [i, district] of districts.entries()) {
+    const pattern = district?.pattern;
+    if (pattern === undefined) continue;
+    if (patterns.has(pattern))
+      yield { path: ['districts', i, 'pattern'], message: `'${pattern}' already belongs to a district` };
+    patterns.add(pattern);
+  }
+}
+
+function* wrongControls(controls: Sound<Control[]>, tagNames: ReadonlySet<string>): Generator<Contradiction> {
   const actuators = new Set<string>();
-  for (const [i, control] of plant.controls.entries()) {
-    const { on, off } = control;
-    for (const [side, rule] of [
-      ['on', on],
-      ['off', off],
-    ] as const)
-      if (rule !== undefined && !names.has(rule.tag))
-        yield { path: ['controls', i, side, 'tag'], message: 'is not one of the tags of this plant' };
-    if (actuators.has(control.actuator))
-      yield { path: ['controls', i, 'actuator'], message: `'${control.actuator}' already has a rule` };
-    actuators.add(control.actuator);
-    if ((on === undefined) !== (off === undefined))
+  for (const [i, control] of controls.entries()) {
+    if (control === undefined) continue;
+    const { on, off, actuator } = control;
+    for (const [side, tag] of [
+      ['on', on?.tag],
+      ['off', off?.tag],
+    ] as const) {
+      if (tag === undefined || tagNames.has(tag)) continue;
+      const meant = nearest(tag, [...tagNames]);
       yield {
-        path: ['controls', i, on === undefined ? 'off' : 'on'],
+        path: ['controls', i, side, 'tag'],
+        message: `is not one of the tags of this plant${meant === null ? '' : `; did you mean '${meant}'?`}`,
+      };
+    }
+    if (actuator !== undefined && actuators.has(actuator))
+      yield { path: ['controls', i, 'actuator'], message: `'${actuator}' already has a rule` };
+    if (actuator !== undefined) actuators.add(actuator);
+    // A side that is wrong in itself is there all the same: its key stays.
+    const [hasOn, hasOff] = ['on' in control, 'off' in control];
+    if (hasOn !== hasOff)
+      yield {
+        path: ['controls', i, hasOn ? 'on' : 'off'],
         message: 'has no counterpart: write on and off, or neither',
       };
-    if (on?.tag === off?.tag && on && off && (on.below === undefined) === (off.below === undefined))
+    const [onSide, offSide] = [sideOf(on), sideOf(off)];
+    if (on?.tag !== undefined && on.tag === off?.tag && onSide !== null && onSide === offSide)
       yield { path: ['controls', i, 'off'], message: 'must look the other way than on: below and above' };
   }
-  const patterns = new Set<string>();
-  for (const [i, district] of plant.districts.entries()) {
-    if (patterns.has(district.pattern))
-      yield { path: ['districts', i, 'pattern'], message: `'${district.pattern}' already belongs to a district` };
-    patterns.add(district.pattern);
-  }
+}
+
+function sideOf(condition: Sound<PlantTrigger> | undefined): 'below' | 'above' | null {
+  if (condition?.below !== undefined) return 'below';
+  return condition?.above === undefined ? null : 'above';
 }
 
 export interface LoadedPlant {
@@ -218,28 +246,65 @@ export interface LoadedPlant {
   readonly attacks: AttackCatalogue;
 }
 
+export interface CheckedPlant {
+  /** Null where anything is wrong in the files. */
+  readonly loaded: LoadedPlant | null;
+  readonly problems: readonly ConfigProblem[];
+  /** Names of the tags that can be read from the file, in its order. */
+  readonly tagNames: readonly string[];
+}
+
+type ReadText = (path: string) => Promise<string>;
+
 /**
  * Reads plant.yaml at `path`, and the network, attack catalogue and fitted demands it names. `networkPath` replaces the network file it names.
  *
- * @throws TwinwatchError CONFIG_INVALID, CONFIG_UNREADABLE; what readFile throws.
+ * @throws TwinwatchError CONFIG_INVALID with everything that is wrong in these files, CONFIG_UNREADABLE; what readFile throws for plant.yaml.
  */
-export async function loadPlant(
-  path: string,
-  readFile: (path: string) => Promise<string>,
-  networkPath?: string,
-): Promise<LoadedPlant> {
-  const config = parseConfig(plantSchema, await readFile(path), path);
+export async function loadPlant(path: string, readFile: ReadText, networkPath?: string): Promise<LoadedPlant> {
+  const { loaded, problems } = await checkPlant(path, readFile, networkPath);
+  if (loaded === null) throw invalidConfig(path, problems);
+  return loaded;
+}
+
+/** As loadPlant, but gives the problems back. @throws what readFile throws for plant.yaml; TwinwatchError CONFIG_UNREADABLE where that is not YAML. */
+export async function checkPlant(path: string, readFile: ReadText, networkPath?: string): Promise<CheckedPlant> {
+  const plant = checkConfig(plantSchema, await readFile(path), path);
+  const problems = [...plant.problems];
+  const named = async (field: 'network' | 'attacks' | 'demands', file: string | undefined) => {
+    if (file === undefined) return null;
+    try {
+      return await readFile(file);
+    } catch (error) {
+      problems.push(plant.problemAt([field], `names a file that cannot be read: ${(error as Error).message}`));
+      return null;
+    }
+  };
+  const checked = <S extends z.ZodType>(schema: S, text: string | null, file: string): CheckedConfig<S> | null => {
+    if (text === null) return null;
+    try {
+      const content = checkConfig(schema, text, file);
+      problems.push(...content.problems);
+      return content;
+    } catch (error) {
+      const unreadable = problemsOf(error);
+      if (unreadable === null) throw error;
+      problems.push(...unreadable);
+      return null;
+    }
+  };
   const beside = (file: string) => resolve(dirname(path), file);
-  const attacksPath = beside(config.attacks);
-  const demandsPath = config.demands === undefined ? null : beside(config.demands);
-  const [network, attacks, demands] = await Promise.all([
-    readFile(networkPath ?? beside(config.network)),
-    readFile(attacksPath).then((text) => parseConfig(attackCatalogueSchema, text, attacksPath)),
-    demandsPath === null
-      ? null
-      : readFile(demandsPath).then((text) => toDemandFit(parseConfig(demandFileSchema, text, demandsPath))),
-  ]);
-  return { config: demands === null ? config : withDemands(config, demands), network, attacks };
+  const { network: networkFile, attacks: attacksFile = 'attacks.yaml', demands: demandsFile, tags = [] } = plant.sound;
+  const network = await named('network', networkPath ?? (networkFile === undefined ? undefined : beside(networkFile)));
+  const attacksPath = beside(attacksFile);
+  const attacks = checked(attackCatalogueSchema, await named('attacks', attacksPath), attacksPath);
+  const demandsPath = demandsFile === undefined ? undefined : beside(demandsFile);
+  const demands = checked(demandFileSchema, await named('demands', demandsPath), demandsPath ?? '');
+  const tagNames = tags.flatMap((tag) => (tag?.name === undefined ? [] : [tag.name]));
+  if (problems.length > 0 || plant.value === null || network === null || attacks === null || attacks.value === null)
+    return { loaded: null, problems, tagNames };
+  const config = demands?.value == null ? plant.value : withDemands(plant.value, toDemandFit(demands.value));
+  return { loaded: { config, network, attacks: attacks.value }, problems, tagNames };
 }
 
 /** The plant's tags as features and rows know them, in the order of the file. */

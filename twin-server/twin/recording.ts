@@ -1,5 +1,14 @@
 import { TwinwatchError } from '@twinwatch/core/errors';
-import { type DateOrder, orderEvidence, parseTime } from '@twinwatch/core/scada/dates';
+import { type DateOrder, parseTime } from '@twinwatch/core/scada/dates';
+import {
+  columnAt,
+  dateSearch,
+  dateWarning,
+  labelColumnAt,
+  labelOf,
+  mixedDates,
+  timeColumnAt,
+} from '@twinwatch/core/scada/recorded-columns';
 import type { Row } from '@twinwatch/core/scada/sample';
 import { parse } from 'csv-parse/sync';
 
@@ -28,8 +37,8 @@ export interface RecordedRows {
   readonly warnings: readonly string[];
 }
 
-const TIME_COLUMNS = ['datetime', 'timestamp', 'time', 'date'];
-const DEFAULT_LABEL_COLUMN = 'ATT_FLAG';
+/** Named as in configuration files, and on the command line as --date-order. */
+const DATE_SETTING = 'dateOrder';
 /** Bad lines named in a message. */
 const NAMED_LINES = 5;
 
@@ -47,7 +56,7 @@ export function parseRecording(
   if (header === undefined || lines.length === 0)
     throw invalidRecording(file, 'is empty; give a CSV with a line of column names and a line per row');
   const places = placesOf(file, header, tagNames, options);
-  const times = timesOf(
+  const { times, dateWarnings } = timesOf(
     file,
     lines.map((line) => line[places.time] ?? ''),
     options.dateOrder,
@@ -67,6 +76,7 @@ export function parseRecording(
   const intervalMs = commonStep(times);
   const gaps = times.filter((at, i) => i > 0 && at - times[i - 1]! > intervalMs * 1.5).length;
   const warnings = [
+    ...dateWarnings,
     ...(notNumbers > 0 ? [`${notNumbers} values are not numbers; they count as not good`] : []),
     ...(unknown > 0 ? [`${unknown} rows are labelled neither 0 nor 1; they are not scored`] : []),
     ...(gaps > 0 ? [`${gaps} times rows are missing`] : []),
@@ -93,12 +103,11 @@ function records(file: string, bytes: Uint8Array, delimiter: string): string[][]
 }
 
 function placesOf(file: string, header: readonly string[], tagNames: readonly string[], options: RecordingColumns) {
-  const at = (name: string) => header.findIndex((column) => column.toLowerCase() === name.toLowerCase());
+  const at = (name: string) => columnAt(header, name);
   const present = `its columns are ${header.join(', ')}`;
-  const time =
-    options.timeColumn === undefined ? (TIME_COLUMNS.map(at).find((i) => i >= 0) ?? -1) : at(options.timeColumn);
+  const time = timeColumnAt(header, options.timeColumn);
   if (time === -1) throw invalidRecording(file, `has no column of times; name it; ${present}`);
-  const label = at(options.labelColumn ?? options.optionalLabelColumn ?? DEFAULT_LABEL_COLUMN);
+  const label = labelColumnAt(header, options.labelColumn ?? options.optionalLabelColumn);
   if (label === -1 && options.labelColumn !== undefined)
     throw invalidRecording(file, `has no column of labels called '${options.labelColumn}'; ${present}`);
   const tags = tagNames.map((tag) => at(options.columns[tag] ?? tag));
@@ -111,15 +120,17 @@ function placesOf(file: string, header: readonly string[], tagNames: readonly st
   return { time, label, tags };
 }
 
-function timesOf(file: string, texts: readonly string[], dateOrder: RecordingColumns['dateOrder']): number[] {
-  const evidence = new Set(texts.map(orderEvidence));
-  if (dateOrder === 'auto' && evidence.has('dmy') && evidence.has('mdy'))
-    throw invalidRecording(
-      file,
-      'has dates with the day first and dates with the month first; say which with a date order',
-    );
-  const order = dateOrder === 'auto' ? (evidence.has('mdy') ? 'mdy' : 'dmy') : dateOrder;
-  const times = texts.map((text) => parseTime(text, order));
+function timesOf(
+  file: string,
+  texts: readonly string[],
+  dateOrder: RecordingColumns['dateOrder'],
+): { times: number[]; dateWarnings: string[] } {
+  const search = dateSearch(dateOrder);
+  for (const text of texts) search.row(text);
+  const dates = search.found();
+  if (dates.mixed !== null) throw invalidRecording(file, mixedDates(dates.mixed, DATE_SETTING));
+  const warning = dateWarning(dates, DATE_SETTING);
+  const times = texts.map((text) => parseTime(text, dates.order));
   // The header is line 1.
   const named = (wrong: (i: number) => boolean) => [...times.keys()].filter(wrong).map((i) => `${i + 2} (${texts[i]})`);
   const unreadable = named((i) => times[i] === null);
@@ -134,11 +145,7 @@ function timesOf(file: string, texts: readonly string[], dateOrder: RecordingCol
       file,
       `has times that do not rise, on lines ${backwards.slice(0, NAMED_LINES).join(', ')}; sort it and remove doubles`,
     );
-  return times as number[];
-}
-
-function labelOf(cell: string): 0 | 1 | null {
-  return cell === '' ? null : Number(cell) === 0 ? 0 : Number(cell) === 1 ? 1 : null;
+  return { times: times as number[], dateWarnings: warning === null ? [] : [warning] };
 }
 
 function commonStep(times: readonly number[]): number {
