@@ -11,7 +11,7 @@ import { ProgressLine } from '../demo/progress-line.js';
 import { baselines } from '../field-trial/baselines.js';
 import type { DetectorScores } from '../field-trial/field-trial-data.js';
 import { alarmAt, attackRows, type Label, scoresOf } from '../field-trial/scores.js';
-import { DETECTOR, ROUNDS, twinOf } from '../field-trial/trial-detector.js';
+import { ROUNDS, type TrialDetector, trialDetector, twinOf } from '../field-trial/trial-detector.js';
 import { type Recording, readRecording } from '../plant/recording.js';
 import { systemClock } from '../processes/node-runtime.js';
 import { readTextFile } from '../processes/read-config.js';
@@ -49,6 +49,7 @@ interface Contestant {
 interface Given {
   readonly sites: readonly (readonly Row[])[];
   readonly twin: TwinRows;
+  readonly detector: TrialDetector;
   readonly seed: number;
   readonly rounds: number;
   readonly engine: TrainingEngine;
@@ -62,16 +63,16 @@ interface SeedResult {
   readonly delays: readonly (number | null)[];
 }
 
-function federated(detector: object, rounds: object): Contestant['learn'] {
-  return ({ sites, twin, seed, engine, rounds: count }) =>
+function federated(changed: object, rounds: object): Contestant['learn'] {
+  return ({ sites, twin, detector, seed, engine, rounds: count }) =>
     learnFederated({
       ...{ twin, seed, engine },
       clients: sites.map((rows, i) => ({ id: `site-${i + 1}`, rows })),
-      learning: learningOf({ ...DETECTOR, ...detector }, { ...ROUNDS, ...rounds, count, minimumRows: 1 }),
+      learning: learningOf({ ...detector, ...changed }, { ...ROUNDS, ...rounds, count, minimumRows: 1 }),
     });
 }
 
-const learning = (rounds: number) => learningOf(DETECTOR, { ...ROUNDS, count: rounds });
+const learning = ({ detector, rounds }: Given) => learningOf(detector, { ...ROUNDS, count: rounds });
 
 const CONTESTANTS: readonly Contestant[] = [
   { name: 'Twinwatch', description: 'the field trial as it is', learn: federated({}, {}) },
@@ -94,8 +95,9 @@ const CONTESTANTS: readonly Contestant[] = [
   {
     name: 'centralised',
     description: 'the same network with all history and all twin rows in one place',
-    learn: async ({ sites, twin, seed, engine, rounds }) => {
-      const own = learning(rounds);
+    learn: async (given) => {
+      const { sites, twin, seed, engine } = given;
+      const own = learning(given);
       const rows = gatherRows(sites, twin, own.detector, { validationShare: own.validationShare, seed });
       return learnCentralised({ rows, learning: own, seed }, engine);
     },
@@ -103,8 +105,9 @@ const CONTESTANTS: readonly Contestant[] = [
   {
     name: 'autoencoder',
     description: 'learns to repeat all history in one place; the twin only chooses its threshold',
-    learn: async ({ sites, twin, seed, rounds }) => {
-      const own = learning(rounds);
+    learn: async (given) => {
+      const { sites, twin, seed } = given;
+      const own = learning(given);
       const rows = gatherRows(sites, twin, own.detector, { validationShare: own.validationShare, seed });
       return learnFromNormal({ rows, learning: own, seed });
     },
@@ -116,6 +119,7 @@ export async function runBaselines(options: BaselinesOptions): Promise<void> {
   const line = new ProgressLine(process.stdout, () => systemClock.monotonic());
   const plant = await loadPlant(fromRepository(options.plant), readTextFile, options.network);
   const { interval: intervalMs } = plant.config;
+  const detector = trialDetector(plant.config.tags, intervalMs);
   const tags = plantTags(plant.config);
   const columns = { dateOrder: 'auto', columns: {}, delimiter: ',' } as const;
   const names = tags.map(({ name }) => name);
@@ -139,8 +143,8 @@ export async function runBaselines(options: BaselinesOptions): Promise<void> {
       const twin = await source.generate({ seed, episodes, hoursPerEpisode: days * 24, attackShare }, () => undefined);
       for (const { name, learn } of CONTESTANTS) {
         line.live(`seed ${seed}: ${name}`);
-        const detector = await learn({ sites, twin, seed, engine, rounds: options.rounds });
-        const result = await judge({ name, seed }, detector, feed, intervalMs);
+        const learned = await learn({ sites, twin, detector, seed, engine, rounds: options.rounds });
+        const result = await judge({ name, seed }, learned, learningOf(detector, ROUNDS).detector, feed, intervalMs);
         results.push(result);
         line.say(wordsOf(result));
       }
@@ -159,12 +163,13 @@ export async function runBaselines(options: BaselinesOptions): Promise<void> {
 
 async function judge(
   about: { name: string; seed: number },
-  detector: LearnedDetector,
+  learned: LearnedDetector,
+  { alarm }: ReturnType<typeof learningOf>['detector'],
   feed: Recording,
   intervalMs: number,
 ): Promise<SeedResult> {
-  const scores = await detector.score(feed.rows);
-  const raised = alarmsOf(feed.rows, scores, { ...learning(1).detector.alarm, threshold: detector.threshold });
+  const scores = await learned.score(feed.rows);
+  const raised = alarmsOf(feed.rows, scores, { ...alarm, threshold: learned.threshold });
   const timeMs = feed.rows.map((row) => row.timeMs);
   // A row without a score is not suspicious.
   const said = { score: scores.map((value) => value ?? 0), alarm: alarmAt(timeMs, raised) };

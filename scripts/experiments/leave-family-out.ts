@@ -13,7 +13,7 @@ import type { TwinEpisode, TwinRows } from '@twinwatch/twin-server/twin/twin-sou
 import { alarmsOf } from '../catalogue/watch-run.js';
 import { ProgressLine } from '../demo/progress-line.js';
 import { alarmAt } from '../field-trial/scores.js';
-import { DETECTOR, ROUNDS, twinOf } from '../field-trial/trial-detector.js';
+import { ROUNDS, trialDetector, twinOf } from '../field-trial/trial-detector.js';
 import { systemClock } from '../processes/node-runtime.js';
 import { readTextFile } from '../processes/read-config.js';
 import { fromRepository } from '../processes/repository.js';
@@ -68,7 +68,7 @@ export async function runLeaveFamilyOut(options: LeaveFamilyOutOptions): Promise
   const line = new ProgressLine(process.stdout, () => systemClock.monotonic());
   const plant = await loadPlant(fromRepository(options.plant), readTextFile, options.network);
   const learning = learningOf(
-    { ...DETECTOR, members: options.members },
+    { ...trialDetector(plant.config.tags, plant.config.interval), members: options.members },
     { ...ROUNDS, count: options.rounds, minimumRows: 1 },
   );
   const engine = await createWorkerEngine({ kind: 'auto', log: console });

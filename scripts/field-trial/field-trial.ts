@@ -26,6 +26,7 @@ import {
   writeSlices,
   writeTrialConfigs,
 } from './trial-configs.js';
+import { trialDetector } from './trial-detector.js';
 import { Waiting } from './waiting.js';
 
 export interface FieldTrialOptions {
@@ -77,8 +78,10 @@ export async function runFieldTrial(options: FieldTrialOptions): Promise<number>
   const templates = await readTemplates(plantFile, plant);
   const plcs = [...templates.keys()];
   const ports = await choosePorts(['broker', 'page', ...plcs], PORTS_FROM, false);
+  const detector = trialDetector(plant.tags, plant.interval);
   const files = writeTrialConfigs(work, options, {
     plantFile,
+    detector,
     intervalMs: plant.interval,
     ports: {
       broker: ports.broker!,
@@ -172,7 +175,7 @@ export async function runFieldTrial(options: FieldTrialOptions): Promise<number>
     const polled = await readDutyStore(files.duty, tagNames);
     const acquisition = compareAcquisition(feed.rows, polled, throughRegister(templates.values(), tagNames));
     const data = await trialData({
-      ...{ options, startedAtMs, history, feed, tags, polled, acquisition, released, learned, duty, view },
+      ...{ options, startedAtMs, history, feed, tags, detector, polled, acquisition, released, learned, duty, view },
       steps: steps.list,
       intervalMs: plant.interval,
     });

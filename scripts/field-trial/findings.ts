@@ -14,7 +14,7 @@ import type { FederationView } from './federation-view.js';
 import type { FieldTrialOptions } from './field-trial.js';
 import type { AlarmRow, FieldTrialData } from './field-trial-data.js';
 import { alarmAt, attackRows, type Label, scoresOf } from './scores.js';
-import { DETECTOR, ROUNDS } from './trial-detector.js';
+import { ROUNDS, type TrialDetector } from './trial-detector.js';
 
 export interface TrialFacts {
   readonly options: FieldTrialOptions;
@@ -23,6 +23,7 @@ export interface TrialFacts {
   readonly history: Recording;
   readonly feed: Recording;
   readonly tags: readonly Tag[];
+  readonly detector: TrialDetector;
   readonly intervalMs: number;
   readonly polled: readonly PolledRow[];
   readonly acquisition: Acquisition;
@@ -107,7 +108,8 @@ function alarmRows(events: readonly AlarmEvent[]): AlarmRow[] {
 
 async function runOf(facts: TrialFacts): Promise<FieldTrialData['run']> {
   const { options, history, feed, released, acquisition, intervalMs } = facts;
-  const features = expandFeatures(detectorConfig().features, facts.tags);
+  const detector = withDefaults(facts.detector);
+  const features = expandFeatures(detector.features, facts.tags);
   const network = await readFile(options.network);
   return {
     softwareVersion: facts.view.agents.get('duty')?.status?.softwareVersion ?? '',
@@ -130,8 +132,8 @@ async function runOf(facts: TrialFacts): Promise<FieldTrialData['run']> {
       version: released.modelVersion,
       round: released.round,
       inputs: inputCount({ features }),
-      hidden: DETECTOR.hidden,
-      members: DETECTOR.members,
+      hidden: detector.hidden,
+      members: detector.members,
       bytes: released.bytes,
       chosenFrom:
         "the twin's validation episodes and the agents' held-back normal rows; alarm delays and false-alarm rate are the product's defaults, and this run read no label of the feed before its report",
@@ -139,20 +141,14 @@ async function runOf(facts: TrialFacts): Promise<FieldTrialData['run']> {
     fed: acquisition.fed,
     polled: acquisition.polled + acquisition.unknownRows,
     gaps: facts.duty?.rowsMissing ?? acquisition.missingRows,
-    duplicates: 0,
+    duplicates: facts.duty?.duplicateReadings ?? 0,
     online: options.online === true,
     durations: facts.steps,
   };
 }
 
 /** The detector's configuration with its defaults. */
-function detectorConfig() {
+function withDefaults(detector: TrialDetector) {
   const broker = { url: 'mqtt://127.0.0.1' };
-  return serverConfig.parse({
-    federation: 'x',
-    broker,
-    dataDir: '.',
-    twin: { plant: 'x' },
-    detector: DETECTOR,
-  }).detector;
+  return serverConfig.parse({ federation: 'x', broker, dataDir: '.', twin: { plant: 'x' }, detector }).detector;
 }

@@ -10,7 +10,7 @@ import type { z } from 'zod';
 import { agentConfig } from '../processes/agent-config.js';
 import { readTextFile } from '../processes/read-config.js';
 import type { FieldTrialOptions } from './field-trial.js';
-import { DETECTOR, ROUNDS, twinOf } from './trial-detector.js';
+import { ROUNDS, type TrialDetector, twinOf } from './trial-detector.js';
 
 /** The files a field trial is run from, all in one folder below --out, for whoever wants to start a part by hand. */
 
@@ -96,6 +96,7 @@ export function writeTrialConfigs(
   options: FieldTrialOptions,
   facts: {
     readonly plantFile: string;
+    readonly detector: TrialDetector;
     readonly intervalMs: number;
     readonly ports: TrialPorts;
     readonly minimumRows: number;
@@ -124,7 +125,7 @@ export function writeTrialConfigs(
     dataDir: '../server',
     http: { host: '127.0.0.1', port: ports.page },
     twin: { plant: plantFile, seed: options.seed, ...twinOf(intervalMs, options.episodes ?? null) },
-    detector: DETECTOR,
+    detector: facts.detector,
     rounds: {
       ...ROUNDS,
       // Online, rounds never end: every so many the best model so far is released.
