@@ -78,9 +78,9 @@ export async function trialData(facts: TrialFacts): Promise<FieldTrialData> {
   };
 }
 
-function latencyOf({ duty, acquisition }: TrialFacts): FieldTrialData['latency'] {
+function latencyOf({ duty }: TrialFacts): FieldTrialData['latency'] {
   const { sensorToAlarmMsP50: p50Ms = null, sensorToAlarmMsP99: p99Ms = null } = duty ?? {};
-  return p50Ms === null || p99Ms === null ? null : { p50Ms, p99Ms, count: acquisition.polled };
+  return p50Ms === null || p99Ms === null ? null : { p50Ms, p99Ms, count: duty?.sensorToAlarmCount ?? 0 };
 }
 
 function rssOf({ duty, learned }: TrialFacts): FieldTrialData['agentRss'] {
