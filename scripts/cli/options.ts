@@ -18,3 +18,15 @@ export function whole(text: string): number {
 }
 
 export const collect = (text: string, before: string[]) => [...before, text];
+
+const LAST_PORT = 65_535;
+/** Of a demonstration: broker, page, and the PLCs of as many sites as a machine can carry. */
+const PORTS_AT_MOST = 535;
+
+/** The first of several ports in a row. */
+export function firstPort(text: string): number {
+  const value = whole(text);
+  if (value > LAST_PORT - PORTS_AT_MOST)
+    throw new InvalidArgumentError(`write a port up to ${LAST_PORT - PORTS_AT_MOST}`);
+  return value;
+}

@@ -4,7 +4,7 @@ import { Command, Option } from 'commander';
 import { endWithParent } from './child-of.js';
 import { addExperiments } from './experiments.js';
 import { addOperator } from './operator-commands.js';
-import { collect, positive, whole, withExamples } from './options.js';
+import { collect, firstPort, positive, whole, withExamples } from './options.js';
 import { addTwin } from './twin-commands.js';
 
 /**
@@ -127,7 +127,7 @@ function addDemo(program: Command): void {
     .addOption(
       new Option('--method <name>', 'how updates are combined').choices(['cwa', 'fedavg', 'fedprox']).default('cwa'),
     )
-    .option('--ports <base>', 'use exactly the ports from here on; otherwise free ones are looked for', whole)
+    .option('--ports <base>', 'use exactly the ports from here on; otherwise free ones are looked for', firstPort)
     .option('--data-dir <dir>', 'where everything is kept; a second start goes on from there', 'data/demo')
     .option('--keep', 'go on running after the story, until Ctrl-C')
     .option(

@@ -54,5 +54,8 @@ describe('twinwatch demo', () => {
     demo = startCommand('demo', '--sites', 'many');
     expect(await demo.ended).toBe(2);
     expect(demo.output()).toMatch(/'many'.*write a number above 0/);
+    demo = startCommand('demo', '--ports', '70000');
+    expect(await demo.ended).toBe(2);
+    expect(demo.output()).toMatch(/'70000'.*write a port up to/);
   });
 });

@@ -56,11 +56,13 @@ describe('views', () => {
   it('say in words what is waited for', () => {
     expect(phase(null, 0.4)).toEqual({ phase: 'simulating-twin', activity: 'simulating the twin', progress: 0.4 });
     const unfit = { ...INITIAL_STATE, agents: { a: agent({ compatible: false, detail: 'lacks the tags X' }) } };
-    expect(phase(unfit).activity).toBe('waiting for agents: 0 of 2 are here (a: lacks the tags X)');
+    expect(phase(unfit).activity).toBe('waiting for agents: 0 of at least 2 are here (a: lacks the tags X)');
     const some = { ...INITIAL_STATE, agents: { a: agent(), b: agent({ calibrated: false }) } };
     expect(phase(some)).toMatchObject({ phase: 'calibrating', progress: 0.5 });
     expect(phase(RUNNING)).toMatchObject({ phase: 'rounds', activity: 'round 4 of 10: 1 of 2 updates are here' });
-    expect(phase({ ...RUNNING, current: { ...ROUND, step: 'waiting' } }).activity).toMatch(/waits for agents: 1 of 2/);
+    expect(phase({ ...RUNNING, current: { ...ROUND, step: 'waiting' } }).activity).toMatch(
+      /waits for agents: 1 of at least 2/,
+    );
     expect(phase({ ...RUNNING, current: null, committed: 10, releaseFailure: 'why' })).toMatchObject({
       phase: 'finished',
       activity: '10 rounds are done; its release failed: why',

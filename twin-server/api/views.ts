@@ -73,7 +73,7 @@ export function phaseView(
   if (state.lineageHash === null) {
     const calibrated = agents.filter((agent) => agent.calibrated).length;
     if (ready < machine.quorum && calibrated < machine.quorum) {
-      const activity = `waiting for agents: ${ready} of ${machine.quorum} are here${unfit(state)}`;
+      const activity = `waiting for agents: ${ready} of at least ${machine.quorum} are here${unfit(state)}`;
       return { phase: 'waiting-for-agents', activity, progress: ready / machine.quorum };
     }
     const activity = `${calibrated} of ${Math.max(ready, machine.quorum)} agents have sent their calibration`;
@@ -93,7 +93,7 @@ export function phaseView(
   const of = `round ${current.round} of ${machine.count}`;
   switch (current.step) {
     case 'waiting': {
-      const activity = `${of} waits for agents: ${ready} of ${machine.quorum} are here${unfit(state)}`;
+      const activity = `${of} waits for agents: ${ready} of at least ${machine.quorum} are here${unfit(state)}`;
       return { phase: 'rounds', activity, progress };
     }
     case 'twin-fit':
