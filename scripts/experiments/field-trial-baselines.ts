@@ -131,7 +131,7 @@ export async function runBaselines(options: BaselinesOptions): Promise<void> {
   });
   const engine = await createWorkerEngine({ kind: 'auto', log: console });
   const { seeds, out, ...about } = options;
-  const file = new ResultFile<SeedResult>(out, about);
+  const file = new ResultFile<SeedResult>(out, { ...about, detector, rounds: { ...ROUNDS, count: options.rounds } });
   await file.goOn();
   try {
     for (let seed = 1; seed <= seeds; seed++) {

@@ -74,7 +74,7 @@ export async function runLeaveFamilyOut(options: LeaveFamilyOutOptions): Promise
   const engine = await createWorkerEngine({ kind: 'auto', log: console });
   const families = ATTACK_FAMILIES.filter((family) => possible(plant, family));
   const { seeds, out, ...about } = options;
-  const file = new ResultFile<FamilyResult>(out, about);
+  const file = new ResultFile<FamilyResult>(out, { ...about, learning });
   await file.goOn();
   try {
     for (let seed = 1; seed <= seeds; seed++) {
