@@ -169,7 +169,7 @@ function addFieldTrial(program: Command): void {
     .option('--agents <k>', 'agents that learn, each from a slice of the history', whole, 5)
     .option('--rounds <n>', 'federated rounds', whole, 20)
     .option('--seed <n>', 'of everything random', whole, 1)
-    .option('--episodes <n>', 'fortnights that the twin simulates; some 67,000 rows without it', whole)
+    .option('--episodes <n>', 'fortnights that the twin simulates; some 100,000 rows without it', whole)
     .option('--realtime-factor <n>', 'plant seconds per second; as fast as polled without it', positive)
     .option('--online', 'let the duty agent go on training on the feed, behind its quarantine')
     .option('--time-column <name>', 'column of times; DATETIME, timestamp, time or date without it')
