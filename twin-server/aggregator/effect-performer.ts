@@ -141,7 +141,7 @@ export class EffectPerformer {
         if (anchor === null || current === null || current.baseHash === null) throw outOfStep(effect);
         const { round, baseHash } = current;
         const request = { ...anchor, baseHash, round, updates: journal.updates(run, round) };
-        return { event: { type: 'aggregated', ...work.aggregate(request, blobs) } };
+        return { event: { type: 'aggregated', ...(await work.aggregate(request, blobs)) } };
       }
       case 'validate': {
         if (anchor === null) throw outOfStep(effect);

@@ -11,6 +11,7 @@ import { encodeExchangeRows } from '@twinwatch/core/wire/exchange-rows';
 import type { Calibration, Lineage, ScoreHistogram } from '@twinwatch/core/wire/messages';
 import { decodeDelta } from '@twinwatch/core/wire/parameter-codec';
 import { type ReleasedDetector, releaseDetector } from '../registry/release.js';
+import { aggregateRound } from './aggregation.js';
 import type { StoredUpdate } from './journal.js';
 import { architectureOf, lineageOf, mergedScaler } from './lineage.js';
 import type { Candidate, Validation } from './rounds/round-state.js';
@@ -99,8 +100,9 @@ export class RoundWork {
   }
 
   /** @throws TwinwatchError ROUND_NOT_AGGREGATED where the strategy says that these updates have no aggregate. */
-  aggregate(
+  async aggregate(
     request: {
+      lineageHash: string;
       globalHash: string;
       twinHash: string;
       baseHash: string;
@@ -108,18 +110,24 @@ export class RoundWork {
       updates: readonly StoredUpdate[];
     },
     blobs: Blobs,
-  ): { globalHash: string; twinHash: string } {
+  ): Promise<{ globalHash: string; twinHash: string }> {
     const base = this.#parameters(request.baseHash, blobs);
-    const updates = request.updates.map(({ update }) => ({
+    const clients = request.updates.map(({ agent, update }) => ({
+      agent,
       parameters: this.decode(update).map((change, i) => base[i]! + change),
       rows: update.rows,
     }));
-    const outcome = strategyNamed(this.#plan.rounds.method).aggregate({
+    const round = {
       t: request.round - 1,
+      config: this.#plan.rounds,
+      layers: layers(this.architecture),
       global: this.#parameters(request.globalHash, blobs),
       twin: this.#parameters(request.twinHash, blobs),
-      updates,
-      config: this.#plan.rounds,
+      clients,
+    };
+    const outcome = await aggregateRound(strategyNamed(this.#plan.rounds.method), round, async ({ at }) => {
+      const { loss } = await this.#validateAt(request.lineageHash, at, blobs);
+      return loss;
     });
     if ('failure' in outcome) {
       throw new TwinwatchError(
@@ -138,9 +146,12 @@ export class RoundWork {
     return decodeDelta(update.delta, layers(this.architecture), update.codec, update.layerMask);
   }
 
-  async validate(lineageHash: string, parametersHash: string, blobs: Blobs): Promise<Validation> {
+  validate(lineageHash: string, parametersHash: string, blobs: Blobs): Promise<Validation> {
+    return this.#validateAt(lineageHash, this.#parameters(parametersHash, blobs), blobs);
+  }
+
+  async #validateAt(lineageHash: string, parameters: Float32Array, blobs: Blobs): Promise<Validation> {
     const { validation } = this.#rows(lineageHash, blobs).rows;
-    const parameters = this.#parameters(parametersHash, blobs);
     const scores = await this.#engine.score(this.architecture, parameters, validation.features);
     return {
       loss: weightedCrossEntropy(scores, validation),

@@ -1,5 +1,5 @@
+import { rowWeights } from './row-weights.js';
 import type { Strategy } from './strategy.js';
-import { weightedMean } from './weighted-mean.js';
 
 /**
  * CWA, cyclic weight adaptation of arXiv 2601.01701, as METHODS.md states it:
@@ -14,9 +14,6 @@ export const cwa: Strategy = {
     t % 2 === 0
       ? { twinFit: null, send: 'global', proximalMu: 0 }
       : { twinFit: { from: 'twin', epochs: config.twinEpochs }, send: 'twin', proximalMu: 0 },
-  aggregate({ t, global, twin, updates }) {
-    const mean = weightedMean(updates, global.length);
-    if (!(mean instanceof Float32Array)) return mean;
-    return { global: mean, twin: t % 2 === 0 ? mean : twin };
-  },
+  weights: ({ clients }) => rowWeights(clients),
+  integrate: ({ t, aggregated, twin }) => ({ global: aggregated, twin: t % 2 === 0 ? aggregated : twin }),
 };

@@ -1,5 +1,5 @@
+import { rowWeights } from './row-weights.js';
 import type { Strategy } from './strategy.js';
-import { weightedMean } from './weighted-mean.js';
 
 /**
  * FedAvg, the baseline of arXiv 2601.01701 (McMahan et al., 2017):  Θ^{t+1} = Σ n_k Θ_k / Σ n_k.
@@ -8,8 +8,6 @@ import { weightedMean } from './weighted-mean.js';
 export const fedavg: Strategy = {
   name: 'fedavg',
   plan: () => ({ twinFit: null, send: 'global', proximalMu: 0 }),
-  aggregate({ global, twin, updates }) {
-    const mean = weightedMean(updates, global.length);
-    return mean instanceof Float32Array ? { global: mean, twin } : mean;
-  },
+  weights: ({ clients }) => rowWeights(clients),
+  integrate: ({ aggregated, twin }) => ({ global: aggregated, twin }),
 };

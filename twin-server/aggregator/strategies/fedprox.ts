@@ -8,5 +8,6 @@ import type { Strategy } from './strategy.js';
 export const fedprox: Strategy = {
   name: 'fedprox',
   plan: ({ config }) => ({ twinFit: null, send: 'global', proximalMu: config.proximalMu }),
-  aggregate: fedavg.aggregate,
+  weights: fedavg.weights,
+  integrate: fedavg.integrate,
 };

@@ -1,32 +1,37 @@
+import { layers } from '@twinwatch/core/learning/network';
 import { describe, expect, it } from 'vitest';
+import { aggregateRound } from '../aggregation.js';
 import { strategyNamed } from './by-name.js';
 import type { Strategy } from './strategy.js';
 
 const config = { proximalMu: 0.05, twinEpochs: 3 };
-const round = (t: number, updates: { parameters: Float32Array; rows: number }[]) => ({
-  ...{ t, config, updates },
+const round = (t: number, clients: { parameters: Float32Array; rows: number }[]) => ({
+  ...{ t, config, layers: layers({ inputs: 1, hidden: [], members: 1 }) },
+  clients: clients.map((client, k) => ({ agent: `site-${k}`, ...client })),
   global: Float32Array.of(0, 0),
   twin: Float32Array.of(9, 9),
 });
 const names: Strategy['name'][] = ['fedavg', 'fedprox', 'cwa'];
+const aggregate = (name: Strategy['name'], of: ReturnType<typeof round>) =>
+  aggregateRound(strategyNamed(name), of, () => Promise.reject(new Error('nobody asks')));
 
 describe('strategies', () => {
-  it('averages by the clients’ rows', () => {
-    const updates = [
+  it('averages by the clients’ rows', async () => {
+    const clients = [
       { parameters: Float32Array.of(1, 2), rows: 100 },
       { parameters: Float32Array.of(5, -2), rows: 300 },
     ];
     for (const name of names) {
-      const outcome = strategyNamed(name).aggregate(round(1, updates));
+      const outcome = await aggregate(name, round(1, clients));
       expect(outcome).toEqual({ global: Float32Array.of(4, -1), twin: Float32Array.of(9, 9) });
     }
   });
 
-  it('hands the aggregate to the twin in even rounds of CWA, and trains the twin before odd ones', () => {
+  it('hands the aggregate to the twin in even rounds of CWA, and trains the twin before odd ones', async () => {
     const cwa = strategyNamed('cwa');
     expect(cwa.plan({ t: 0, config })).toEqual({ twinFit: null, send: 'global', proximalMu: 0 });
     expect(cwa.plan({ t: 1, config })).toEqual({ twinFit: { from: 'twin', epochs: 3 }, send: 'twin', proximalMu: 0 });
-    const even = cwa.aggregate(round(2, [{ parameters: Float32Array.of(1, 2), rows: 5 }]));
+    const even = await aggregate('cwa', round(2, [{ parameters: Float32Array.of(1, 2), rows: 5 }]));
     expect(even).toEqual({ global: Float32Array.of(1, 2), twin: Float32Array.of(1, 2) });
   });
 
@@ -39,18 +44,37 @@ describe('strategies', () => {
     });
   });
 
-  it('fails in words instead of averaging nothing, shapes that differ, or NaN', () => {
+  it('fails in words instead of averaging nothing, shapes that differ, or NaN', async () => {
     const fine = { parameters: Float32Array.of(1, 2), rows: 5 };
     for (const name of names) {
-      const fail = (updates: (typeof fine)[]) => strategyNamed(name).aggregate(round(0, updates));
-      expect(fail([])).toMatchObject({ failure: 'zero-weight' });
-      expect(fail([{ ...fine, rows: 0 }])).toMatchObject({ failure: 'zero-weight' });
-      expect(fail([{ ...fine, rows: Number.POSITIVE_INFINITY }])).toMatchObject({ failure: 'zero-weight' });
-      expect(fail([fine, { parameters: Float32Array.of(1), rows: 5 }])).toMatchObject({ failure: 'wrong-shape' });
-      expect(fail([fine, { parameters: Float32Array.of(1, Number.NaN), rows: 5 }])).toMatchObject({
+      const fail = (clients: (typeof fine)[]) => aggregate(name, round(0, clients));
+      expect(await fail([])).toMatchObject({ failure: 'zero-weight' });
+      expect(await fail([{ ...fine, rows: 0 }])).toMatchObject({ failure: 'zero-weight' });
+      expect(await fail([{ ...fine, rows: Number.POSITIVE_INFINITY }])).toMatchObject({ failure: 'zero-weight' });
+      expect(await fail([fine, { parameters: Float32Array.of(1), rows: 5 }])).toMatchObject({ failure: 'wrong-shape' });
+      expect(await fail([fine, { parameters: Float32Array.of(1, Number.NaN), rows: 5 }])).toMatchObject({
         failure: 'not-finite',
         detail: expect.stringContaining('parameter 1'),
       });
     }
+  });
+
+  it('asks the server, and goes on with its answer', async () => {
+    const asking: Strategy = {
+      ...strategyNamed('fedavg'),
+      *integrate({ aggregated, twin }) {
+        const [own, twins] = [
+          yield { wanted: 'validation-loss', at: aggregated },
+          yield { wanted: 'validation-loss', at: twin },
+        ];
+        return { global: own < twins ? aggregated : twin, twin };
+      },
+    };
+    const of = round(0, [{ parameters: Float32Array.of(1, 2), rows: 5 }]);
+    const nearOne = await aggregateRound(asking, of, async ({ at }) => Math.abs(at[0]! - 1));
+    expect(nearOne).toMatchObject({ global: Float32Array.of(1, 2) });
+    expect(await aggregateRound(asking, of, async ({ at }) => Math.abs(at[0]! - 9))).toMatchObject({ global: of.twin });
+    const broken: Strategy = { ...asking, integrate: ({ twin }) => ({ global: Float32Array.of(0, Number.NaN), twin }) };
+    expect(await aggregateRound(broken, of, async () => 0)).toMatchObject({ failure: 'not-finite' });
   });
 });

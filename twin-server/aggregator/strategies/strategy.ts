@@ -1,13 +1,18 @@
 import type { RoundsConfig } from '@twinwatch/core/config/server';
+import type { LayerSlice } from '@twinwatch/core/learning/network';
 
 /**
- * A learning method: pure, parameters in, parameters or a typed failure out. It knows neither MQTT nor time.
- * `t` counts rounds from 0, as METHODS.md does; Θ^t are the global parameters before round t, Θ_tw the twin model's.
+ * A learning method: pure, parameters in, parameters or a typed failure out. It knows neither MQTT nor time, nor an engine:
+ * what the server has to compute for it, it asks for. `t` counts rounds from 0, as METHODS.md does; Θ^t are the global
+ * parameters before round t, Θ_tw the twin model's, Θ_k a client's. The clients of a round come sorted by their agent id.
  */
 export interface Strategy {
   readonly name: RoundsConfig['method'];
   plan(before: BeforeRound): RoundPlan;
-  aggregate(round: CollectedRound): Aggregated | AggregationFailure;
+  /** [clients], at least 0 and 1 in sum: what each client counts for in Θ_agg. */
+  weights(round: CollectedRound): Float64Array | AggregationFailure;
+  /** Θ^{t+1} and Θ_tw from Θ_agg: at once, or after answers from the server. */
+  integrate(round: AggregatedRound): Integrated | Integration;
 }
 
 export type MethodConfig = Pick<RoundsConfig, 'proximalMu' | 'twinEpochs'>;
@@ -29,23 +34,45 @@ export interface RoundPlan {
 
 export interface CollectedRound {
   readonly t: number;
-  readonly global: Float32Array;
-  readonly twin: Float32Array;
-  readonly updates: readonly ClientParameters[];
   readonly config: MethodConfig;
+  /** Where each layer of each member lies in the parameters. */
+  readonly layers: readonly LayerSlice[];
+  /** Θ^t. [parameters] */
+  readonly global: Float32Array;
+  /** Θ_tw. [parameters] */
+  readonly twin: Float32Array;
+  readonly clients: readonly ClientParameters[];
 }
 
 export interface ClientParameters {
+  readonly agent: string;
   /** Θ_k after local training; layers the client did not send hold what was sent down to it. */
   readonly parameters: Float32Array;
   /** n_k. */
   readonly rows: number;
 }
 
-export interface Aggregated {
+export interface AggregatedRound extends CollectedRound {
+  /** Θ_agg. [parameters] */
+  readonly aggregated: Float32Array;
+}
+
+/** The same array for both where they are the same. */
+export interface Integrated {
   readonly global: Float32Array;
   readonly twin: Float32Array;
 }
+
+/** An integration that waits for answers of the server's own engine, which depend on nothing but what is asked. */
+export type Integration = Generator<ServerQuestion, Integrated, ServerAnswer>;
+
+/** Mean loss over the twin's validation rows at these parameters. */
+export interface ServerQuestion {
+  readonly wanted: 'validation-loss';
+  readonly at: Float32Array;
+}
+
+export type ServerAnswer = number;
 
 export interface AggregationFailure {
   readonly failure: 'zero-weight' | 'not-finite' | 'wrong-shape';
