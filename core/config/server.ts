@@ -3,6 +3,7 @@ import { brokerConnectionSchema } from './agent.js';
 import { crossCheck, type Sound } from './cross-check.js';
 import { duration } from './duration.js';
 import { identifier } from './identifier.js';
+import { methodFields } from './methods.js';
 import { recordedFileFields } from './recorded-file.js';
 
 /** The twin-server's configuration: one source for its types, defaults, JSON Schema and messages. */
@@ -159,9 +160,12 @@ const detector = z.strictObject({
 export const roundsConfig = z
   .strictObject({
     method: z
-      .enum(['fedavg', 'fedprox', 'cwa'])
+      .enum(['fedavg', 'fedprox', 'fpf', 'cwa'])
       .default('cwa')
-      .meta({ description: 'FedAvg, FedProx, or cyclic weight adaptation with the twin' }),
+      .meta({
+        description:
+          'the learning method, see methods.md: FedAvg and FedProx do without the twin model; fpf: parameter fusion; cwa: cyclic weight adaptation',
+      }),
     count: z.int().min(1).max(100_000).default(20).meta({ description: 'rounds until the server has finished' }),
     quorum: z.int().min(1).max(100_000).default(3).meta({ description: 'updates without which a round fails' }),
     fraction: z.number().gt(0).max(1).default(1).meta({ description: 'of the agents online, asked per round' }),
@@ -178,6 +182,7 @@ export const roundsConfig = z
     batchSize: z.int().min(1).max(100_000).default(32).meta({ description: 'rows per step' }),
     learningRate: z.number().gt(0).max(1).default(0.001).meta({ description: 'of Adam' }),
     proximalMu: z.number().min(0).max(1_000).default(0.01).meta({ description: 'of fedprox' }),
+    ...methodFields,
     codec: z
       .enum(['f32', 'int8'])
       .default('int8')

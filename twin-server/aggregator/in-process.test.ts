@@ -36,16 +36,19 @@ async function onNewSite({ lineage, parameters }: FederationOutcome): Promise<nu
 }
 
 describe('a federation in one process', () => {
-  it.each(['fedavg', 'fedprox', 'cwa'])('learns with %s from label-free sites and the twin’s rows', async (method) => {
-    const outcome = await federate(normalClients(3), { method });
-    expect(outcome.rounds.map(({ round, phase }) => [round, phase])).toEqual(
-      [1, 2, 3, 4, 5, 6].map((round) => [round, 'committed']),
-    );
-    expect(await onNewSite(outcome)).toBeGreaterThan(0.95);
-    const best = Math.max(...outcome.rounds.map(({ validation }) => validation!.prAuc));
-    expect(outcome.rounds[outcome.model.round - 1]?.validation?.prAuc).toBe(best);
-    expect(outcome.rounds[0]?.bytesUp).toBeGreaterThan(0);
-  });
+  it.each(['fedavg', 'fedprox', 'fpf', 'cwa'])(
+    'learns with %s from label-free sites and the twin’s rows',
+    async (method) => {
+      const outcome = await federate(normalClients(3), { method });
+      expect(outcome.rounds.map(({ round, phase }) => [round, phase])).toEqual(
+        [1, 2, 3, 4, 5, 6].map((round) => [round, 'committed']),
+      );
+      expect(await onNewSite(outcome)).toBeGreaterThan(0.95);
+      const best = Math.max(...outcome.rounds.map(({ validation }) => validation!.prAuc));
+      expect(outcome.rounds[outcome.model.round - 1]?.validation?.prAuc).toBe(best);
+      expect(outcome.rounds[0]?.bytesUp).toBeGreaterThan(0);
+    },
+  );
 
   it('unlearns attacks where sites have no label and no twin rows are shared', async () => {
     const withTwin = await federate(normalClients(3), { method: 'cwa' });

@@ -1,3 +1,4 @@
+import { roundsConfig } from '@twinwatch/core/config/server';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type ClosedRound, step } from './round-machine.js';
@@ -11,14 +12,7 @@ import {
 } from './round-state.js';
 
 const CONFIG: MachineConfig = {
-  method: 'fedavg',
-  count: 2,
-  quorum: 2,
-  fraction: 1,
-  deadline: 1_000,
-  releaseEvery: 0,
-  proximalMu: 0,
-  twinEpochs: 1,
+  ...roundsConfig.parse({ method: 'fedavg', count: 2, quorum: 2, deadline: '1s', twinEpochs: 1 }),
   seed: 1,
   parameterBytes: 400,
 };

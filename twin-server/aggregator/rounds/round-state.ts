@@ -1,6 +1,7 @@
 import type { RoundsConfig } from '@twinwatch/core/config/server';
 import type { AnsweredTask } from '@twinwatch/core/wire/envelope';
 import type { UpdateVerdict } from '@twinwatch/core/wire/messages';
+import type { MethodConfig } from '../strategies/strategy.js';
 
 /** What the federation knows of itself between two steps. Journalled whole, as JSON, before a step is acted on. */
 export interface FederationState {
@@ -90,12 +91,13 @@ export interface Validation {
 
 export type MachineConfig = Pick<
   RoundsConfig,
-  'method' | 'count' | 'quorum' | 'fraction' | 'deadline' | 'releaseEvery' | 'proximalMu' | 'twinEpochs'
-> & {
-  readonly seed: number;
-  /** Size of the parameters' blob, for the count of bytes sent down. */
-  readonly parameterBytes: number;
-};
+  'method' | 'count' | 'quorum' | 'fraction' | 'deadline' | 'releaseEvery'
+> &
+  MethodConfig & {
+    readonly seed: number;
+    /** Size of the parameters' blob, for the count of bytes sent down. */
+    readonly parameterBytes: number;
+  };
 
 /** What an update says of itself, and what update-check.ts found in it; null where its content was not looked at. */
 export interface UpdateFacts {

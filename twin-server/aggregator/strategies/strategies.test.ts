@@ -1,10 +1,11 @@
+import { roundsConfig } from '@twinwatch/core/config/server';
 import { layers } from '@twinwatch/core/learning/network';
 import { describe, expect, it } from 'vitest';
 import { aggregateRound } from '../aggregation.js';
 import { strategyNamed } from './by-name.js';
 import type { Strategy } from './strategy.js';
 
-const config = { proximalMu: 0.05, twinEpochs: 3 };
+const config = roundsConfig.parse({ proximalMu: 0.05, twinEpochs: 3 });
 const round = (t: number, clients: { parameters: Float32Array; rows: number }[]) => ({
   ...{ t, config, layers: layers({ inputs: 1, hidden: [], members: 1 }) },
   clients: clients.map((client, k) => ({ agent: `site-${k}`, ...client })),

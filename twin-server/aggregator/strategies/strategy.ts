@@ -15,7 +15,7 @@ export interface Strategy {
   integrate(round: AggregatedRound): Integrated | Integration;
 }
 
-export type MethodConfig = Pick<RoundsConfig, 'proximalMu' | 'twinEpochs'>;
+export type MethodConfig = Pick<RoundsConfig, 'proximalMu' | 'twinEpochs' | 'fpf'>;
 
 interface BeforeRound {
   readonly t: number;
