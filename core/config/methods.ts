@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { crossCheck, type Sound } from './cross-check.js';
 
 /** Parameters of the learning methods, one group each; docs/methods.md says which values are the paper's. */
 export const methodFields = {
@@ -10,15 +11,40 @@ export const methodFields = {
         .max(1)
         .default(0.35)
         .meta({ description: 'γ, the share of the twin model in the fused one; 0.3 to 0.4 was best in the paper' }),
-      temperature: z
-        .number()
-        .min(0.001)
-        .max(1_000)
-        .default(1)
-        .meta({
-          description: 'of the softmax over similarities, which lie in [0, 1]: lower tells clients further apart',
-        }),
+      temperature: z.number().min(0.001).max(1_000).default(1).meta({
+        description: 'of the softmax over similarities, which lie in [0, 1]: lower tells clients further apart',
+      }),
     })
     .prefault({})
     .meta({ description: 'of fpf' }),
+  lpe: z
+    .strictObject({
+      policy: z.enum(['baseline', 'reversed', 'custom', 'adaptive']).default('baseline').meta({
+        description:
+          'baseline: lower layers from the twin, upper ones from the clients; reversed: the other way round; custom: as `map` says; adaptive: chosen per round and layer',
+      }),
+      lowerLayers: z.int().min(0).max(9).optional().meta({
+        description: 'how many layers are lower ones; half of them, rounded up, but never all, where absent',
+      }),
+      map: z
+        .array(z.enum(['twin', 'clients']))
+        .min(1)
+        .max(9)
+        .optional()
+        .meta({ description: 'of custom: whose parameters each layer takes, lowest first, the output layer last' }),
+      adaptBy: z.enum(['loss', 'alignment', 'both']).default('both').meta({
+        description:
+          'of adaptive: loss: the twin’s layer where it lowers the validation loss; alignment: where clients moved the layer the twin’s way; both: where both hold',
+      }),
+    })
+    .check(
+      crossCheck(function* (sound: Sound<{ policy: string; map?: readonly string[] }>) {
+        if ((sound.policy === 'custom') !== Object.hasOwn(sound, 'map'))
+          yield { path: [], message: "has to have a map with policy 'custom', and no map with any other" };
+        if (sound.map?.every((from) => from === 'twin'))
+          yield { path: ['map'], message: "takes no layer from the clients; write 'clients' for one at least" };
+      }),
+    )
+    .prefault({})
+    .meta({ description: 'of lpe' }),
 };

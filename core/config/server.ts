@@ -159,13 +159,10 @@ const detector = z.strictObject({
 
 export const roundsConfig = z
   .strictObject({
-    method: z
-      .enum(['fedavg', 'fedprox', 'fpf', 'cwa'])
-      .default('cwa')
-      .meta({
-        description:
-          'the learning method, see methods.md: FedAvg and FedProx do without the twin model; fpf: parameter fusion; cwa: cyclic weight adaptation',
-      }),
+    method: z.enum(['fedavg', 'fedprox', 'fpf', 'lpe', 'cwa']).default('cwa').meta({
+      description:
+        'the learning method, see methods.md: FedAvg and FedProx do without the twin model; fpf: parameter fusion; lpe: layer-wise parameter exchange; cwa: cyclic weight adaptation',
+    }),
     count: z.int().min(1).max(100_000).default(20).meta({ description: 'rounds until the server has finished' }),
     quorum: z.int().min(1).max(100_000).default(3).meta({ description: 'updates without which a round fails' }),
     fraction: z.number().gt(0).max(1).default(1).meta({ description: 'of the agents online, asked per round' }),
@@ -209,28 +206,46 @@ export const roundsConfig = z
   })
   .prefault({});
 
-export const serverConfig = z.strictObject({
-  federation: identifier.meta({
-    description: 'name of the federation: everything that learns together; part of every MQTT topic',
-  }),
-  broker: brokerConnectionSchema.meta({ description: 'the MQTT broker, and how to log in' }),
-  dataDir: z.string().min(1).meta({ description: 'where the journal, models and the twin’s rows are kept' }),
-  http: z
-    .strictObject({
-      host: z.string().default('127.0.0.1').meta({ description: 'address to listen on; 0.0.0.0 for every interface' }),
-      port: z.int().min(0).max(65_535).default(8_080).meta({ description: '0 takes any free port' }),
-    })
-    .prefault({})
-    .meta({ description: 'the page and the API' }),
-  twin: twin.meta({ description: 'where labelled rows come from' }),
-  detector: detector.prefault({}).meta({ description: 'what the model looks at, its shape, and when it alarms' }),
-  rounds: roundsConfig.meta({ description: 'federated rounds' }),
-  engine: z
-    .enum(['auto', 'builtin', 'tensorflow'])
-    .default('auto')
-    .meta({ description: 'builtin, tensorflow, or the faster of the two for the size of the network' }),
-  log: z.enum(['debug', 'info', 'warn', 'error']).default('info').meta({ description: 'least level that is logged' }),
-});
+export const serverConfig = z
+  .strictObject({
+    federation: identifier.meta({
+      description: 'name of the federation: everything that learns together; part of every MQTT topic',
+    }),
+    broker: brokerConnectionSchema.meta({ description: 'the MQTT broker, and how to log in' }),
+    dataDir: z.string().min(1).meta({ description: 'where the journal, models and the twin’s rows are kept' }),
+    http: z
+      .strictObject({
+        host: z
+          .string()
+          .default('127.0.0.1')
+          .meta({ description: 'address to listen on; 0.0.0.0 for every interface' }),
+        port: z.int().min(0).max(65_535).default(8_080).meta({ description: '0 takes any free port' }),
+      })
+      .prefault({})
+      .meta({ description: 'the page and the API' }),
+    twin: twin.meta({ description: 'where labelled rows come from' }),
+    detector: detector.prefault({}).meta({ description: 'what the model looks at, its shape, and when it alarms' }),
+    rounds: roundsConfig.meta({ description: 'federated rounds' }),
+    engine: z
+      .enum(['auto', 'builtin', 'tensorflow'])
+      .default('auto')
+      .meta({ description: 'builtin, tensorflow, or the faster of the two for the size of the network' }),
+    log: z.enum(['debug', 'info', 'warn', 'error']).default('info').meta({ description: 'least level that is logged' }),
+  })
+  .check(
+    crossCheck(function* ({ rounds, detector }: Sound<{ rounds: RoundsFile; detector: { hidden: number[] } }>) {
+      const [map, layers] = [rounds?.lpe?.map, (detector?.hidden?.length ?? Number.NaN) + 1];
+      if (map !== undefined && layers > 0 && map.length !== layers)
+        yield {
+          path: ['rounds', 'lpe', 'map'],
+          message: `has ${map.length} entries for a network of ${layers} layers, the output layer included`,
+        };
+    }),
+  );
+
+interface RoundsFile {
+  readonly lpe: { readonly map: readonly string[] };
+}
 
 export type ServerConfig = z.output<typeof serverConfig>;
 export type RoundsConfig = ServerConfig['rounds'];

@@ -7,7 +7,7 @@ import type { ParameterCodec } from './messages.js';
  * `f32`: the selected layers' weights and biases, little-endian.
  * `int8`: per selected layer one float32 scale for each output column of the weights, one for the biases, then one signed byte
  * per number: value ≈ byte · scale, scale = largest magnitude / 127. Columns differ by orders of magnitude between
- * outputs, hence a scale for each. What rounding and masking leave out comes back as the residual (error feedback).
+ * outputs, hence a scale for each. What rounding leaves out comes back as the residual (error feedback).
  */
 
 /** Where one layer of one member lies in the flat parameters; `layers(architecture)` of core/learning/network.ts gives them. */
@@ -25,7 +25,10 @@ export interface LayerLayout {
 
 export interface EncodedDelta {
   readonly bytes: Uint8Array;
-  /** [parameters]: delta minus what the other end will decode; the whole of it in layers that are masked out. */
+  /**
+   * [parameters]: delta minus what the other end will decode; 0 in layers that are masked out. Those are taken from elsewhere: nobody is
+   * owed what was learned in them, and carried over it would grow round by round.
+   */
   readonly residual: Float32Array;
 }
 
@@ -53,7 +56,8 @@ export function encodeDelta(
   for (const layer of selected)
     at = codec === 'f32' ? writeF32(view, at, delta, layer) : writeInt8(view, at, delta, layer);
   const residual = decodeDelta(bytes, layers, codec, layerMask);
-  for (let i = 0; i < residual.length; i++) residual[i] = delta[i]! - residual[i]!;
+  for (const { weightOffset, biasOffset, outputs } of selected)
+    for (let i = weightOffset; i < biasOffset + outputs; i++) residual[i] = delta[i]! - residual[i]!;
   return { bytes, residual };
 }
 

@@ -7,7 +7,6 @@ import type { BlobRef, CalibrateTask, EvaluateTask, FitTask, Manifest, Receipt }
 import type { Journal } from './journal.js';
 import type { Blobs, FederationPlan, RoundWork } from './round-work.js';
 import type { CurrentRelease, Effect, FederationEvent, FederationState, WorkEffect } from './rounds/round-state.js';
-import { strategyNamed } from './strategies/by-name.js';
 
 /** The way to the agents. Nothing here may throw or be waited for: what is lost is sent again when the agent says hello. */
 export interface AgentChannel {
@@ -197,10 +196,11 @@ export class EffectPerformer {
   }
 
   #sendFit(agent: string, { current, lineageHash }: FederationState): void {
-    const { agents, plan } = this.#options;
+    const { agents, plan, work } = this.#options;
     if (current === null || current.baseHash === null || lineageHash === null) return;
     const { round, attempt } = current;
     const { method, epochs, batchSize, learningRate, exchangeShare, codec, deadline } = plan.rounds;
+    const { proximalMu, layerMask } = work.planOf(round);
     const parameters = this.#ref(current.baseHash);
     agents.sendTask(agent, {
       kind: 'fit',
@@ -212,10 +212,10 @@ export class EffectPerformer {
       epochs,
       batchSize,
       learningRate,
-      proximalMu: strategyNamed(method).plan({ t: round - 1, config: plan.rounds }).proximalMu,
+      proximalMu,
       exchangeShare,
       codec,
-      layerMask: null,
+      layerMask,
       seed: createRandom(`${plan.seed}:fit:${round}:${agent}`).integer(2 ** 31),
       deadlineMs: deadline,
     });

@@ -93,11 +93,12 @@ export class InProcessClient {
     const { own, holdout, exchange, lineage } = this.#freeze(task.lineage.hash, using.blob);
     const { architecture } = lineage;
     const { round, attempt } = task;
-    const about = { kind: 'update', round, attempt, baseHash: task.parameters.hash, layerMask: null } as const;
+    const about = { kind: 'update', round, attempt, baseHash: task.parameters.hash } as const;
     if (task.kind === 'evaluate') {
       const scores = await scoreHistogram(engine, architecture, base, holdout);
       return {
         ...about,
+        layerMask: null,
         codec: 'f32',
         delta: new Uint8Array(),
         rows: own.labels.length,
@@ -112,7 +113,7 @@ export class InProcessClient {
     const { bytes, residual } = encodeDelta(owed, layers(architecture), task.codec, task.layerMask);
     this.#residual = { round, before, after: residual };
     const { rows, loss, scores } = fitted;
-    return { ...about, codec: task.codec, delta: bytes, rows, loss, trainingMs: 0, scores };
+    return { ...about, layerMask: task.layerMask, codec: task.codec, delta: bytes, rows, loss, trainingMs: 0, scores };
   }
 
   /** What the encoding left out is owed only once the update counted. */

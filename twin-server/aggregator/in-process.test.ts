@@ -1,3 +1,4 @@
+import { roundsConfig } from '@twinwatch/core/config/server';
 import { rocAuc } from '@twinwatch/core/evaluation/ranking';
 import { extractAll } from '@twinwatch/core/features/extractor';
 import { scaleRows } from '@twinwatch/core/features/moments';
@@ -36,7 +37,7 @@ async function onNewSite({ lineage, parameters }: FederationOutcome): Promise<nu
 }
 
 describe('a federation in one process', () => {
-  it.each(['fedavg', 'fedprox', 'fpf', 'cwa'])(
+  it.each(roundsConfig.unwrap().shape.method.unwrap().options)(
     'learns with %s from label-free sites and the twin’s rows',
     async (method) => {
       const outcome = await federate(normalClients(3), { method });
@@ -49,6 +50,25 @@ describe('a federation in one process', () => {
       expect(outcome.rounds[0]?.bytesUp).toBeGreaterThan(0);
     },
   );
+
+  it('sends up only the layers that LPE takes from the clients, and chooses among all of them where it adapts', async () => {
+    const bytes = async (lpe: object, codec: string) => {
+      const { rounds } = await federate(normalClients(2), { method: 'lpe', count: 1, codec, lpe });
+      return rounds[0]!.bytesUp / 2;
+    };
+    // 3 → 12 → 6 → 1; lower are the first two.
+    const [first, second, last] = [4 * 12, 13 * 6, 7];
+    expect(await bytes({}, 'f32')).toBe(4 * last);
+    expect(await bytes({ policy: 'reversed' }, 'f32')).toBe(4 * (first + second));
+    expect(await bytes({ policy: 'custom', map: ['clients', 'twin', 'clients'] }, 'f32')).toBe(4 * (first + last));
+    expect(await bytes({ policy: 'adaptive' }, 'f32')).toBe(4 * (first + second + last));
+    expect(await bytes({}, 'int8')).toBe(last + 4 * 2);
+  });
+
+  it.each(['loss', 'alignment', 'both'])('learns with LPE that adapts by %s', async (adaptBy) => {
+    const outcome = await federate(normalClients(3), { method: 'lpe', lpe: { policy: 'adaptive', adaptBy } });
+    expect(await onNewSite(outcome)).toBeGreaterThan(0.95);
+  });
 
   it('unlearns attacks where sites have no label and no twin rows are shared', async () => {
     const withTwin = await federate(normalClients(3), { method: 'cwa' });

@@ -38,7 +38,8 @@ export class RoundRunner {
   constructor(options: RoundRunnerOptions) {
     const { journal, run, plan, work } = options;
     this.#options = options;
-    this.#machine = { ...plan.rounds, seed: plan.seed, parameterBytes: work.parameterCount * 4 };
+    const { parameterCount, layerCount } = work;
+    this.#machine = { ...plan.rounds, seed: plan.seed, layerCount, parameterBytes: parameterCount * 4 };
     this.#state = journal.loadState(run) ?? INITIAL_STATE;
     this.#performer = new EffectPerformer({ ...options, proceed: (event, write) => this.#proceed(event, write) });
   }
@@ -146,6 +147,7 @@ export class RoundRunner {
       parameterCount: work.parameterCount,
       maximumNorm: plan.rounds.maximumUpdateNorm,
       maximumRows: plan.rounds.maximumUpdateRows,
+      layerMask: work.planOf(update.round).layerMask,
     });
   }
 

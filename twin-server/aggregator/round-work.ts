@@ -16,6 +16,7 @@ import type { StoredUpdate } from './journal.js';
 import { architectureOf, lineageOf, mergedScaler } from './lineage.js';
 import type { Candidate, Validation } from './rounds/round-state.js';
 import { strategyNamed } from './strategies/by-name.js';
+import type { RoundPlan } from './strategies/strategy.js';
 import { balancedDataset, classBalancedSample, type TwinFeatures } from './twin-rows.js';
 
 /** The heavy steps of a round, each a function of what it is given: nothing here knows the journal, the wire or time. */
@@ -42,6 +43,8 @@ interface Rows {
 export class RoundWork {
   readonly architecture: Architecture;
   readonly parameterCount: number;
+  /** Of one network, the output layer included. */
+  readonly layerCount: number;
   readonly schemaHash: string;
   readonly #plan: FederationPlan;
   readonly #engine: TrainingEngine;
@@ -54,6 +57,7 @@ export class RoundWork {
     this.#twin = twin;
     this.architecture = architectureOf(plan.detector, plan.schema);
     this.parameterCount = parameterCount(this.architecture);
+    this.layerCount = this.architecture.hidden.length + 1;
     this.schemaHash = schemaHash(plan.schema);
   }
 
@@ -139,6 +143,12 @@ export class RoundWork {
     const globalHash = blobs.put(encodeParameters(outcome.global));
     const twinHash = outcome.twin === outcome.global ? globalHash : blobs.put(encodeParameters(outcome.twin));
     return { globalHash, twinHash };
+  }
+
+  /** What the method does in a round, from 1. */
+  planOf(round: number): RoundPlan {
+    const { rounds } = this.#plan;
+    return strategyNamed(rounds.method).plan({ t: round - 1, config: rounds, layerCount: this.layerCount });
   }
 
   /** [parameters]; zero in the layers that were not sent, which so keep what was sent down. @throws TwinwatchError WIRE_DELTA_*. */

@@ -3,15 +3,28 @@ import { SCORE_BINS } from '@twinwatch/core/training/local-round';
 import { describe, expect, it } from 'vitest';
 import { checkScores, checkUpdate } from './update-check.js';
 
-const limits = { parameterCount: 3, maximumNorm: 10, maximumRows: 1_000 };
+const limits = { parameterCount: 3, maximumNorm: 10, maximumRows: 1_000, layerMask: null };
 const counts = new Array<number>(SCORE_BINS).fill(0).with(5, 40);
-const update = { rows: 200, loss: 0.3, scores: { counts, rows: 40 } };
+const update = { rows: 200, loss: 0.3, layerMask: null, scores: { counts, rows: 40 } };
 const fewBins = { ...update, scores: { counts: [40], rows: 40 } };
 const delta = Float32Array.of(1, -2, 3);
 
 describe('update check', () => {
   it('accepts what is in order', () => {
     expect(checkUpdate(update, delta, limits).verdict).toBe('accepted');
+  });
+
+  it('refuses layers that were not asked for, and the lack of those that were', () => {
+    const upper = [false, true];
+    expect(checkUpdate({ ...update, layerMask: upper }, delta, { ...limits, layerMask: upper }).verdict).toBe(
+      'accepted',
+    );
+    const sent = checkUpdate({ ...update, layerMask: upper }, delta, limits);
+    expect(sent).toEqual({
+      verdict: 'wrong-shape',
+      detail: 'it holds the layers [false,true], and the round asks for null',
+    });
+    expect(checkUpdate(update, delta, { ...limits, layerMask: upper }).verdict).toBe('wrong-shape');
   });
 
   it.each([

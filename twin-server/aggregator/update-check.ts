@@ -7,6 +7,8 @@ export interface UpdateLimits {
   readonly parameterCount: number;
   readonly maximumNorm: number;
   readonly maximumRows: number;
+  /** What the round asks for: layers that are sent back, all of them where null. */
+  readonly layerMask: readonly boolean[] | null;
 }
 
 export interface CheckedUpdate {
@@ -20,11 +22,15 @@ export interface CheckedUpdate {
  * @param delta decoded difference to the base parameters, or the codec's error.
  */
 export function checkUpdate(
-  update: Pick<Update, 'rows' | 'loss' | 'scores'>,
+  update: Pick<Update, 'rows' | 'loss' | 'scores' | 'layerMask'>,
   delta: Float32Array | TwinwatchError,
   limits: UpdateLimits,
 ): CheckedUpdate {
   if (delta instanceof TwinwatchError) return { verdict: verdictOf(delta), detail: delta.message };
+  const [sent, asked] = [update.layerMask, limits.layerMask].map((mask) => JSON.stringify(mask));
+  if (sent !== asked) {
+    return { verdict: 'wrong-shape', detail: `it holds the layers ${sent}, and the round asks for ${asked}` };
+  }
   if (delta.length !== limits.parameterCount) {
     return { verdict: 'wrong-shape', detail: `${delta.length} parameters, expected ${limits.parameterCount}` };
   }

@@ -14,6 +14,7 @@ import {
 const CONFIG: MachineConfig = {
   ...roundsConfig.parse({ method: 'fedavg', count: 2, quorum: 2, deadline: '1s', twinEpochs: 1 }),
   seed: 1,
+  layerCount: 3,
   parameterBytes: 400,
 };
 const VALIDATION = { loss: 0.5, rocAuc: 0.8, prAuc: 0.6 };

@@ -2,6 +2,7 @@ import { createRandom } from '@twinwatch/core/learning/random';
 import type { AnsweredTask } from '@twinwatch/core/wire/envelope';
 import { supersedes } from '@twinwatch/core/wire/presence';
 import { strategyNamed } from '../strategies/by-name.js';
+import type { RoundPlan } from '../strategies/strategy.js';
 import { admission, hasAnswered, isReady, isScoreAwaited, pendingOf } from './admission.js';
 import type {
   AgentState,
@@ -176,7 +177,7 @@ function tryToStart(before: Step, waiting: CurrentRound, at: Setting): Step {
   if (config.fraction < 1) random.shuffle(free);
   const asked = [...accepted, ...free.slice(0, Math.max(0, wanted - accepted.length))];
   const started: CurrentRound = { ...waiting, attempt, asked, refused: [], pausing: false, startedAtMs: at.nowMs };
-  const plan = strategyNamed(config.method).plan({ t: waiting.round - 1, config });
+  const plan = planOf(waiting, config);
   if (plan.twinFit === null || waiting.baseHash !== null) return ask(before, started, at);
   return patch(before, { current: { ...started, step: 'twin-fit' } }, { type: 'fit-twin', ...plan.twinFit });
 }
@@ -184,7 +185,7 @@ function tryToStart(before: Step, waiting: CurrentRound, at: Setting): Step {
 /** Sends the round's tasks, once what goes down is known. */
 function ask(before: Step, started: CurrentRound, at: Setting): Step {
   const { config } = at;
-  const plan = strategyNamed(config.method).plan({ t: started.round - 1, config });
+  const plan = planOf(started, config);
   const baseHash = plan.send === 'twin' ? before.state.twinHash : before.state.globalHash;
   const collecting: CurrentRound = { ...started, step: 'collecting', baseHash: started.baseHash ?? baseHash };
   const after = patch(before, { current: collecting });
@@ -357,7 +358,7 @@ function resume(before: Step, at: Setting): Step {
         ? patch(before, {}, armDeadline(current, config.deadline))
         : tryToStart(before, current, at);
     case 'twin-fit': {
-      const plan = strategyNamed(config.method).plan({ t: current.round - 1, config });
+      const plan = planOf(current, config);
       if (plan.twinFit === null) return ask(before, current, at);
       return patch(before, {}, { type: 'fit-twin', ...plan.twinFit });
     }
@@ -368,6 +369,10 @@ function resume(before: Step, at: Setting): Step {
     case 'validating':
       return patch(before, {}, { type: 'validate' });
   }
+}
+
+function planOf({ round }: CurrentRound, config: MachineConfig): RoundPlan {
+  return strategyNamed(config.method).plan({ t: round - 1, config, layerCount: config.layerCount });
 }
 
 function armDeadline(of: { readonly round: number; readonly attempt: number }, ms: number): Effect {

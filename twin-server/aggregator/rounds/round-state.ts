@@ -95,6 +95,8 @@ export type MachineConfig = Pick<
 > &
   MethodConfig & {
     readonly seed: number;
+    /** Of one network of the model. */
+    readonly layerCount: number;
     /** Size of the parameters' blob, for the count of bytes sent down. */
     readonly parameterBytes: number;
   };

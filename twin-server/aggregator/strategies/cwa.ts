@@ -1,5 +1,5 @@
 import { rowWeights } from './row-weights.js';
-import type { Strategy } from './strategy.js';
+import { PLAIN_PLAN, type Strategy } from './strategy.js';
 
 /**
  * CWA, cyclic weight adaptation of arXiv 2601.01701, as METHODS.md states it:
@@ -11,9 +11,7 @@ import type { Strategy } from './strategy.js';
 export const cwa: Strategy = {
   name: 'cwa',
   plan: ({ t, config }) =>
-    t % 2 === 0
-      ? { twinFit: null, send: 'global', proximalMu: 0 }
-      : { twinFit: { from: 'twin', epochs: config.twinEpochs }, send: 'twin', proximalMu: 0 },
+    t % 2 === 0 ? PLAIN_PLAN : { ...PLAIN_PLAN, twinFit: { from: 'twin', epochs: config.twinEpochs }, send: 'twin' },
   weights: ({ clients }) => rowWeights(clients),
   integrate: ({ t, aggregated, twin }) => ({ global: aggregated, twin: t % 2 === 0 ? aggregated : twin }),
 };

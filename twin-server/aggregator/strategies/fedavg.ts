@@ -1,5 +1,5 @@
 import { rowWeights } from './row-weights.js';
-import type { Strategy } from './strategy.js';
+import { PLAIN_PLAN, type Strategy } from './strategy.js';
 
 /**
  * FedAvg, the baseline of arXiv 2601.01701 (McMahan et al., 2017):  Θ^{t+1} = Σ n_k Θ_k / Σ n_k.
@@ -7,7 +7,7 @@ import type { Strategy } from './strategy.js';
  */
 export const fedavg: Strategy = {
   name: 'fedavg',
-  plan: () => ({ twinFit: null, send: 'global', proximalMu: 0 }),
+  plan: () => PLAIN_PLAN,
   weights: ({ clients }) => rowWeights(clients),
   integrate: ({ aggregated, twin }) => ({ global: aggregated, twin }),
 };

@@ -1,5 +1,5 @@
 import { fedavg } from './fedavg.js';
-import type { Strategy } from './strategy.js';
+import { PLAIN_PLAN, type Strategy } from './strategy.js';
 
 /**
  * FedProx, the second baseline of arXiv 2601.01701 (Li et al., 2020): clients minimise  loss + μ/2 ‖Θ − Θ^t‖² , then as FedAvg.
@@ -7,7 +7,7 @@ import type { Strategy } from './strategy.js';
  */
 export const fedprox: Strategy = {
   name: 'fedprox',
-  plan: ({ config }) => ({ twinFit: null, send: 'global', proximalMu: config.proximalMu }),
+  plan: ({ config }) => ({ ...PLAIN_PLAN, proximalMu: config.proximalMu }),
   weights: fedavg.weights,
   integrate: fedavg.integrate,
 };

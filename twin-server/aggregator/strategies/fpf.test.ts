@@ -37,7 +37,7 @@ describe('RV coefficient', () => {
 
 describe('FPF', () => {
   it('weighs clients by the softmax of their similarity to the twin, not by their rows, and fuses the twin in', async () => {
-    expect(fpf.plan({ t: 0, config: strategyRound(0, { twinEpochs: 4 }).config })).toMatchObject({
+    expect(fpf.plan({ t: 0, config: strategyRound(0, { twinEpochs: 4 }).config, layerCount: 2 })).toMatchObject({
       ...{ twinFit: { from: 'twin', epochs: 4 }, send: 'global' },
     });
     const weights = fpf.weights(strategyRound(0)) as Float64Array;

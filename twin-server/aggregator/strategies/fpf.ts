@@ -1,5 +1,5 @@
 import { rvCoefficient } from './rv-coefficient.js';
-import type { Strategy } from './strategy.js';
+import { PLAIN_PLAN, type Strategy } from './strategy.js';
 
 /**
  * FPF, federated parameter fusion of arXiv 2601.01701, section II.C, as METHODS.md states it:
@@ -13,7 +13,7 @@ import type { Strategy } from './strategy.js';
  */
 export const fpf: Strategy = {
   name: 'fpf',
-  plan: ({ config }) => ({ twinFit: { from: 'twin', epochs: config.twinEpochs }, send: 'global', proximalMu: 0 }),
+  plan: ({ config }) => ({ ...PLAIN_PLAN, twinFit: { from: 'twin', epochs: config.twinEpochs } }),
   weights({ clients, twin, layers, config }) {
     const total = clients.reduce((sum, { rows }) => sum + rows, 0);
     if (!(total > 0)) return { failure: 'zero-weight', detail: `${clients.length} updates have ${total} rows in all` };

@@ -3,7 +3,7 @@ import { layers } from '@twinwatch/core/learning/network';
 import { describe, expect, it } from 'vitest';
 import { aggregateRound } from '../aggregation.js';
 import { strategyNamed } from './by-name.js';
-import type { Strategy } from './strategy.js';
+import { PLAIN_PLAN, type Strategy } from './strategy.js';
 
 const config = roundsConfig.parse({ proximalMu: 0.05, twinEpochs: 3 });
 const round = (t: number, clients: { parameters: Float32Array; rows: number }[]) => ({
@@ -30,19 +30,19 @@ describe('strategies', () => {
 
   it('hands the aggregate to the twin in even rounds of CWA, and trains the twin before odd ones', async () => {
     const cwa = strategyNamed('cwa');
-    expect(cwa.plan({ t: 0, config })).toEqual({ twinFit: null, send: 'global', proximalMu: 0 });
-    expect(cwa.plan({ t: 1, config })).toEqual({ twinFit: { from: 'twin', epochs: 3 }, send: 'twin', proximalMu: 0 });
+    expect(cwa.plan({ t: 0, config, layerCount: 1 })).toEqual(PLAIN_PLAN);
+    expect(cwa.plan({ t: 1, config, layerCount: 1 })).toEqual({
+      ...PLAIN_PLAN,
+      twinFit: { from: 'twin', epochs: 3 },
+      send: 'twin',
+    });
     const even = await aggregate('cwa', round(2, [{ parameters: Float32Array.of(1, 2), rows: 5 }]));
     expect(even).toEqual({ global: Float32Array.of(1, 2), twin: Float32Array.of(1, 2) });
   });
 
   it('leaves the twin out of FedAvg and FedProx, and gives only FedProx a proximal term', () => {
-    expect(strategyNamed('fedavg').plan({ t: 1, config })).toEqual({ twinFit: null, send: 'global', proximalMu: 0 });
-    expect(strategyNamed('fedprox').plan({ t: 1, config })).toEqual({
-      twinFit: null,
-      send: 'global',
-      proximalMu: 0.05,
-    });
+    expect(strategyNamed('fedavg').plan({ t: 1, config, layerCount: 1 })).toEqual(PLAIN_PLAN);
+    expect(strategyNamed('fedprox').plan({ t: 1, config, layerCount: 1 })).toEqual({ ...PLAIN_PLAN, proximalMu: 0.05 });
   });
 
   it('fails in words instead of averaging nothing, shapes that differ, or NaN', async () => {

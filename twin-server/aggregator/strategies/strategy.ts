@@ -15,11 +15,13 @@ export interface Strategy {
   integrate(round: AggregatedRound): Integrated | Integration;
 }
 
-export type MethodConfig = Pick<RoundsConfig, 'proximalMu' | 'twinEpochs' | 'fpf'>;
+export type MethodConfig = Pick<RoundsConfig, 'proximalMu' | 'twinEpochs' | 'fpf' | 'lpe'>;
 
 interface BeforeRound {
   readonly t: number;
   readonly config: MethodConfig;
+  /** Of one network, the output layer included. */
+  readonly layerCount: number;
 }
 
 /** What happens before clients are asked, and what they start from. */
@@ -30,7 +32,12 @@ export interface RoundPlan {
   readonly send: 'global' | 'twin';
   /** Weight of the proximal term in the clients' loss, 0 for none. */
   readonly proximalMu: number;
+  /** Layers that clients send back, lowest first, in every member; every layer where null. */
+  readonly layerMask: readonly boolean[] | null;
 }
+
+/** Nothing but fits of the clients from Θ^t: what a method's plan differs from. */
+export const PLAIN_PLAN: RoundPlan = { twinFit: null, send: 'global', proximalMu: 0, layerMask: null };
 
 export interface CollectedRound {
   readonly t: number;
