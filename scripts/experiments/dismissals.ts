@@ -8,7 +8,7 @@ import { createWorkerEngine } from '@twinwatch/core/training/engine-host';
 import { UNLABELLED } from '@twinwatch/edge-agent/store/row-table';
 import { trainingSet } from '@twinwatch/edge-agent/training/training-set';
 import { type FederationOutcome, runFederation } from '@twinwatch/twin-server/aggregator/in-process';
-import type { ClientRows } from '@twinwatch/twin-server/aggregator/in-process-client';
+import type { ClientRows } from '@twinwatch/twin-server/aggregator/client-examples';
 import { type Journal, openJournal } from '@twinwatch/twin-server/aggregator/journal';
 import { attackAt } from '@twinwatch/twin-server/twin/attacks';
 import { EpanetTwin } from '@twinwatch/twin-server/twin/epanet-twin';

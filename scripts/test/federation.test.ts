@@ -10,7 +10,8 @@ import { encodeJson } from '@twinwatch/core/wire/json-messages';
 import { Link, type LinkOptions } from '@twinwatch/core/wire/link';
 import type { EvaluateTask, FitTask, Receipt, Update, WireMessage } from '@twinwatch/core/wire/messages';
 import { topics } from '@twinwatch/core/wire/topics';
-import { type ClientRows, InProcessClient } from '@twinwatch/twin-server/aggregator/in-process-client';
+import { type ClientRows, clientExamples } from '@twinwatch/twin-server/aggregator/client-examples';
+import { InProcessClient } from '@twinwatch/twin-server/aggregator/in-process-client';
 import { openJournal } from '@twinwatch/twin-server/aggregator/journal';
 import { buildSchema } from '@twinwatch/twin-server/aggregator/lineage';
 import { RoundWork } from '@twinwatch/twin-server/aggregator/round-work';
@@ -59,7 +60,7 @@ class Site {
   constructor(rows: ClientRows) {
     this.#id = rows.id;
     this.#topics = topics('test').agent(rows.id);
-    this.#client = new InProcessClient(schema, rows);
+    this.#client = new InProcessClient(clientExamples(schema, rows));
     sites.push(this);
   }
 

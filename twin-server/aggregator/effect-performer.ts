@@ -4,7 +4,7 @@ import type { Logger, Timers } from '@twinwatch/core/runtime';
 import { hashOf } from '@twinwatch/core/wire/blobs';
 import type { ModelView } from '@twinwatch/core/wire/http';
 import type { BlobRef, CalibrateTask, EvaluateTask, FitTask, Manifest, Receipt } from '@twinwatch/core/wire/messages';
-import type { Journal } from './journal.js';
+import type { RoundJournal } from './journal.js';
 import type { Blobs, FederationPlan, RoundWork } from './round-work.js';
 import type { CurrentRelease, Effect, FederationEvent, FederationState, WorkEffect } from './rounds/round-state.js';
 
@@ -19,7 +19,7 @@ export interface AgentChannel {
 export interface EffectPerformerOptions {
   readonly plan: FederationPlan;
   readonly work: RoundWork;
-  readonly journal: Journal;
+  readonly journal: RoundJournal;
   /** Names everything learned under this schema, architecture and twin. */
   readonly run: string;
   readonly agents: AgentChannel;

@@ -4,12 +4,15 @@ import { extractAll } from '@twinwatch/core/features/extractor';
 import { scaleRows } from '@twinwatch/core/features/moments';
 import { BuiltinEngine } from '@twinwatch/core/learning/builtin-engine';
 import { readOnnxModel } from '@twinwatch/core/onnx/metadata';
+import type { RoundView } from '@twinwatch/core/wire/http';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
-import { type FederationOutcome, runFederation } from './in-process.js';
-import type { ClientRows } from './in-process-client.js';
+import { type ClientRows, clientExamples } from './client-examples.js';
+import { type FederationOutcome, runFederation, runRounds } from './in-process.js';
 import { openJournal } from './journal.js';
+import { buildSchema } from './lineage.js';
 import { normalClients, plantRows, SILENT, syntheticConfig, syntheticTwin } from './testing/synthetic-plant.js';
+import { splitEpisodes, twinFeatures } from './twin-rows.js';
 
 const engine = new BuiltinEngine();
 
@@ -81,6 +84,57 @@ describe('a federation in one process', () => {
     const first = await federate(normalClients(2), { count: 2 });
     const second = await federate(normalClients(2), { count: 2 });
     expect(second.onnx).toEqual(first.onnx);
+  });
+
+  it('comes to the same with a database for a memory, and without a release', async () => {
+    const config = syntheticConfig({ method: 'fpf', count: 4 });
+    const common = { engine, detector: config.detector, rounds: config.rounds, log: SILENT, seed: 7, now: () => 1_000 };
+    const twin = syntheticTwin(1);
+    const journal = openJournal(':memory:');
+    const kept = await runFederation({
+      ...{ ...common, twin, clients: normalClients(3), validationShare: 0.25 },
+      goOn: { journal, labelsChanged: false },
+    });
+    journal.close();
+    expect((await federate(normalClients(3), { method: 'fpf', count: 4 })).onnx).toEqual(kept.onnx);
+
+    const episodes = splitEpisodes(twin.episodes, { validationShare: 0.25, seed: 7 });
+    const { schema } = kept.lineage;
+    const lean: { round: RoundView; global: Float32Array }[] = [];
+    await runRounds({
+      ...{ ...common, schema, twin: twinFeatures(schema, episodes) },
+      clients: normalClients(3).map((rows) => clientExamples(schema, rows)),
+      onRound: (round, global) => lean.push({ round, global }),
+    });
+    expect(lean.map(({ round }) => round)).toEqual(kept.rounds);
+    expect(lean[kept.model.round - 1]?.global).toEqual(kept.parameters);
+  });
+
+  it('takes what a client that tampers sends in place of what it learned', async () => {
+    const config = syntheticConfig({ method: 'fedavg', count: 1, codec: 'f32' });
+    const episodes = splitEpisodes(syntheticTwin(1).episodes, { validationShare: 0.25, seed: 7 });
+    const schema = buildSchema(config.detector, syntheticTwin(1), episodes.training);
+    const round = async (tamper?: (agent: string, delta: Float32Array) => Float32Array) => {
+      let after = new Float32Array();
+      await runRounds({
+        ...{ engine, detector: config.detector, rounds: config.rounds, log: SILENT, seed: 7, now: () => 0 },
+        ...{ schema, twin: twinFeatures(schema, episodes), ...(tamper === undefined ? {} : { tamper }) },
+        clients: normalClients(2).map((rows) => clientExamples(schema, rows)),
+        onRound: (_view, global) => {
+          after = global.slice();
+        },
+      });
+      return after;
+    };
+    const [honest, still, one] = [
+      await round(),
+      await round((_agent, delta) => delta.map(() => 0)),
+      await round((agent, delta) => (agent === 'site-1' ? delta.map(() => 0) : delta)),
+    ];
+    const moved = (parameters: Float32Array) => Math.hypot(...parameters.map((value, i) => value - still[i]!));
+    expect(moved(honest)).toBeGreaterThan(0.01);
+    expect(moved(one)).toBeGreaterThan(0.01);
+    expect(moved(one)).toBeLessThan(moved(honest));
   });
 
   it('exports a file that onnxruntime runs on engineering units, with its threshold and origin inside', async () => {

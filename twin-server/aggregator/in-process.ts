@@ -1,34 +1,42 @@
 import type { DetectorConfig, RoundsConfig } from '@twinwatch/core/config/server';
+import type { FeatureSchema } from '@twinwatch/core/features/spec';
 import type { TrainingEngine } from '@twinwatch/core/learning/engine';
 import type { Logger, Timers } from '@twinwatch/core/runtime';
 import { decodeLineage, decodeParameters } from '@twinwatch/core/wire/blobs';
 import type { ModelView, RoundView } from '@twinwatch/core/wire/http';
 import type { CalibrateTask, EvaluateTask, FitTask, Hello, Lineage } from '@twinwatch/core/wire/messages';
 import type { TwinRows } from '../twin/twin-source.js';
-import { type ClientRows, InProcessClient } from './in-process-client.js';
-import { type Journal, openJournal } from './journal.js';
+import { type ClientExamples, type ClientRows, clientExamples } from './client-examples.js';
+import { InProcessClient, type Tamper } from './in-process-client.js';
+import type { Journal, RoundJournal } from './journal.js';
 import { buildSchema } from './lineage.js';
+import { openMemoryJournal } from './memory-journal.js';
 import { RoundRunner } from './round-runner.js';
 import { RoundWork } from './round-work.js';
+import type { Step } from './rounds/round-machine.js';
 import { closedRoundView } from './rounds/round-view.js';
-import { splitEpisodes, twinFeatures } from './twin-rows.js';
+import { splitEpisodes, type TwinFeatures, twinFeatures } from './twin-rows.js';
 
 /**
- * A whole federation in one process, without broker and wall clock, run by the same machine, journal, checks, codecs and release
+ * A whole federation in one process, without broker and wall clock, run by the same machine, checks, codecs and release
  * as the server's: for the attack catalogue, experiments and tests.
  */
 
-export interface FederationRequest {
-  readonly clients: readonly ClientRows[];
-  readonly twin: Pick<TwinRows, 'tags' | 'intervalMs' | 'episodes'>;
+interface Setting {
   readonly detector: DetectorConfig;
   /** Every client asked must answer: quorum and deadline are of no account here. */
   readonly rounds: RoundsConfig;
-  readonly validationShare: number;
   readonly seed: number;
   readonly engine: TrainingEngine;
   readonly now: () => number;
   readonly log: Logger;
+  readonly signal?: AbortSignal;
+}
+
+export interface FederationRequest extends Setting {
+  readonly clients: readonly ClientRows[];
+  readonly twin: Pick<TwinRows, 'tags' | 'intervalMs' | 'episodes'>;
+  readonly validationShare: number;
   readonly onRound?: (round: RoundView) => void;
   /** Rounds of an earlier call that are gone on from, as after a restart: `rounds.count` counts those too. Not closed here. */
   readonly goOn?: {
@@ -36,7 +44,6 @@ export interface FederationRequest {
     /** People have decided about rows since. */
     readonly labelsChanged: boolean;
   };
-  readonly signal?: AbortSignal;
 }
 
 export interface FederationOutcome {
@@ -47,6 +54,17 @@ export interface FederationOutcome {
   readonly model: ModelView;
   readonly onnx: Uint8Array;
   readonly rounds: readonly RoundView[];
+}
+
+/** Rounds on features that are there already, for experiments that run many federations on the same rows. */
+export interface RoundsRequest extends Setting {
+  readonly schema: FeatureSchema;
+  readonly twin: TwinFeatures;
+  readonly clients: readonly ClientExamples[];
+  /** After each round, in order, before the next begins. @param global Θ after it. */
+  readonly onRound: (round: RoundView, global: Float32Array, lineage: Lineage) => void;
+  /** What a client that does not keep to the rules makes of what it learned. @returns [parameters] */
+  readonly tamper?: Tamper;
 }
 
 /** Nobody is late, nothing is lost: no deadline ever passes. */
@@ -66,28 +84,96 @@ const HELLO: Omit<Hello, 'tags' | 'eligibleRows'> = {
 
 /** @throws TwinwatchError of whichever step fails first; the signal's reason when aborted. */
 export async function runFederation(request: FederationRequest): Promise<FederationOutcome> {
-  const { detector, engine, twin, seed, signal, log, now } = request;
+  const { detector, twin, seed, goOn } = request;
   const episodes = splitEpisodes(twin.episodes, { validationShare: request.validationShare, seed });
   const schema = buildSchema(detector, twin, episodes.training);
-  const clients = new Map<string, InProcessClient>();
-  for (const rows of request.clients) {
-    const client = new InProcessClient(schema, rows);
-    if (client.trainingRows > 0) clients.set(rows.id, client);
+  const journal = goOn?.journal ?? openMemoryJournal();
+  try {
+    return await federate({
+      ...{ setting: request, schema, journal, twin: twinFeatures(schema, episodes) },
+      clients: request.clients.map((rows) => clientExamples(schema, rows)),
+      labelsChanged: goOn?.labelsChanged ?? false,
+      onStep({ state, closed }, { work, method }, resolve) {
+        const last = closed.at(-1);
+        if (last !== undefined) request.onRound?.(closedRoundView(last, method));
+        if (state.committed < request.rounds.count || state.release !== null) return;
+        const model = journal.latestModel();
+        if (model === null || state.lineageHash === null || state.released === null) return;
+        resolve({
+          lineage: decodeLineage(blobOf(journal, state.lineageHash)),
+          parameters: decodeParameters(blobOf(journal, state.released.parametersHash), work.parameterCount),
+          threshold: model.threshold,
+          model,
+          onnx: blobOf(journal, model.hash),
+          rounds: journal.rounds(RUN),
+        });
+      },
+    });
+  } finally {
+    if (goOn === undefined) journal.close();
   }
-  const quorum = Math.max(1, Math.ceil(request.rounds.fraction * clients.size));
-  const rounds: RoundsConfig = { ...request.rounds, quorum };
+}
+
+/**
+ * The rounds alone, without the release after the last: no threshold and no ONNX file.
+ * @throws TwinwatchError of whichever step fails first; the signal's reason when aborted.
+ */
+export function runRounds(request: RoundsRequest): Promise<void> {
+  const { schema, twin, clients, tamper } = request;
+  const journal = openMemoryJournal();
+  let lineage: Lineage | null = null;
+  return federate({
+    ...{ setting: request, schema, journal, twin, clients, tamper, labelsChanged: false },
+    onStep({ state, closed }, { work, method }, resolve) {
+      for (const round of closed) {
+        if (!round.committed || state.lineageHash === null || state.globalHash === null) continue;
+        lineage ??= decodeLineage(blobOf(journal, state.lineageHash));
+        const global = decodeParameters(blobOf(journal, state.globalHash), work.parameterCount);
+        request.onRound(closedRoundView(round, method), global, lineage);
+      }
+      if (state.committed >= request.rounds.count) resolve();
+    },
+  });
+}
+
+interface Federated<T> {
+  readonly setting: Setting;
+  readonly schema: FeatureSchema;
+  readonly twin: TwinFeatures;
+  readonly journal: RoundJournal;
+  readonly clients: readonly ClientExamples[];
+  readonly labelsChanged: boolean;
+  readonly tamper?: Tamper | undefined;
+  readonly onStep: (
+    step: Step,
+    about: { readonly work: RoundWork; readonly method: RoundsConfig['method'] },
+    resolve: (outcome: T) => void,
+  ) => void;
+}
+
+const blobOf = (journal: RoundJournal, hash: string): Uint8Array => journal.blob(hash) ?? new Uint8Array();
+
+async function federate<T>({ setting, schema, twin, journal, tamper, ...request }: Federated<T>): Promise<T> {
+  const { detector, engine, seed, signal, log, now } = setting;
+  const clients = new Map<string, InProcessClient>();
+  for (const examples of request.clients) {
+    if (examples.training.length > 0) clients.set(examples.id, new InProcessClient(examples, tamper ?? null));
+  }
+  const quorum = Math.max(1, Math.ceil(setting.rounds.fraction * clients.size));
+  const rounds: RoundsConfig = { ...setting.rounds, quorum };
   const plan = { federation: RUN, schema, detector, rounds, seed };
-  const work = new RoundWork(plan, engine, twinFeatures(schema, episodes));
-  const journal = request.goOn?.journal ?? openJournal(':memory:');
-  const blob = (hash: string): Uint8Array => journal.blob(hash) ?? new Uint8Array();
+  const work = new RoundWork(plan, engine, twin);
+  const blob = (hash: string): Uint8Array => blobOf(journal, hash);
   const performed = new Set<string>();
   let queue = Promise.resolve();
+  let isOver = false;
   let stop = (): Promise<void> => Promise.resolve();
 
   try {
-    return await new Promise<FederationOutcome>((resolve, reject) => {
+    return await new Promise<T>((resolve, reject) => {
       const perform = async (agent: string, task: CalibrateTask | FitTask | EvaluateTask): Promise<void> => {
         signal?.throwIfAborted();
+        if (isOver) return;
         const client = clients.get(agent)!;
         if (task.kind === 'calibrate') {
           const moments = client.moments.toJSON();
@@ -102,6 +188,7 @@ export async function runFederation(request: FederationRequest): Promise<Federat
         const update = await client.answer(task, { base, blob, engine, signal });
         runner.onUpdate(agent, update, update.delta.length);
       };
+      const about = { work, method: rounds.method };
       const runner: RoundRunner = new RoundRunner({
         ...{ plan, work, journal, run: RUN, now, log },
         timers: NO_DEADLINES,
@@ -113,21 +200,11 @@ export async function runFederation(request: FederationRequest): Promise<Federat
           sendReceipt: (agent, receipt) => clients.get(agent)?.onReceipt(receipt),
           publishManifest: () => undefined,
         },
-        onStep({ state, closed }) {
-          const last = closed.at(-1);
-          if (last !== undefined) request.onRound?.(closedRoundView(last, rounds.method));
-          if (state.committed < rounds.count || state.release !== null) return;
-          const model = journal.latestModel();
-          if (model === null || state.lineageHash === null || state.released === null) return;
-          resolve({
-            lineage: decodeLineage(blob(state.lineageHash)),
-            parameters: decodeParameters(blob(state.released.parametersHash), work.parameterCount),
-            threshold: model.threshold,
-            model,
-            onnx: blob(model.hash),
-            rounds: journal.rounds(RUN),
-          });
-        },
+        onStep: (step) =>
+          request.onStep(step, about, (outcome) => {
+            isOver = true;
+            resolve(outcome);
+          }),
         onFailure: reject,
         onFatal: reject,
       });
@@ -135,7 +212,7 @@ export async function runFederation(request: FederationRequest): Promise<Federat
       signal?.addEventListener('abort', () => reject(signal.reason), { once: true });
       const tags = schema.tags.map(({ name }) => name);
       runner.start();
-      if (request.goOn?.labelsChanged === true) runner.onLabels();
+      if (request.labelsChanged) runner.onLabels();
       for (const [id, { trainingRows }] of clients) {
         runner.onHello(id, { ...HELLO, tags, eligibleRows: trainingRows });
       }
@@ -143,6 +220,5 @@ export async function runFederation(request: FederationRequest): Promise<Federat
   } finally {
     await stop();
     await queue;
-    if (request.goOn === undefined) journal.close();
   }
 }

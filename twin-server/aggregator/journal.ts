@@ -15,13 +15,8 @@ import type {
 import Database from 'libsql';
 import { type FederationState, restoredState } from './rounds/round-state.js';
 
-/**
- * The server's memory: one SQLite file, WAL, synchronous FULL, so that what a transaction wrote is on the disk before
- * anything is done because of it. A *run* is everything learned under one schema, architecture and twin.
- *
- * Table `updates` keeps accepted payloads only until their round is committed; of the rest the verdict remains.
- */
-export interface Journal {
+/** What rounds need to remember, wherever it is kept. A *run* is everything learned under one schema, architecture and twin. */
+export interface RoundJournal {
   /** Several writes that happen together or not at all. */
   transaction<T>(work: () => T): T;
   loadState(run: string): FederationState | null;
@@ -44,11 +39,27 @@ export interface Journal {
   /** Forgets that updates of this round were accepted: its aggregation failed and it is collected anew. */
   discardUpdates(run: string, round: number): void;
   putRejection(run: string, rejection: JournalledRejection): void;
-  /** The newest, oldest first. */
-  rejections(run: string, limit: number): JournalledRejection[];
   putRound(run: string, attempt: number, view: RoundView, detail: string): void;
   /** The last attempt of every round, oldest first. */
   rounds(run: string): RoundView[];
+  putModel(run: string, model: ModelView, manifest: Manifest): void;
+  /** The newest, of whichever run: agents go on with it until the next. */
+  latestModel(): ModelView | null;
+  /** Of the newest models, newest first. */
+  manifests(limit: number): Manifest[];
+  modelCount(): number;
+  close(): void;
+}
+
+/**
+ * The server's memory: one SQLite file, WAL, synchronous FULL, so that what a transaction wrote is on the disk before
+ * anything is done because of it.
+ *
+ * Table `updates` keeps accepted payloads only until their round is committed; of the rest the verdict remains.
+ */
+export interface Journal extends RoundJournal {
+  /** The newest, oldest first. */
+  rejections(run: string, limit: number): JournalledRejection[];
   /** False where the event was there already. */
   putAlarm(event: AlarmEvent): boolean;
   alarms(limit: number): AlarmEvent[];
@@ -65,14 +76,7 @@ export interface Journal {
   waitingDecisionCount(agent: string): number;
   /** When the newest decision was made, 0 before the first. */
   lastDecidedAtMs(): number;
-  putModel(run: string, model: ModelView, manifest: Manifest): void;
-  /** The newest, of whichever run: agents go on with it until the next. */
-  latestModel(): ModelView | null;
-  /** Of the newest models, newest first. */
-  manifests(limit: number): Manifest[];
   modelHash(modelVersion: string): string | null;
-  modelCount(): number;
-  close(): void;
 }
 
 export type UpdateKind = 'fit' | 'evaluate';

@@ -1,12 +1,12 @@
 import { decodeLineage } from '@twinwatch/core/wire/blobs';
-import type { Journal } from './journal.js';
+import type { RoundJournal } from './journal.js';
 import type { FederationState } from './rounds/round-state.js';
 
 /** Models kept for download; older ones keep their entry in the registry. */
 const KEPT_MODELS = 20;
 
 /** What a restart or an agent may still ask for; everything else may go. */
-export function neededBlobs(journal: Journal, state: FederationState): Set<string> {
+export function neededBlobs(journal: RoundJournal, state: FederationState): Set<string> {
   const needed = new Set<string>();
   const lineages = [state.lineageHash];
   for (const manifest of journal.manifests(KEPT_MODELS)) {

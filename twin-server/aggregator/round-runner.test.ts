@@ -5,6 +5,7 @@ import { BuiltinEngine } from '@twinwatch/core/learning/builtin-engine';
 import { decodeParameters } from '@twinwatch/core/wire/blobs';
 import type { Receipt, Update } from '@twinwatch/core/wire/messages';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { clientExamples } from './client-examples.js';
 import type { AgentChannel } from './effect-performer.js';
 import { InProcessClient } from './in-process-client.js';
 import { type Journal, openJournal } from './journal.js';
@@ -25,7 +26,9 @@ const IDS = ['site-1', 'site-2'];
 
 /** Sites as they are: they keep an update until its receipt, and send it again after every connection. */
 class Sites {
-  readonly #clients = new Map(normalClients(2, 2).map((rows) => [rows.id, new InProcessClient(schema, rows)]));
+  readonly #clients = new Map(
+    normalClients(2, 2).map((rows) => [rows.id, new InProcessClient(clientExamples(schema, rows))]),
+  );
   readonly outbox = new Map<string, Update>();
   readonly receipts: { agent: string; receipt: Receipt }[] = [];
 

@@ -4,7 +4,7 @@ import type { Logger } from '@twinwatch/core/runtime';
 import type { Row } from '@twinwatch/core/scada/sample';
 import type { Tag } from '@twinwatch/core/scada/tag';
 import type { TwinEpisode, TwinRows } from '../../twin/twin-source.js';
-import type { ClientRows } from '../in-process-client.js';
+import type { ClientRows } from '../client-examples.js';
 
 /** A made-up plant for tests: a level with a daily swing, a flow that follows it, a pump that never stops; attacks break the relation. */
 
