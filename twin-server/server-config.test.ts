@@ -38,6 +38,24 @@ describe('loadServerConfig', () => {
     ]);
   });
 
+  it('refuses a Krum that the quorum does not carry, and a comparison with a twin that is not trained', async () => {
+    const twin = '{ plant: reference-plant/plant.yaml }';
+    const check = (rounds: string) =>
+      problems(server(twin, '    - { type: raw, tag: L_T1 }\n', `rounds: { ${rounds} }\n`));
+    expect(await check('quorum: 6, combiner: { type: krum, byzantine: 2 }')).toEqual([
+      'server.yaml:8:57 rounds.combiner.byzantine: 2 is too many for a quorum of 6: Krum takes at least 7 updates against 2 hostile ones; set rounds.quorum to 7 or more, or byzantine to less',
+    ]);
+    expect(await check('quorum: 7, combiner: { type: multiKrum, byzantine: 2 }')).toEqual([]);
+    expect(await check('method: fedavg, filter: { cosine: twin }')).toEqual([
+      expect.stringContaining(
+        "rounds.filter.cosine: 'twin' has nothing to compare with, since fedavg trains no twin model",
+      ),
+    ]);
+    expect(await check('combiner: { type: trimmedMean, trim: 0.6 }')).toEqual([
+      expect.stringContaining('rounds.combiner.trim: 0.6 is too large'),
+    ]);
+  });
+
   it('takes the tags of a twin in a CSV from its header', async () => {
     const twin = '{ csv: { file: twin.csv, labelColumn: y } }';
     const csv = { 'twin.csv': 'time,y,L1\n0,0,1\n' };

@@ -5,6 +5,7 @@ import { duration } from './duration.js';
 import { identifier } from './identifier.js';
 import { methodFields } from './methods.js';
 import { recordedFileFields } from './recorded-file.js';
+import { robustnessContradictions, robustnessFields } from './robustness.js';
 
 /** The twin-server's configuration: one source for its types, defaults, JSON Schema and messages. */
 
@@ -180,6 +181,7 @@ export const roundsConfig = z
     learningRate: z.number().gt(0).max(1).default(0.001).meta({ description: 'of Adam' }),
     proximalMu: z.number().min(0).max(1_000).default(0.01).meta({ description: 'of fedprox' }),
     ...methodFields,
+    ...robustnessFields,
     codec: z
       .enum(['f32', 'int8'])
       .default('int8')
@@ -204,6 +206,7 @@ export const roundsConfig = z
       .default(10_000_000)
       .meta({ description: 'an update that claims more is refused' }),
   })
+  .check(crossCheck(robustnessContradictions))
   .prefault({});
 
 export const serverConfig = z

@@ -21,6 +21,10 @@ export interface RoundView {
   readonly asked: readonly string[];
   readonly accepted: readonly string[];
   readonly rejected: readonly { readonly agent: string; readonly verdict: string; readonly detail: string }[];
+  /** Accepted, and left out of the aggregate by the filter or Krum. Absent, as `remarks`, in rounds of earlier releases. */
+  readonly leftOut?: readonly { readonly agent: string; readonly detail: string }[];
+  /** What was done otherwise than configured, in words. */
+  readonly remarks?: readonly string[];
   /** On the twin's validation episodes. */
   readonly validation: { readonly loss: number; readonly rocAuc: number; readonly prAuc: number } | null;
   readonly bytesUp: number;

@@ -1,3 +1,6 @@
+import { combine } from './combine/combine.js';
+import { filterUpdates } from './combine/filter.js';
+import { type Momenta, serverStep } from './combine/server-optimizer.js';
 import type {
   AggregationFailure,
   ClientParameters,
@@ -8,7 +11,29 @@ import type {
   Strategy,
 } from './strategies/strategy.js';
 
-/** From the clients' parameters to the next global ones: the strategy's weights → the mean → the strategy's integration of the twin. */
+/** From the clients' parameters to the next global ones: filter → the strategy's weights → combiner → server optimiser → the strategy's integration of the twin. */
+
+/** What a round goes on from, beside Θ^t and Θ_tw. */
+export interface SentDown {
+  /** What the clients started from: Θ^t, or Θ_tw where the strategy sent that. [parameters] */
+  readonly base: Float32Array;
+  /** Of the server optimiser, null before its first step. */
+  readonly momenta: Momenta | null;
+}
+
+export interface AggregatedOutcome extends Integrated {
+  /** Null where there is no server optimiser. */
+  readonly momenta: Momenta | null;
+  /** Clients whose update the filter or Krum left out, and why. */
+  readonly leftOut: readonly LeftOut[];
+  /** What was done otherwise than configured, in words. */
+  readonly remarks: readonly string[];
+}
+
+export interface LeftOut {
+  readonly agent: string;
+  readonly detail: string;
+}
 
 /**
  * @param answer what the server's engine says to a question of the strategy.
@@ -18,35 +43,64 @@ export async function aggregateRound(
   strategy: Strategy,
   round: CollectedRound,
   answer: (question: ServerQuestion) => Promise<ServerAnswer>,
-): Promise<Integrated | AggregationFailure> {
-  const weights = strategy.weights(round);
+  { base, momenta }: SentDown = { base: round.global, momenta: null },
+): Promise<AggregatedOutcome | AggregationFailure> {
+  const unfit = unfitUpdate(round.clients, base.length);
+  if (unfit !== null) return unfit;
+  const { filter, combiner, serverOptimizer } = round.config;
+  const filtered = filteredClients(round, base);
+  if (filtered.clients.length === 0 && round.clients.length > 0) {
+    const detail = `rounds.filter left out all of ${round.clients.length} updates: ${filtered.leftOut[0]?.detail}; lower filter.minimumCosine from ${filter.minimumCosine}, or compare with the median`;
+    return { failure: 'nobody-left', detail };
+  }
+  const { clients } = filtered;
+  const weights = strategy.weights({ ...round, clients });
   if ('failure' in weights) return weights;
-  const aggregated = weightedMean(round.clients, weights, round.global.length);
-  if ('failure' in aggregated) return aggregated;
-  const integrated = await answered(strategy.integrate({ ...round, aggregated }), answer);
-  return notFinite(integrated.global, 'global') ?? notFinite(integrated.twin, 'twin') ?? integrated;
+  const vectors = clients.map(({ parameters }) => parameters);
+  const { aggregated: combined, passedOver, remarks } = combine(vectors, weights, combiner);
+  const { parameters: aggregated, after } = serverStep(base, combined, momenta, serverOptimizer);
+  const bad = notFinite(aggregated, 'aggregate');
+  if (bad !== null) return bad;
+  const integrated = await answered(strategy.integrate({ ...round, clients, aggregated }), answer);
+  const wrong = notFinite(integrated.global, 'global') ?? notFinite(integrated.twin, 'twin');
+  if (wrong !== null) return wrong;
+  const passed = passedOver.map((k) => ({ agent: clients[k]!.agent, detail: `${combiner.type} took others` }));
+  return {
+    ...integrated,
+    momenta: after,
+    leftOut: [...filtered.leftOut, ...passed],
+    remarks: [...filtered.remarks, ...remarks],
+  };
 }
 
-/**
- * Θ_agg = Σ w_k Θ_k, summed in double precision.
- *
- * @returns [parameters], or why there is no mean: another number of parameters, a value that is not finite.
- */
-function weightedMean(
-  clients: readonly ClientParameters[],
-  weights: Float64Array,
-  length: number,
-): Float32Array | AggregationFailure {
-  const sum = new Float64Array(length);
+function filteredClients(
+  { clients, twin, config: { filter } }: CollectedRound,
+  base: Float32Array,
+): { clients: readonly ClientParameters[]; leftOut: readonly LeftOut[]; remarks: readonly string[] } {
+  if (filter.cosine === 'none' && filter.normMultiple === 0) return { clients, leftOut: [], remarks: [] };
+  const updates = clients.map(({ parameters }) => parameters.map((value, i) => value - base[i]!));
+  const towardsTwin = twin.map((value, i) => value - base[i]!);
+  const { kept, leftOut, remarks } = filterUpdates(updates, towardsTwin, filter);
+  return {
+    clients: kept.map(({ place, update }) => {
+      const client = clients[place]!;
+      if (update === updates[place]) return client;
+      return { ...client, parameters: update.map((change, i) => base[i]! + change) };
+    }),
+    leftOut: leftOut.map(({ place, detail }) => ({ agent: clients[place]!.agent, detail })),
+    remarks,
+  };
+}
+
+function unfitUpdate(clients: readonly ClientParameters[], length: number): AggregationFailure | null {
   for (const [k, { parameters }] of clients.entries()) {
     if (parameters.length !== length) {
       return { failure: 'wrong-shape', detail: `update ${k} has ${parameters.length} parameters, expected ${length}` };
     }
-    const weight = weights[k]!;
-    for (let i = 0; i < length; i++) sum[i] = sum[i]! + weight * parameters[i]!;
+    const bad = notFinite(parameters, `update ${k}`);
+    if (bad !== null) return bad;
   }
-  const mean = Float32Array.from(sum);
-  return notFinite(mean, 'mean') ?? mean;
+  return null;
 }
 
 async function answered(
@@ -61,5 +115,5 @@ async function answered(
 
 function notFinite(parameters: Float32Array, what: string): AggregationFailure | null {
   const bad = parameters.findIndex((value) => !Number.isFinite(value));
-  return bad < 0 ? null : { failure: 'not-finite', detail: `the ${what} of parameter ${bad} is ${parameters[bad]}` };
+  return bad < 0 ? null : { failure: 'not-finite', detail: `in the ${what}, parameter ${bad} is ${parameters[bad]}` };
 }

@@ -123,7 +123,7 @@ export class EffectPerformer {
 
   async #produce(effect: WorkEffect, state: FederationState): Promise<{ event: FederationEvent; write?: () => void }> {
     const { journal, run, work } = this.#options;
-    const { lineageHash, globalHash, twinHash, current, release } = state;
+    const { lineageHash, globalHash, twinHash, optimizer, current, release } = state;
     const blobs = this.#blobs;
     const early = lineageHash === null || globalHash === null || twinHash === null;
     const anchor = early ? null : { lineageHash, globalHash, twinHash };
@@ -139,7 +139,7 @@ export class EffectPerformer {
       case 'aggregate': {
         if (anchor === null || current === null || current.baseHash === null) throw outOfStep(effect);
         const { round, baseHash } = current;
-        const request = { ...anchor, baseHash, round, updates: journal.updates(run, round) };
+        const request = { ...anchor, optimizer, baseHash, round, updates: journal.updates(run, round) };
         return { event: { type: 'aggregated', ...(await work.aggregate(request, blobs)) } };
       }
       case 'validate': {

@@ -16,7 +16,8 @@ import { normalClients, SILENT, syntheticConfig, syntheticTwin, TAGS } from './t
 import { splitEpisodes, twinFeatures } from './twin-rows.js';
 
 const RUN = 'run';
-const config = syntheticConfig({ count: 2, epochs: 1, codec: 'f32', exchangeRows: 60 });
+const serverOptimizer = { type: 'fedavgm' };
+const config = syntheticConfig({ count: 2, epochs: 1, codec: 'f32', exchangeRows: 60, serverOptimizer });
 const schema = buildSchema(config.detector, { tags: TAGS, intervalMs: 900_000 }, []);
 const twin = twinFeatures(schema, splitEpisodes(syntheticTwin(1, 4).episodes, { validationShare: 0.5, seed: 1 }));
 const plan = { federation: 'test', schema, detector: config.detector, rounds: config.rounds, seed: 1 };
@@ -190,6 +191,7 @@ describe('round runner', () => {
   it('comes to the same parameters whichever step it is killed at, losing no update and counting none twice', async () => {
     const undisturbed = await live(join(folder, 'undisturbed.db'), new Sites(), null);
     expect(undisturbed.how).toBe('finished');
+    expect(undisturbed.state.optimizer).toMatchObject({ type: 'fedavgm' });
     let crashes = 0;
     // Every transaction is hit, alternately before and after it; just after one and just before the next come to the same.
     for (const [when, from] of [
@@ -202,6 +204,7 @@ describe('round runner', () => {
         const first = await live(file, sites, { transaction, when });
         const last = first.how === 'crashed' ? await live(file, sites, null) : first;
         expect(last.state.globalHash, `${when} transaction ${transaction}`).toBe(undisturbed.state.globalHash);
+        expect(last.state.optimizer).toEqual(undisturbed.state.optimizer);
         expect(last.rounds.map(({ accepted }) => [...accepted].sort())).toEqual([IDS, IDS]);
         expect(last.models.map(({ threshold }) => threshold)).toEqual([undisturbed.models[0]!.threshold]);
         expect(sites.outbox.size).toBe(0);
@@ -256,10 +259,11 @@ describe('round runner', () => {
     const file = join(folder, 'bounded.db');
     await live(file, new Sites(), null);
     const journal = openJournal(file);
-    const { lineageHash, globalHash, twinHash } = journal.loadState(RUN)!;
+    const { lineageHash, globalHash, twinHash, optimizer } = journal.loadState(RUN)!;
     expect(journal.updates(RUN, 1)).toEqual([]);
     expect(journal.updates(RUN, 2)).toEqual([]);
-    const kept = new Set([lineageHash!, globalHash!, twinHash!]);
+    const kept = new Set([lineageHash!, globalHash!, twinHash!, optimizer!.hash]);
+    expect(journal.blobSize(optimizer!.hash)).toBe(4 * work.parameterCount);
     expect(journal.retainBlobs(kept)).toBeLessThanOrEqual(3);
     journal.close();
   });

@@ -12,11 +12,12 @@ import type { Calibration, Lineage, ScoreHistogram } from '@twinwatch/core/wire/
 import { decodeDelta } from '@twinwatch/core/wire/parameter-codec';
 import { type ReleasedDetector, releaseDetector } from '../registry/release.js';
 import { aggregateRound } from './aggregation.js';
+import type { Momenta } from './combine/server-optimizer.js';
 import type { StoredUpdate } from './journal.js';
 import { architectureOf, lineageOf, mergedScaler } from './lineage.js';
-import type { Candidate, Validation } from './rounds/round-state.js';
+import type { Aggregated, Candidate, OptimizerState, Validation } from './rounds/round-state.js';
 import { strategyNamed } from './strategies/by-name.js';
-import type { RoundPlan } from './strategies/strategy.js';
+import type { RoundPlan, ServerQuestion } from './strategies/strategy.js';
 import { balancedDataset, classBalancedSample, type TwinFeatures } from './twin-rows.js';
 
 /** The heavy steps of a round, each a function of what it is given: nothing here knows the journal, the wire or time. */
@@ -109,12 +110,13 @@ export class RoundWork {
       lineageHash: string;
       globalHash: string;
       twinHash: string;
+      optimizer: OptimizerState | null;
       baseHash: string;
       round: number;
       updates: readonly StoredUpdate[];
     },
     blobs: Blobs,
-  ): Promise<{ globalHash: string; twinHash: string }> {
+  ): Promise<Aggregated> {
     const base = this.#parameters(request.baseHash, blobs);
     const clients = request.updates.map(({ agent, update }) => ({
       agent,
@@ -129,10 +131,10 @@ export class RoundWork {
       twin: this.#parameters(request.twinHash, blobs),
       clients,
     };
-    const outcome = await aggregateRound(strategyNamed(this.#plan.rounds.method), round, async ({ at }) => {
-      const { loss } = await this.#validateAt(request.lineageHash, at, blobs);
-      return loss;
-    });
+    const strategy = strategyNamed(this.#plan.rounds.method);
+    const answer = async ({ at }: ServerQuestion) => (await this.#validateAt(request.lineageHash, at, blobs)).loss;
+    const momenta = this.#momenta(request.optimizer, blobs);
+    const outcome = await aggregateRound(strategy, round, answer, { base, momenta });
     if ('failure' in outcome) {
       throw new TwinwatchError(
         'ROUND_NOT_AGGREGATED',
@@ -142,7 +144,12 @@ export class RoundWork {
     }
     const globalHash = blobs.put(encodeParameters(outcome.global));
     const twinHash = outcome.twin === outcome.global ? globalHash : blobs.put(encodeParameters(outcome.twin));
-    return { globalHash, twinHash };
+    const { leftOut, remarks } = outcome;
+    const { type } = this.#plan.rounds.serverOptimizer;
+    const after = outcome.momenta;
+    const optimizer =
+      after === null ? null : { type, hash: blobs.put(encodeParameters(joined(after.first, after.second))) };
+    return { globalHash, twinHash, optimizer, leftOut, remarks };
   }
 
   /** What the method does in a round, from 1. */
@@ -207,6 +214,14 @@ export class RoundWork {
     });
   }
 
+  /** Those of another kind of optimiser are left behind: it begins anew. */
+  #momenta(state: OptimizerState | null, blobs: Blobs): Momenta | null {
+    if (state === null || state.type !== this.#plan.rounds.serverOptimizer.type) return null;
+    const count = this.parameterCount;
+    const both = decodeParameters(blobs.get(state.hash), state.type === 'fedavgm' ? count : 2 * count);
+    return { first: both.subarray(0, count), second: both.subarray(count) };
+  }
+
   #parameters(hash: string, blobs: Blobs): Float32Array {
     return decodeParameters(blobs.get(hash), this.parameterCount);
   }
@@ -236,4 +251,11 @@ function weightedCrossEntropy(scores: Float32Array, { labels, weights }: Dataset
     total += weight;
   }
   return sum / total;
+}
+
+function joined(a: Float32Array, b: Float32Array): Float32Array {
+  const both = new Float32Array(a.length + b.length);
+  both.set(a);
+  both.set(b, a.length);
+  return both;
 }

@@ -9,7 +9,16 @@ const agent = (change: object = {}) => ({
 });
 const ROUND: CurrentRound = {
   ...{ round: 4, attempt: 1, step: 'collecting', pausing: false, baseHash: 'g3', asked: ['a', 'b'] },
-  ...{ accepted: [{ agent: 'a', rows: 10 }], rejected: [], refused: [], bytesUp: 20, bytesDown: 80, startedAtMs: 7 },
+  ...{
+    accepted: [{ agent: 'a', rows: 10 }],
+    rejected: [],
+    refused: [],
+    leftOut: [],
+    remarks: [],
+    bytesUp: 20,
+    bytesDown: 80,
+    startedAtMs: 7,
+  },
 };
 const RUNNING: FederationState = {
   ...INITIAL_STATE,

@@ -17,6 +17,7 @@ const CONFIG: MachineConfig = {
   layerCount: 3,
   parameterBytes: 400,
 };
+const AGGREGATED = { type: 'aggregated', twinHash: 'g0', optimizer: null, leftOut: [], remarks: [] } as const;
 const VALIDATION = { loss: 0.5, rocAuc: 0.8, prAuc: 0.6 };
 
 class Federation {
@@ -79,7 +80,7 @@ class Federation {
   }
 
   aggregated(hash: string): this {
-    return this.on({ type: 'aggregated', globalHash: hash, twinHash: 'g0' });
+    return this.on({ ...AGGREGATED, globalHash: hash });
   }
 
   types(): string[] {
@@ -134,7 +135,9 @@ describe('round machine', () => {
 
   it('sends Θ_tw down in odd rounds of CWA, after the twin has trained', () => {
     const f = new Federation({ method: 'cwa' }).started('a', 'b');
-    f.update('a').update('b').on({ type: 'aggregated', globalHash: 'g1', twinHash: 'g1' });
+    f.update('a')
+      .update('b')
+      .on({ ...AGGREGATED, globalHash: 'g1', twinHash: 'g1' });
     expect(f.on({ type: 'validated', validation: VALIDATION }).types()).toEqual(['fit-twin']);
     f.on({ type: 'twin-fitted', twinHash: 't1' });
     expect(f.state.current).toMatchObject({ step: 'collecting', baseHash: 't1' });

@@ -80,9 +80,9 @@ export function step(state: FederationState, event: FederationEvent, config: Mac
       return onDeadline(same, event, at);
     case 'aggregated': {
       if (current?.step !== 'aggregating') return same;
-      const { globalHash, twinHash } = event;
-      const next = { ...current, step: 'validating' } as const;
-      return patch(same, { globalHash, twinHash, current: next }, { type: 'validate' });
+      const { globalHash, twinHash, optimizer, leftOut, remarks } = event;
+      const next = { ...current, leftOut, remarks, step: 'validating' } as const;
+      return patch(same, { globalHash, twinHash, optimizer, current: next }, { type: 'validate' });
     }
     case 'validated':
       return current?.step === 'validating' ? commit(same, current, event.validation, at) : same;
@@ -156,6 +156,8 @@ function nextRound(before: Step, at: Setting): Step {
     accepted: [],
     rejected: [],
     refused: [],
+    leftOut: [],
+    remarks: [],
     bytesUp: 0,
     bytesDown: 0,
     startedAtMs: at.nowMs,

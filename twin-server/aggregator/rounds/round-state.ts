@@ -1,6 +1,7 @@
 import type { RoundsConfig } from '@twinwatch/core/config/server';
 import type { AnsweredTask } from '@twinwatch/core/wire/envelope';
 import type { UpdateVerdict } from '@twinwatch/core/wire/messages';
+import type { LeftOut } from '../aggregation.js';
 import type { MethodConfig } from '../strategies/strategy.js';
 
 /** What the federation knows of itself between two steps. Journalled whole, as JSON, before a step is acted on. */
@@ -12,6 +13,8 @@ export interface FederationState {
   /** Hashes of the blobs of Θ and Θ_tw. */
   readonly globalHash: string | null;
   readonly twinHash: string | null;
+  /** What the server optimiser remembers: a checkpoint is of it and the parameters together. Null without one, and before its first step. */
+  readonly optimizer: OptimizerState | null;
   /** Rounds committed so far. */
   readonly committed: number;
   readonly current: CurrentRound | null;
@@ -20,6 +23,13 @@ export interface FederationState {
   readonly released: { readonly parametersHash: string; readonly modelVersion: string } | null;
   /** Why the last try to release failed; null after one that did not. */
   readonly releaseFailure: string | null;
+}
+
+export interface OptimizerState {
+  /** Of another kind of optimiser, momenta are worth nothing. */
+  readonly type: RoundsConfig['serverOptimizer']['type'];
+  /** Of the blob of its momenta. */
+  readonly hash: string;
 }
 
 export interface AgentState {
@@ -52,6 +62,9 @@ export interface CurrentRound {
   readonly rejected: readonly Rejection[];
   /** Of those asked, whose answer to this attempt was refused: it is not waited for any more. */
   readonly refused: readonly string[];
+  /** Once aggregated: whose accepted update the filter or Krum left out, and what was done otherwise than configured. */
+  readonly leftOut: readonly LeftOut[];
+  readonly remarks: readonly string[];
   readonly bytesUp: number;
   readonly bytesDown: number;
   readonly startedAtMs: number;
@@ -145,12 +158,18 @@ export type FederationEvent =
       readonly detail: string;
     }
   | { readonly type: 'deadline'; readonly round: number; readonly attempt: number }
-  | { readonly type: 'aggregated'; readonly globalHash: string; readonly twinHash: string }
+  | ({ readonly type: 'aggregated' } & Aggregated)
   | { readonly type: 'validated'; readonly validation: Validation }
   | { readonly type: 'released'; readonly parametersHash: string; readonly modelVersion: string }
   /** People have said what rows were: parameters are learned from something else than before. */
   | { readonly type: 'labels-changed' }
   | { readonly type: 'step-failed'; readonly detail: string };
+
+/** The parameters after a round, and what else came of it. */
+export interface Aggregated extends Pick<CurrentRound, 'leftOut' | 'remarks'>, Pick<FederationState, 'optimizer'> {
+  readonly globalHash: string;
+  readonly twinHash: string;
+}
 
 /** Steps that take a while and end with an event of their own, or with step-failed. */
 export type WorkEffect =
@@ -182,6 +201,7 @@ export const INITIAL_STATE: FederationState = {
   freezing: false,
   globalHash: null,
   twinHash: null,
+  optimizer: null,
   committed: 0,
   current: null,
   release: null,
@@ -192,12 +212,14 @@ export const INITIAL_STATE: FederationState = {
 
 /** A state as it was journalled; one of an earlier release lacks what came since. */
 export function restoredState(json: string): FederationState {
-  const { current, release, ...rest } = JSON.parse(json) as FederationState;
+  const { current, release, optimizer, ...rest } = JSON.parse(json) as FederationState;
   return {
     ...rest,
-    current: current && { ...NONE_REFUSED, ...current },
+    optimizer: optimizer ?? null,
+    current: current && { ...NONE_REFUSED, ...NOTHING_LEFT_OUT, ...current },
     release: release && { ...NONE_REFUSED, ...release },
   };
 }
 
 const NONE_REFUSED = { refused: [] } as const;
+const NOTHING_LEFT_OUT = { leftOut: [], remarks: [] } as const;

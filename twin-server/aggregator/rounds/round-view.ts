@@ -35,6 +35,8 @@ function view(
     asked: round.asked,
     accepted: round.accepted.map(({ agent }) => agent),
     rejected: round.rejected.map(({ agent, verdict, detail }) => ({ agent, verdict, detail })),
+    leftOut: round.leftOut,
+    remarks: round.remarks,
     validation,
     bytesUp: round.bytesUp,
     bytesDown: round.bytesDown,

@@ -17,6 +17,9 @@ export interface Strategy {
 
 export type MethodConfig = Pick<RoundsConfig, 'proximalMu' | 'twinEpochs' | 'fpf' | 'lpe'>;
 
+/** What is done to the updates around a strategy; none of a strategy's business. */
+type RobustnessConfig = Pick<RoundsConfig, 'filter' | 'combiner' | 'serverOptimizer'>;
+
 interface BeforeRound {
   readonly t: number;
   readonly config: MethodConfig;
@@ -41,7 +44,7 @@ export const PLAIN_PLAN: RoundPlan = { twinFit: null, send: 'global', proximalMu
 
 export interface CollectedRound {
   readonly t: number;
-  readonly config: MethodConfig;
+  readonly config: MethodConfig & RobustnessConfig;
   /** Where each layer of each member lies in the parameters. */
   readonly layers: readonly LayerSlice[];
   /** Θ^t. [parameters] */
@@ -60,7 +63,7 @@ export interface ClientParameters {
 }
 
 export interface AggregatedRound extends CollectedRound {
-  /** Θ_agg. [parameters] */
+  /** Θ_agg, as combined and stepped to by the server. [parameters] */
   readonly aggregated: Float32Array;
 }
 
@@ -82,6 +85,6 @@ export interface ServerQuestion {
 export type ServerAnswer = number;
 
 export interface AggregationFailure {
-  readonly failure: 'zero-weight' | 'not-finite' | 'wrong-shape';
+  readonly failure: 'zero-weight' | 'not-finite' | 'wrong-shape' | 'nobody-left';
   readonly detail: string;
 }
