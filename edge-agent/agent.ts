@@ -1,6 +1,8 @@
+import { templateTags } from '@twinwatch/core/config/device-template';
 import type { TrainingEngine } from '@twinwatch/core/learning/engine';
 import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
 import { type AssembledRow, RowAssembler } from '@twinwatch/core/scada/row-assembler';
+import { isClockSet } from '@twinwatch/core/scada/sample';
 import { createWorkerEngine } from '@twinwatch/core/training/engine-host';
 import type { AgentHealth } from '@twinwatch/core/wire/messages';
 import type { MqttClientLike, MqttConnectOptions } from '@twinwatch/core/wire/mqtt-client';
@@ -28,8 +30,6 @@ const QUEUED_ROWS = 5_000;
 const OUTBOX_EVENTS = 20_000;
 const BLOB_BYTES = 64 * MEGABYTE;
 const LONGEST_TICK_MS = 1_000;
-/** A wall clock before this has not been set since the machine started. */
-const CLOCK_SET_MS = Date.UTC(2024, 0, 1);
 
 export function openStore(site: SiteConfig, runtime: Pick<AgentRuntime, 'timers' | 'log'>): Promise<Store> {
   const { maximumRows, maximumMegabytes } = site.config.retention;
@@ -154,7 +154,7 @@ class Acquisition {
     this.#assembler = new RowAssembler({
       devices: devices.map(({ name, template }) => ({
         name,
-        tags: template.tags.map((tag) => tag.name),
+        tags: templateTags(template).map((tag) => tag.name),
         clocked: template.clock !== undefined,
       })),
       intervalMs: interval,
@@ -222,7 +222,7 @@ class Acquisition {
   }
 
   #timeKnown(): boolean {
-    return this.#clocked || this.#runtime.clock.now() >= CLOCK_SET_MS;
+    return this.#clocked || isClockSet(this.#runtime.clock.now());
   }
 
   #pass(rows: readonly AssembledRow[]): void {

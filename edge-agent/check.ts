@@ -1,4 +1,3 @@
-import { templateTags } from '@twinwatch/core/config/device-template';
 import mqtt from 'mqtt';
 import { brokerOf } from './agent.js';
 import type { SiteConfig } from './site-config.js';
@@ -42,16 +41,18 @@ export async function checkSite(site: SiteConfig, runtime: ModbusRuntime): Promi
 
 async function tryDevice(device: ModbusDevice, reader: DeviceReader, url: string) {
   const { name, unit, template } = device;
-  const units = new Map(templateTags(template).map((tag) => [tag.name, tag.unit]));
+  const units = new Map(template.tags.map((tag) => [tag.name, tag.unit]));
   try {
-    const samples = await reader.readTags(0);
+    const raw = new Map<string, readonly number[]>();
+    const samples = await reader.readTags((tag, words) => raw.set(tag, words));
     const byTag = new Map(samples.map((sample) => [sample.tag, sample]));
     const rows = template.tags.map((tag) => {
       const sample = byTag.get(tag.name)!;
       const { register, address, bit } = tag;
       const quality = sample.quality === 'good' ? 'good' : `${sample.quality}: ${sample.reason}`;
-      const raw = sample.raw.map((word) => word.toString(16).padStart(4, '0')).join(' ');
-      const value = Number.isNaN(sample.value) ? '–' : String(Number(sample.value.toPrecision(7)));
+      const words = (raw.get(tag.name) ?? []).map((word) => word.toString(16).padStart(4, '0')).join(' ');
+      const number = Number.isNaN(sample.value) ? '–' : String(Number(sample.value.toPrecision(7)));
+      const value = sample.text ?? number;
       return [
         name,
         tag.name,
@@ -59,7 +60,7 @@ async function tryDevice(device: ModbusDevice, reader: DeviceReader, url: string
         units.get(tag.name)!,
         quality,
         `${register} ${address}${bit === undefined ? '' : `.${bit}`}`,
-        raw,
+        words,
       ];
     });
     const bad = samples.filter((sample) => sample.quality !== 'good').length;

@@ -1,7 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
 import { type AgentConfig, agentSchema, type BusConfig } from '@twinwatch/core/config/agent';
-import { deviceTemplateSchema } from '@twinwatch/core/config/device-template';
+import { deviceTemplateSchema, templateTags } from '@twinwatch/core/config/device-template';
 import {
   type CheckedConfig,
   type ConfigProblem,
@@ -60,7 +60,7 @@ export async function loadSite(configPath: string): Promise<SiteConfig> {
       config: bus,
       devices: bus.devices.map(({ name, unit }, d) => ({ name, unit, template: templateAt([b, d]) })),
     })),
-    tags: templates.flatMap(({ checked }) => checked.value!.tags.map(({ name }) => name)),
+    tags: templates.flatMap(({ checked }) => templateTags(checked.value!).map(({ name }) => name)),
     brokerCa,
   };
 }

@@ -45,7 +45,7 @@ describe('deviceTemplateSchema', () => {
       'tags.3.address: holding 13 overlaps the clock at 10–13',
       'tags.4.type: a coil holds bits; write type: BIT, or another register',
       'tags.5.address: a FLOAT32 at 65535 runs past 65535',
-      'tags.6.bit: only a BIT in a holding or input register has a bit number; leave it out',
+      'tags.6.bit: only a BIT or BITS in a holding or input register has a bit number; leave it out',
       'tags.7.minimum: must be below maximum',
     ]);
   });
@@ -65,6 +65,60 @@ describe('deviceTemplateSchema', () => {
   plc.yaml:4:53 tags[2].type: 'FLOAT23' is not known here; did you mean FLOAT32?`,
     );
     expect(wrong({ units: ['trucks/d'], tags: [tag({ unit: 'trucks/d' })] })).toEqual([]);
+  });
+
+  it('takes references as manuals write them where the file says so, and only there', () => {
+    const places = (addresses: object, ...tags: object[]) =>
+      deviceTemplateSchema.parse({ ...addresses, tags }).tags.map(({ address }) => address);
+    const bit = { type: 'BIT' };
+    expect(
+      places(
+        { addresses: 'reference' },
+        tag({ address: 40_001 }),
+        tag({ name: 'S', address: 465_535 }),
+        tag({ name: 'I', register: 'input', address: 30_101 }),
+        tag({ name: 'D', register: 'discrete', address: 10_001, ...bit }),
+        tag({ name: 'C', register: 'coil', address: 1, ...bit }),
+      ),
+    ).toEqual([0, 65_534, 100, 0, 0]);
+    expect(places({}, tag({ address: 40_001 }))).toEqual([40_001]);
+    expect(wrong({ addresses: 'reference', tags: [tag({ address: 30_001 })] })).toEqual([
+      'tags.0.address: is not a reference of a holding; in this notation holding registers begin at 40001',
+    ]);
+    expect(wrong({ tags: [tag({ address: 400_001 })] })[0]).toContain("write addresses: 'reference' above tags");
+    const sameRegister = [tag({ address: 40_001 }), tag({ name: 'U', address: 400_002 })];
+    expect(wrong({ addresses: 'reference', tags: sameRegister })).toEqual([
+      'tags.1.address: holding 400002 overlaps T at 0–1',
+    ]);
+  });
+
+  it('holds types, parts of registers, groups and intervals to each other', () => {
+    expect(
+      wrong({
+        groups: { fast: '100ms' },
+        maximumRegisters: 4,
+        tags: [
+          tag({ type: 'BITS', bit: 10, bits: 7 }),
+          tag({ name: 'B', address: 2, type: 'BITS' }),
+          tag({ name: 'C', address: 3, type: 'STRING' }),
+          tag({ name: 'D', address: 4, type: 'STRING', length: 8 }),
+          tag({ name: 'E', address: 20, type: 'INT8L' }),
+          tag({ name: 'F', address: 20, type: 'UINT8H', group: 'slow' }),
+          tag({ name: 'G', address: 30, interval: '1s', group: 'fast' }),
+          tag({ name: 'H', address: 40, length: 2 }),
+        ],
+      }),
+    ).toEqual([
+      'tags.0.bits: run past bit 15 of the register',
+      'tags.1.bits: BITS need a number of bits, from 2 to 16',
+      'tags.2.length: a STRING needs a number of registers',
+      'tags.3.type: a STRING has more registers than one read may ask for, which is 4',
+      "tags.5.group: 'slow' is not one of the template's groups; declare it under groups",
+      'tags.6.group: and interval are two answers to one question; keep one',
+      'tags.7.length: only a STRING has a length; a FLOAT32 has one of its own',
+    ]);
+    const letters = { tags: [tag({}), tag({ name: 'S', address: 9, type: 'STRING', length: 4 })] };
+    expect(templateTags(deviceTemplateSchema.parse(letters)).map(({ name }) => name)).toEqual(['T']);
   });
 
   it('lets the bits of a register be tags of their own, but not the same bit twice', () => {

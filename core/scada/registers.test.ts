@@ -1,6 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type ByteOrder, decodeValue, encodeValue, type RegisterLayout, type RegisterType } from './registers.js';
+import { fromFloat16, toFloat16 } from './float16.js';
+import {
+  type ByteOrder,
+  decodeText,
+  decodeValue,
+  encodeValue,
+  type RegisterLayout,
+  type RegisterType,
+} from './registers.js';
 
 const layout = (
   type: RegisterType,
@@ -41,6 +49,42 @@ describe('registers', () => {
     expect(decodeValue([7, 215], 1, layout('INT16', 'ABCD', { scale: 0.1, offset: -20 })).value).toBeCloseTo(1.5);
   });
 
+  it('reads parts of registers, decimal digits, half floats and letters', () => {
+    expect(decodeValue([0b1011_0000], 0, layout('BITS', 'ABCD', { bit: 4, bits: 3 })).value).toBe(3);
+    expect(
+      ['INT8L', 'INT8H', 'UINT8L', 'UINT8H'].map(
+        (type) => decodeValue([0x80ff], 0, layout(type as RegisterType)).value,
+      ),
+    ).toEqual([-1, -128, 255, 128]);
+    expect(decodeValue([0x1234], 0, layout('BCD16')).value).toBe(1_234);
+    expect(decodeValue([0x5678, 0x1234], 0, layout('BCD32', 'CDAB')).value).toBe(12_345_678);
+    expect(decodeValue([0x12a4], 0, layout('BCD16'))).toMatchObject({ quality: 'bad', reason: 'NOT_BCD' });
+    expect(decodeValue([0x3c00], 0, layout('FLOAT16')).value).toBe(1);
+    expect(decodeText([0x4142, 0x4320, 0x0041], 0, layout('STRING', 'ABCD', { length: 3 }))).toBe('ABC');
+    expect(decodeText([0x4241, 0x0043], 0, layout('STRING', 'BADC', { length: 2 }))).toBe('ABC');
+    expect(decodeText([0x4142], 0, layout('STRING', 'ABCD', { length: 2 }))).toBeNull();
+  });
+
+  it('halves are the nearest, ties to even, and every one of them comes back', () => {
+    for (let bits = 0; bits <= 0xffff; bits++) {
+      const value = fromFloat16(bits);
+      if (!Number.isNaN(value)) expect(toFloat16(value)).toBe(bits);
+    }
+    expect(
+      [65_504, 65_519, 65_520, 2 ** -24, 2 ** -25, 2 ** -25 * 1.01, 1 + 2 ** -11, 1 + 3 * 2 ** -11].map(toFloat16),
+    ).toEqual([0x7bff, 0x7bff, 0x7c00, 1, 0, 1, 0x3c00, 0x3c02]);
+    expect(toFloat16(-2)).toBe(0xc000);
+  });
+
+  it('takes what the device calls invalid for no value, before scale and offset', () => {
+    const sentinel = layout('INT16', 'ABCD', { scale: 0.1, invalid: [-32_768, 32_767] });
+    expect(decodeValue([0x8000], 0, sentinel)).toMatchObject({ quality: 'bad', reason: 'INVALID' });
+    expect(decodeValue([0x7ffe], 0, sentinel).value).toBeCloseTo(3_276.6);
+    expect(decodeValue([0xc61c, 0x3c00], 0, layout('FLOAT32', 'ABCD', { invalid: [-9_999] }))).toMatchObject({
+      reason: 'INVALID',
+    });
+  });
+
   it('calls NaN, infinity and missing registers bad, with the reason', () => {
     expect(decodeValue([0x7fc0, 0], 0, layout('FLOAT32'))).toEqual({
       quality: 'bad',
@@ -60,7 +104,7 @@ describe('registers', () => {
   });
 
   it('gives back what was written, to the resolution of type and scale', () => {
-    const types: readonly RegisterType[] = ['INT16', 'INT32', 'FLOAT32', 'FLOAT64'];
+    const types: readonly RegisterType[] = ['INT16', 'INT32', 'INT64', 'FLOAT32', 'FLOAT64'];
     fc.assert(
       fc.property(
         fc.constantFrom(...types),

@@ -8,6 +8,8 @@ const sample = (tag: string, value: number, quality: Sample['quality'] = 'good')
   quality,
   sourceTimeMs: 0,
   receivedTimeMs: 0,
+  receivedMonotonicMs: 0,
+  isTimeKnown: true,
 });
 
 function assembler(options: Partial<RowAssemblerOptions> = {}) {

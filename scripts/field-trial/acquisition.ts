@@ -1,4 +1,5 @@
-import { type DeviceTemplate, layoutOf } from '@twinwatch/core/config/device-template';
+import type { DeviceTemplate } from '@twinwatch/core/config/device-template';
+import { layoutOf } from '@twinwatch/core/config/template-tag';
 import { decodeValue, encodeValue } from '@twinwatch/core/scada/registers';
 import type { Row } from '@twinwatch/core/scada/sample';
 

@@ -1,4 +1,4 @@
-import type { RegisterTable } from '@twinwatch/core/config/device-template';
+import type { RegisterTable } from '@twinwatch/core/config/template-tag';
 
 /**
  * Modbus TCP, the reading half (Modbus Messaging on TCP/IP 1.0b, §3.1; Application Protocol 1.1b3, §6.1–6.4): bytes to

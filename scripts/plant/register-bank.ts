@@ -1,5 +1,6 @@
-import { type DeviceTemplate, layoutOf, type RegisterTable } from '@twinwatch/core/config/device-template';
-import { encodeValue, registerWidth } from '@twinwatch/core/scada/registers';
+import type { DeviceTemplate } from '@twinwatch/core/config/device-template';
+import { layoutOf, type RegisterTable } from '@twinwatch/core/config/template-tag';
+import { encodeValue, isFloat, registerWidth } from '@twinwatch/core/scada/registers';
 
 /** What one PLC holds in its four tables at one scan. */
 
@@ -33,7 +34,7 @@ export function createRegisterBank(template: DeviceTemplate): RegisterBank {
   const tags = template.tags.map((tag) => ({
     table: tag.register,
     address: tag.address,
-    count: registerWidth(tag.type),
+    count: registerWidth(layoutOf(tag)),
   }));
   const clock =
     template.clock === undefined
@@ -56,8 +57,9 @@ export function createRegisterBank(template: DeviceTemplate): RegisterBank {
       for (const [i, span] of tags.entries()) {
         const value = values[i] ?? Number.NaN;
         const layout = layouts[i]!;
-        const isFloat = layout.type === 'FLOAT32' || layout.type === 'FLOAT64';
-        if (isFloat || !Number.isNaN(value)) held[i] = value;
+        // Letters are no numbers of a recording; they stay empty.
+        if (layout.type === 'STRING') continue;
+        if (isFloat(layout.type) || !Number.isNaN(value)) held[i] = value;
         const words = encodeValue(held[i]!, layout);
         if (words.length === 1) tables[span.table].words[span.address]! |= words[0]!;
         else put(span, words);

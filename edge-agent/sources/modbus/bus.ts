@@ -1,7 +1,8 @@
+import { isBitTable } from '@twinwatch/core/config/template-tag';
 import { TwinwatchError } from '@twinwatch/core/errors';
 import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
 import type { ByteStream, OpenStream } from './byte-stream.js';
-import { dataBytes, type Framing, isBitTable, type ReadRequest, type Reply } from './frames.js';
+import { dataBytes, type Framing, type ReadRequest, type Reply } from './frames.js';
 
 export interface BusOptions {
   readonly name: string;

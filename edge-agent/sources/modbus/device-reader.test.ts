@@ -47,15 +47,15 @@ describe('planReads', () => {
   const spans = (tags: object[], rest = {}) =>
     planReads(template(tags, rest)).map(({ request }) => `${request.table} ${request.address}+${request.count}`);
 
-  it('reads neighbours together, over small holes, table by table', () => {
-    expect(
-      spans([
-        tag('c', 30),
-        tag('a', 0, { type: 'FLOAT32' }),
-        tag('b', 10),
-        tag('d', 3, { register: 'coil', type: 'BIT' }),
-      ]),
-    ).toEqual(['holding 0+11', 'holding 30+1', 'coil 3+1']);
+  it('reads neighbours together, over holes only where that is asked for, table by table', () => {
+    const scattered = [
+      tag('c', 30),
+      tag('a', 0, { type: 'FLOAT32' }),
+      tag('b', 10),
+      tag('d', 3, { register: 'coil', type: 'BIT' }),
+    ];
+    expect(spans(scattered, { mergeGap: 8 })).toEqual(['holding 0+11', 'holding 30+1', 'coil 3+1']);
+    expect(spans(scattered)).toEqual(['holding 0+2', 'holding 10+1', 'holding 30+1', 'coil 3+1']);
   });
 
   it('keeps within 125 registers, 2000 bits, and what the device allows, and splits no value', () => {
@@ -70,7 +70,7 @@ describe('planReads', () => {
 describe('DeviceReader', () => {
   it('goes around a hole in the register map, and remembers it', async () => {
     const hole = ({ address, count }: DeviceRequest) => address <= 4 && address + count > 4;
-    const of = template([tag('a', 0), tag('b', 2), tag('c', 6), tag('d', 7)]);
+    const of = template([tag('a', 0), tag('b', 2), tag('c', 6), tag('d', 7)], { mergeGap: 4 });
     const { reader: read, device } = await reader(
       (request) => ({ pdu: hole(request) ? exception(3, 2) : honest(request) }),
       of,
@@ -102,6 +102,34 @@ describe('DeviceReader', () => {
       range: 'OUT_OF_RANGE',
       nan: 'NOT_A_NUMBER',
     });
+  });
+
+  it('reads what has an interval of its own when it is due, and goes on telling what it was', async () => {
+    let now = 0;
+    const of = template([tag('fast', 0), tag('slow', 1, { group: 'slow' }), tag('own', 9, { interval: '20s' })], {
+      groups: { slow: '10s' },
+    });
+    const device = await tcpDevice((request) => ({ pdu: honest(request) }));
+    const clock = { now: () => Date.UTC(1970, 0, 1), monotonic: () => now };
+    const bus = openBus(
+      { url: `tcp://127.0.0.1:${device.port}`, timeoutMs: 500, delayMs: 0, devices: [] },
+      { ...runtime, clock: { ...clock, monotonic: systemClock.monotonic } },
+    );
+    cleanUps.push(device.close, () => bus.close());
+    const read = new DeviceReader({ name: 'PLC', unit: 1, template: of }, bus, clock);
+    const all = { fast: registerAt(0), slow: registerAt(1), own: registerAt(9) };
+    const addresses: number[][] = [];
+    for (const atMs of [0, 9_999, 10_000, 20_000]) {
+      now = atMs;
+      const reading = await read.read();
+      expect(byTag(reading)).toEqual(all);
+      // This clock has not been set since the machine started.
+      expect(reading!.samples.every(({ isTimeKnown }) => !isTimeKnown)).toBe(true);
+      expect(reading!.samples.map(({ receivedMonotonicMs }) => receivedMonotonicMs)[0]).toBe(atMs);
+      addresses.push(device.requests.splice(0).map(({ address }) => address));
+      expect(read.nextMs(atMs, 60_000)).toBe([10_000, 10_000, 20_000, 30_000][addresses.length - 1]);
+    }
+    expect(addresses).toEqual([[0, 1, 9], [0], [0, 1], [0, 1, 9]]);
   });
 
   /** A device with a clock at 100 and one register at 0 that holds the scan's number. */

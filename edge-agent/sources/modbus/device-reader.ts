@@ -1,9 +1,9 @@
 import type { DeviceTemplate } from '@twinwatch/core/config/device-template';
 import { TwinwatchError } from '@twinwatch/core/errors';
 import type { Clock } from '@twinwatch/core/runtime';
-import { decodeValue, registerWidth } from '@twinwatch/core/scada/registers';
+import { decodeText, reasonOfNone, registerWidth } from '@twinwatch/core/scada/registers';
 import type { DeviceReading } from '@twinwatch/core/scada/row-assembler';
-import type { Sample } from '@twinwatch/core/scada/sample';
+import { isClockSet, type Sample } from '@twinwatch/core/scada/sample';
 import type { ModbusBus } from './bus.js';
 import type { ReadRequest } from './frames.js';
 import { bisect, type PlannedRead, type PlannedTag, planReads } from './read-plan.js';
@@ -14,10 +14,8 @@ export interface ModbusDevice {
   readonly template: DeviceTemplate;
 }
 
-export interface RawSample extends Sample {
-  /** Registers (or the bit) as they came; empty where none did. */
-  readonly raw: readonly number[];
-}
+/** Registers (or the bit) that a tag came in. */
+export type TellWords = (tag: string, words: readonly number[]) => void;
 
 /** Times the device scanned on while it was being read, after which the poll is given up. */
 const ATTEMPTS = 4;
@@ -34,6 +32,10 @@ export class DeviceReader {
   readonly #clock: Clock;
   #reads: PlannedRead[];
   #lastSequence: number | null = null;
+  /** By the tag's place in the template: what it was when it was read last. */
+  readonly #kept: Sample[] = [];
+  /** For reads with an interval of their own: monotonic ms at which each is due, where that is not every time. */
+  readonly #dueMs = new Map<PlannedRead, number>();
 
   constructor(device: ModbusDevice, bus: ModbusBus, clock: Clock) {
     this.device = device;
@@ -42,24 +44,33 @@ export class DeviceReader {
     this.#reads = planReads(device.template);
   }
 
+  /** Monotonic ms at which something is to be read again, where all that has no interval of its own was begun at `startedMs`. */
+  nextMs(startedMs: number, everyMs: number): number {
+    const own = this.#reads.map((read) =>
+      read.everyMs === null ? startedMs + everyMs : (this.#dueMs.get(read) ?? startedMs),
+    );
+    return Math.min(...own);
+  }
+
   /**
-   * Null where the device is still at the scan that was read last.
+   * All tags, those whose interval has not passed as they were read last. Null where nothing is due, or the device is still at the scan that was read last.
    * @throws TwinwatchError MODBUS_* where it does not answer; MODBUS_UNSTEADY where it scans faster than it can be read.
    */
   async read(): Promise<DeviceReading | null> {
     const { name, template } = this.device;
     if (template.clock === undefined) {
-      const samples = await this.readTags(this.#clock.now());
-      return { device: name, samples, sequence: null, timeMs: null };
+      const arrivedMs = this.#clock.monotonic();
+      await this.#readDue(null);
+      return { device: name, samples: this.#kept.slice(), sequence: null, timeMs: null, arrivedMs };
     }
     let before = await this.readClock();
     if (before.sequence === this.#lastSequence) return null;
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      const samples = await this.readTags(before.timeMs);
+      await this.#readDue(before.timeMs);
       const after = await this.readClock();
       if (after.sequence === before.sequence) {
         this.#lastSequence = before.sequence;
-        return { device: name, samples, ...before };
+        return { device: name, samples: this.#kept.slice(), ...before };
       }
       before = after;
     }
@@ -70,17 +81,29 @@ export class DeviceReader {
     );
   }
 
-  /** Every tag once. A tag that the device refuses is bad with the exception as reason; the rest is good all the same. */
-  async readTags(sourceTimeMs: number): Promise<RawSample[]> {
-    const samples: RawSample[] = [];
+  /** Every tag once, due or not, for a person to look at. */
+  async readTags(tell: TellWords): Promise<readonly Sample[]> {
+    this.#dueMs.clear();
+    await this.#readDue(null, tell);
+    return this.#kept.slice();
+  }
+
+  /**
+   * What is due. A tag that the device refuses is bad with the exception as reason; the rest is good all the same.
+   * @param sourceTimeMs by the device's own clock; null where it has none.
+   */
+  async #readDue(sourceTimeMs: number | null, tell?: TellWords): Promise<void> {
+    const startedMs = this.#clock.monotonic();
     const queue = [...this.#reads];
     const plan: PlannedRead[] = [];
     for (let read = queue.shift(); read !== undefined; read = queue.shift()) {
+      if (read.everyMs !== null && (this.#dueMs.get(read) ?? startedMs) > startedMs) {
+        plan.push(read);
+        continue;
+      }
       try {
         const words = await this.#bus.read(this.device.unit, read.request);
-        const received = this.#clock.now();
-        for (const planned of read.tags) samples.push(decodeSample(planned, words, sourceTimeMs, received));
-        plan.push(read);
+        this.#keep(read, words, sourceTimeMs, tell);
       } catch (error) {
         const exception = error instanceof TwinwatchError ? error.context.exception : undefined;
         if (!(error instanceof TwinwatchError) || typeof exception !== 'number') throw error;
@@ -89,14 +112,37 @@ export class DeviceReader {
           queue.unshift(...halves);
           continue;
         }
-        const reason = `MODBUS_EXCEPTION ${exception}`;
-        for (const { tag } of read.tags) samples.push(badSample(tag.name, reason, sourceTimeMs, this.#clock.now()));
-        plan.push(read);
+        const times = this.#times(sourceTimeMs);
+        for (const { tag, place } of read.tags)
+          this.#kept[place] = badSample(tag.name, Number.NaN, `MODBUS_EXCEPTION ${exception}`, times);
       }
+      plan.push(read);
+      if (read.everyMs !== null) this.#dueMs.set(read, startedMs + read.everyMs);
     }
     // What had to be halved once is asked in halves from now on.
     this.#reads = plan;
-    return samples;
+    for (const read of this.#dueMs.keys()) if (!plan.includes(read)) this.#dueMs.delete(read);
+  }
+
+  #times(sourceTimeMs: number | null): SampleTimes {
+    const wallMs = this.#clock.now();
+    return {
+      sourceTimeMs: sourceTimeMs ?? wallMs,
+      receivedTimeMs: wallMs,
+      receivedMonotonicMs: this.#clock.monotonic(),
+      isTimeKnown: sourceTimeMs !== null || isClockSet(wallMs),
+    };
+  }
+
+  #keep(read: PlannedRead, words: Uint16Array, sourceTimeMs: number | null, tell?: TellWords): void {
+    const times = this.#times(sourceTimeMs);
+    for (const planned of read.tags) {
+      this.#kept[planned.place] = sampleOf(planned, words, times);
+      tell?.(
+        planned.tag.name,
+        Array.from(words.subarray(planned.index, planned.index + registerWidth(planned.layout))),
+      );
+    }
   }
 
   /** Of a device whose template has a clock. */
@@ -110,22 +156,23 @@ export class DeviceReader {
   }
 }
 
-function badSample(tag: string, reason: string, sourceTimeMs: number, receivedTimeMs: number): RawSample {
-  return { tag, value: Number.NaN, quality: 'bad', reason, sourceTimeMs, receivedTimeMs, raw: [] };
+type SampleTimes = Pick<Sample, 'sourceTimeMs' | 'receivedTimeMs' | 'receivedMonotonicMs' | 'isTimeKnown'>;
+
+function badSample(tag: string, value: number, reason: string, times: SampleTimes): Sample {
+  const { sourceTimeMs, receivedTimeMs, receivedMonotonicMs, isTimeKnown } = times;
+  return { tag, value, quality: 'bad', reason, sourceTimeMs, receivedTimeMs, receivedMonotonicMs, isTimeKnown };
 }
 
-function decodeSample(
-  { tag, layout, index }: PlannedTag,
-  words: Uint16Array,
-  sourceTimeMs: number,
-  receivedTimeMs: number,
-): RawSample {
-  const decoded = decodeValue(words, index, layout);
-  const raw = Array.from(words.subarray(index, index + registerWidth(layout.type)));
-  const base = { tag: tag.name, sourceTimeMs, receivedTimeMs, raw };
-  if (decoded.quality === 'bad') return { ...base, value: Number.NaN, quality: 'bad', reason: decoded.reason };
-  const { value } = decoded;
+function sampleOf({ tag, layout, decode, index }: PlannedTag, words: Uint16Array, times: SampleTimes): Sample {
+  if (layout.type === 'STRING') {
+    const text = decodeText(words, index, layout);
+    if (text !== null) return { tag: tag.name, value: Number.NaN, text, quality: 'good', ...times };
+  }
+  const value = decode(words, index);
+  if (Number.isNaN(value)) return badSample(tag.name, value, reasonOfNone(words, index, layout), times);
   if ((tag.minimum !== undefined && value < tag.minimum) || (tag.maximum !== undefined && value > tag.maximum))
-    return { ...base, value, quality: 'bad', reason: 'OUT_OF_RANGE' };
-  return { ...base, value, quality: 'good' };
+    return badSample(tag.name, value, 'OUT_OF_RANGE', times);
+  // Written out: a spread costs more here than reading and decoding together.
+  const { sourceTimeMs, receivedTimeMs, receivedMonotonicMs, isTimeKnown } = times;
+  return { tag: tag.name, value, quality: 'good', sourceTimeMs, receivedTimeMs, receivedMonotonicMs, isTimeKnown };
 }

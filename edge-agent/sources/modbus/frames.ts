@@ -1,4 +1,4 @@
-import type { RegisterTable } from '@twinwatch/core/config/device-template';
+import { isBitTable, type RegisterTable } from '@twinwatch/core/config/template-tag';
 
 /**
  * Bytes of Modbus reads: requests, and what counts as the answer to one. Modbus Application Protocol 1.1b3 §6.1–6.4, MBAP of the
@@ -21,10 +21,6 @@ export type Reply =
 const FUNCTION_CODE: Readonly<Record<RegisterTable, number>> = { coil: 1, discrete: 2, holding: 3, input: 4 };
 const MBAP_BYTES = 7;
 const PDU_MAXIMUM_BYTES = 253;
-
-export function isBitTable(table: RegisterTable): boolean {
-  return table === 'coil' || table === 'discrete';
-}
 
 /** Data bytes of a good reply. */
 export function dataBytes(request: ReadRequest): number {

@@ -165,7 +165,9 @@ export class ModbusSource implements Source {
       this.#watch(device, reading !== null, sink);
       device.unchanged = reading === null ? device.unchanged + 1 : 0;
       device.dueMs =
-        reading === null ? clock.monotonic() + pauseUnchangedMs(device.unchanged) : startedMs + this.#everyMs;
+        reading === null
+          ? clock.monotonic() + pauseUnchangedMs(device.unchanged)
+          : device.reader.nextMs(startedMs, this.#everyMs);
       if (reading !== null) sink.reading(reading);
     } catch (error) {
       if (signal.aborted) return;

@@ -1,16 +1,15 @@
-import {
-  type DeviceTemplate,
-  layoutOf,
-  type RegisterTable,
-  type TemplateTag,
-} from '@twinwatch/core/config/device-template';
-import { type RegisterLayout, registerWidth } from '@twinwatch/core/scada/registers';
-import { isBitTable, type ReadRequest } from './frames.js';
+import type { DeviceTemplate } from '@twinwatch/core/config/device-template';
+import { isBitTable, layoutOf, type RegisterTable, type TemplateTag } from '@twinwatch/core/config/template-tag';
+import { createDecoder, type RegisterLayout, registerWidth, type ValueDecoder } from '@twinwatch/core/scada/registers';
+import type { ReadRequest } from './frames.js';
 
 /** A tag inside a read. */
 export interface PlannedTag {
   readonly tag: TemplateTag;
   readonly layout: RegisterLayout;
+  readonly decode: ValueDecoder;
+  /** Place of the tag in the template. */
+  readonly place: number;
   /** Index of its first register (or bit) in the read's answer. */
   readonly index: number;
 }
@@ -19,62 +18,73 @@ export interface PlannedTag {
 export interface PlannedRead {
   readonly request: ReadRequest;
   readonly tags: readonly PlannedTag[];
+  /** How often it is due, ms; null for every poll. */
+  readonly everyMs: number | null;
 }
 
-const MAXIMUM_BITS = 2_000;
-/** Unused registers that are read along rather than asking twice; a device that refuses them is asked in halves. */
-const WIDEST_HOLE = 8;
+type Placed = Omit<PlannedTag, 'index'>;
 
-function width(tag: TemplateTag): number {
-  return isBitTable(tag.register) ? 1 : registerWidth(tag.type);
-}
+const widthOf = ({ layout, tag }: Pick<Placed, 'layout' | 'tag'>) =>
+  isBitTable(tag.register) ? 1 : registerWidth(layout);
 
-function readOf(table: RegisterTable, tags: readonly TemplateTag[]): PlannedRead {
-  const address = Math.min(...tags.map((tag) => tag.address));
-  const end = Math.max(...tags.map((tag) => tag.address + width(tag)));
+function readOf(table: RegisterTable, tags: readonly Placed[], everyMs: number | null): PlannedRead {
+  const address = Math.min(...tags.map(({ tag }) => tag.address));
+  const end = Math.max(...tags.map((placed) => placed.tag.address + widthOf(placed)));
   return {
     request: { table, address, count: end - address },
-    tags: tags.map((tag) => ({ tag, layout: layoutOf(tag), index: tag.address - address })),
+    tags: tags.map((placed) => ({ ...placed, index: placed.tag.address - address })),
+    everyMs,
   };
 }
 
-/** The fewest reads that bring all tags of a device, each within the limits of the standard and of the device. */
-export function planReads(template: Pick<DeviceTemplate, 'tags' | 'maximumRegisters'>): PlannedRead[] {
+/** The fewest reads that bring all tags of a device, each within the limits of the standard and of the device, for each interval its own. */
+export function planReads(template: DeviceTemplate): PlannedRead[] {
+  const { maximumBits, maximumRegisters, mergeGap, groups } = template;
+  const placed = template.tags.map((tag, place) => {
+    const layout = layoutOf(tag);
+    const everyMs = tag.interval ?? (tag.group === undefined ? undefined : groups?.[tag.group]) ?? null;
+    return { tag, layout, decode: createDecoder(layout), place, everyMs };
+  });
   const reads: PlannedRead[] = [];
-  for (const table of new Set(template.tags.map((tag) => tag.register))) {
-    const limit = isBitTable(table) ? MAXIMUM_BITS : template.maximumRegisters;
-    const sorted = template.tags.filter((tag) => tag.register === table).sort((a, b) => a.address - b.address);
-    let run: TemplateTag[] = [];
-    let start = 0;
-    let end = 0;
-    for (const tag of sorted) {
-      const tagEnd = tag.address + width(tag);
-      if (run.length > 0 && (tag.address - end > WIDEST_HOLE || tagEnd - start > limit)) {
-        reads.push(readOf(table, run));
-        run = [];
+  for (const everyMs of new Set(placed.map((tag) => tag.everyMs)))
+    for (const table of new Set(template.tags.map((tag) => tag.register))) {
+      const limit = isBitTable(table) ? maximumBits : maximumRegisters;
+      const sorted = placed
+        .filter((one) => one.tag.register === table && one.everyMs === everyMs)
+        .sort((a, b) => a.tag.address - b.tag.address);
+      let run: Placed[] = [];
+      let start = 0;
+      let end = 0;
+      for (const one of sorted) {
+        const { address } = one.tag;
+        const tagEnd = address + widthOf(one);
+        if (run.length > 0 && (address - end > mergeGap || Math.max(end, tagEnd) - start > limit)) {
+          reads.push(readOf(table, run, everyMs));
+          run = [];
+        }
+        if (run.length === 0) start = address;
+        end = run.length === 0 ? tagEnd : Math.max(end, tagEnd);
+        run.push(one);
       }
-      if (run.length === 0) start = tag.address;
-      end = run.length === 0 ? tagEnd : Math.max(end, tagEnd);
-      run.push(tag);
+      if (run.length > 0) reads.push(readOf(table, run, everyMs));
     }
-    if (run.length > 0) reads.push(readOf(table, run));
-  }
   return reads;
 }
 
 /** The same tags in two reads, split at the widest hole near the middle; null for a read of one tag. */
 export function bisect(read: PlannedRead): [PlannedRead, PlannedRead] | null {
-  const tags = read.tags.map(({ tag }) => tag).sort((a, b) => a.address - b.address);
+  const tags = [...read.tags].sort((a, b) => a.tag.address - b.tag.address);
   if (tags.length < 2) return null;
   let at = tags.length >> 1;
   let widest = 0;
   for (let i = 1; i < tags.length; i++) {
-    const hole = tags[i]!.address - (tags[i - 1]!.address + width(tags[i - 1]!));
+    const before = tags[i - 1]!;
+    const hole = tags[i]!.tag.address - (before.tag.address + widthOf(before));
     if (hole > widest) {
       widest = hole;
       at = i;
     }
   }
   const { table } = read.request;
-  return [readOf(table, tags.slice(0, at)), readOf(table, tags.slice(at))];
+  return [readOf(table, tags.slice(0, at), read.everyMs), readOf(table, tags.slice(at), read.everyMs)];
 }
