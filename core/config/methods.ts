@@ -3,6 +3,30 @@ import { crossCheck, type Sound } from './cross-check.js';
 
 /** Parameters of the learning methods, one group each; docs/methods.md says which values are the paper's. */
 export const methodFields = {
+  dtml: z
+    .strictObject({
+      beta: z
+        .number()
+        .min(0)
+        .max(100)
+        .default(0.1)
+        .meta({ description: 'β, the length of the step along the mean gradient of the twin loss' }),
+      clipNorm: z.number().gt(0).max(1_000_000).optional().meta({
+        description: 'the mean gradient is scaled down to this Euclidean norm where it is longer; absent: never',
+      }),
+      decay: z
+        .number()
+        .min(0)
+        .max(1_000)
+        .default(0)
+        .meta({ description: 'the step in round t, counted from 0, is β / (1 + decay · t)' }),
+      skipRising: z
+        .boolean()
+        .default(false)
+        .meta({ description: 'leave a step out that would raise the loss on the twin’s validation rows' }),
+    })
+    .prefault({})
+    .meta({ description: 'of dtml' }),
   fpf: z
     .strictObject({
       gamma: z

@@ -1,9 +1,20 @@
 import { createAdam } from './adam.js';
-import type { Architecture, Dataset, FitRequest, FitResult, TrainingEngine } from './engine.js';
-import { type CheckedFit, checkFitRequest, checkLoss, type StopSignal, throwIfStopped } from './fit-request.js';
+import type {
+  Architecture,
+  Dataset,
+  FitRequest,
+  FitResult,
+  GradientRequest,
+  GradientResult,
+  TrainingEngine,
+} from './engine.js';
+import { checkFitRequest, checkGradientRequest, checkLoss, type StopSignal, throwIfStopped } from './fit-request.js';
 import { crossEntropy, sigmoid } from './loss.js';
 import { checkParameters, createMemberNetwork, forward, type MemberNetwork, memberParameterCount } from './network.js';
 import { createRandom } from './random.js';
+
+/** Rows of one pass of a gradient over all rows: bounds memory. */
+const GRADIENT_ROWS = 512;
 
 /**
  * Training on typed arrays without any dependency, in the calling thread: a fit blocks it until done, so services use it through
@@ -53,6 +64,30 @@ export class BuiltinEngine implements TrainingEngine {
     return forward(architecture, parameters, features);
   }
 
+  async gradient(request: GradientRequest): Promise<GradientResult> {
+    const checked = checkGradientRequest(request);
+    const { architecture, parameters, proximal } = request;
+    const perMember = memberParameterCount(architecture);
+    const sum = new Float64Array(parameters.length);
+    let loss = 0;
+    for (let start = 0; start < parameters.length; start += perMember) {
+      const own = parameters.subarray(start, start + perMember);
+      const network = createMemberNetwork(architecture, own, Math.min(GRADIENT_ROWS, checked.rows));
+      for (let at = 0; at < checked.rows; at += GRADIENT_ROWS) {
+        const batch = Int32Array.from({ length: Math.min(GRADIENT_ROWS, checked.rows - at) }, (_, i) => at + i);
+        loss += passBatch(network, request.data, checked.weights, batch) / checked.rows;
+        const share = batch.length / checked.rows;
+        for (const [i, value] of network.gradient.entries()) sum[start + i]! += share * value;
+      }
+    }
+    for (const [i, value] of proximal === undefined ? [] : parameters.entries()) {
+      const { mu, anchor } = proximal!;
+      sum[i]! += mu * (value - anchor[i]!);
+      loss += (mu / 2) * (value - anchor[i]!) ** 2;
+    }
+    return { loss: checkLoss(loss), gradient: Float32Array.from(sum) };
+  }
+
   async close(): Promise<void> {}
 }
 
@@ -61,31 +96,6 @@ export function* epochOrders(rows: number, epochs: number, seed: number, member:
   const random = createRandom(`${seed}/member ${member}`);
   const order = Int32Array.from({ length: rows }, (_, row) => row);
   for (let epoch = 0; epoch < epochs; epoch++) yield random.shuffle(order);
-}
-
-/** Mean loss over all rows, proximal term included, and its gradient: what finite differences are compared with. [parameterCount] */
-export function lossAndGradient(request: Pick<FitRequest, 'architecture' | 'parameters' | 'data' | 'proximal'>): {
-  loss: number;
-  gradient: Float32Array;
-} {
-  const checked: CheckedFit = checkFitRequest({ ...request, epochs: 1, batchSize: 1, learningRate: 1, seed: 0 });
-  const { architecture, parameters, proximal } = request;
-  const perMember = memberParameterCount(architecture);
-  const all = Int32Array.from({ length: checked.rows }, (_, row) => row);
-  const gradient = new Float32Array(parameters.length);
-  let loss = 0;
-  for (let start = 0; start < parameters.length; start += perMember) {
-    const own = parameters.subarray(start, start + perMember);
-    const network = createMemberNetwork(architecture, own, checked.rows);
-    loss += passBatch(network, request.data, checked.weights, all) / checked.rows;
-    if (proximal !== undefined) {
-      const anchor = proximal.anchor.subarray(start, start + perMember);
-      addProximalGradient(network.gradient, own, anchor, proximal.mu);
-      loss += own.reduce((sum, value, i) => sum + (proximal.mu / 2) * (value - anchor[i]!) ** 2, 0);
-    }
-    gradient.set(network.gradient, start);
-  }
-  return { loss, gradient };
 }
 
 /** Forward and backward over the rows named; the gradient is of their mean loss. @returns the sum of their losses. */

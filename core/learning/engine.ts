@@ -40,6 +40,16 @@ export interface FitResult {
   readonly steps: number;
 }
 
+/** Nothing is trained: no epochs, no order of rows. */
+export type GradientRequest = Pick<FitRequest, 'architecture' | 'parameters' | 'data' | 'proximal'>;
+
+export interface GradientResult {
+  /** Mean over all rows, the proximal term included; of an ensemble the sum over its members, each of which has its own loss. */
+  readonly loss: number;
+  /** [parameterCount(architecture)] of that loss by each parameter. */
+  readonly gradient: Float32Array;
+}
+
 export interface TrainingEngine {
   /** 'builtin', 'tensorflow-node', 'tensorflow-js'. */
   readonly name: string;
@@ -47,5 +57,7 @@ export interface TrainingEngine {
   fit(request: FitRequest, signal?: AbortSignal): Promise<FitResult>;
   /** Scores in [0, 1], one per row of `features` [count × inputs]. */
   score(architecture: Architecture, parameters: Float32Array, features: Float32Array): Promise<Float32Array>;
+  /** @throws TwinwatchError LEARNING_* as fit does. */
+  gradient(request: GradientRequest): Promise<GradientResult>;
   close(): Promise<void>;
 }

@@ -1,5 +1,5 @@
 import { TwinwatchError } from '../errors.js';
-import type { FitRequest } from './engine.js';
+import type { FitRequest, GradientRequest } from './engine.js';
 import { checkParameters, countRows } from './network.js';
 
 /** What a running fit looks at between steps; every AbortSignal is one. */
@@ -46,6 +46,11 @@ export function checkFitRequest(request: FitRequest): CheckedFit {
     );
   }
   return { rows, weights: given === undefined ? null : normalised(given) };
+}
+
+/** @throws TwinwatchError LEARNING_SHAPE, LEARNING_NOT_FINITE, LEARNING_REQUEST. */
+export function checkGradientRequest(request: GradientRequest): CheckedFit {
+  return checkFitRequest({ ...request, epochs: 1, batchSize: 1, learningRate: 1, seed: 0 });
 }
 
 function normalised(weights: Float32Array): Float32Array {

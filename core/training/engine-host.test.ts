@@ -54,6 +54,7 @@ describe('createWorkerEngine', () => {
     expect(whole.subarray(1)).toEqual(request(3).parameters);
     expect(asked.data).toEqual(request(3).data);
     const scores = await engine.score(architecture, fitted.parameters, asked.data.features);
+    expect(await engine.gradient(asked)).toEqual(await new BuiltinEngine().gradient(asked));
     expect(scores).toEqual(await new BuiltinEngine().score(architecture, fitted.parameters, asked.data.features));
     expect(engine.name).toBe('builtin');
   });

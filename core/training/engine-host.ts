@@ -1,8 +1,15 @@
 import { Worker } from 'node:worker_threads';
 import { TwinwatchError } from '../errors.js';
-import type { Architecture, FitRequest, FitResult, TrainingEngine } from '../learning/engine.js';
+import type {
+  Architecture,
+  FitRequest,
+  FitResult,
+  GradientRequest,
+  GradientResult,
+  TrainingEngine,
+} from '../learning/engine.js';
 import type { Logger } from '../runtime.js';
-import type { EngineFault, EngineKind, EngineReply, EngineRequest } from './engine-messages.js';
+import type { EngineFault, EngineKind, EngineReply, EngineRequest, EngineResult } from './engine-messages.js';
 
 export interface WorkerEngineOptions {
   /** auto: native TensorFlow for fits that are large enough to gain by it where it really runs, else builtin. */
@@ -27,7 +34,7 @@ export async function createWorkerEngine(options: WorkerEngineOptions): Promise<
 }
 
 interface Pending {
-  resolve(result: FitResult | Float32Array): void;
+  resolve(result: EngineResult): void;
   reject(error: unknown): void;
 }
 
@@ -64,20 +71,9 @@ class WorkerEngine implements TrainingEngine {
 
   async fit(request: FitRequest, signal?: AbortSignal): Promise<FitResult> {
     signal?.throwIfAborted();
-    const { data, proximal } = request;
-    const copy: FitRequest = {
-      ...request,
-      parameters: request.parameters.slice(),
-      data: {
-        features: data.features.slice(),
-        labels: data.labels.slice(),
-        ...(data.weights === undefined ? {} : { weights: data.weights.slice() }),
-      },
-      ...(proximal === undefined ? {} : { proximal: { mu: proximal.mu, anchor: proximal.anchor.slice() } }),
-    };
+    const copy = copyOf(request);
     const stop = new Int32Array(new SharedArrayBuffer(4));
-    const arrays = [copy.parameters, copy.data.features, copy.data.labels, copy.data.weights, copy.proximal?.anchor];
-    const result = this.#ask({ type: 'fit', request: copy, stop }, arrays);
+    const result = this.#ask({ type: 'fit', request: copy, stop }, arraysOf(copy));
     if (signal === undefined) return (await result) as FitResult;
     return new Promise((resolve, reject) => {
       const abort = (): void => {
@@ -97,6 +93,11 @@ class WorkerEngine implements TrainingEngine {
     return (await this.#ask(body, [ownParameters, ownFeatures])) as Float32Array;
   }
 
+  async gradient(request: GradientRequest): Promise<GradientResult> {
+    const copy = copyOf(request);
+    return (await this.#ask({ type: 'gradient', request: copy }, arraysOf(copy))) as GradientResult;
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true;
     const thread = this.#thread;
@@ -105,7 +106,7 @@ class WorkerEngine implements TrainingEngine {
     await thread?.worker.terminate();
   }
 
-  async #ask(body: RequestBody, arrays: readonly (Float32Array | undefined)[]): Promise<FitResult | Float32Array> {
+  async #ask(body: RequestBody, arrays: readonly (Float32Array | undefined)[]): Promise<EngineResult> {
     await this.ready();
     const thread = this.#thread;
     if (thread === null) throw closed();
@@ -170,6 +171,25 @@ class WorkerEngine implements TrainingEngine {
     this.#pending.clear();
     for (const { reject } of pending) reject(error);
   }
+}
+
+/** What is sent is moved away from here; the caller keeps its own. */
+function copyOf<R extends GradientRequest>(request: R): R {
+  const { data, proximal } = request;
+  return {
+    ...request,
+    parameters: request.parameters.slice(),
+    data: {
+      features: data.features.slice(),
+      labels: data.labels.slice(),
+      ...(data.weights === undefined ? {} : { weights: data.weights.slice() }),
+    },
+    ...(proximal === undefined ? {} : { proximal: { mu: proximal.mu, anchor: proximal.anchor.slice() } }),
+  };
+}
+
+function arraysOf({ parameters, data, proximal }: GradientRequest): (Float32Array | undefined)[] {
+  return [parameters, data.features, data.labels, data.weights, proximal?.anchor];
 }
 
 function errorOf(fault: EngineFault): TwinwatchError {

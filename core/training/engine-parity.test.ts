@@ -62,6 +62,20 @@ describe('builtin and TensorFlow engines', async () => {
     expect(largestDifference(await tensorflow.score(architecture, parameters, data.features), ours)).toBeLessThan(1e-6);
   });
 
+  test('gradients over more rows than one pass takes are the same, members and proximal term included', async () => {
+    const random = createRandom('many rows');
+    const rows = 1_300;
+    const features = Float32Array.from({ length: rows * 6 }, () => random.normal());
+    const labels = Float32Array.from({ length: rows }, () => random.integer(2));
+    const asked = { ...request(), data: { features, labels, weights: labels.map((label) => 1 + label) } };
+    const before = tfjs.memory().numTensors;
+    const [ours, theirs] = [await builtin.gradient(asked), await tensorflow.gradient(asked)];
+    expect(tfjs.memory().numTensors).toBe(before);
+    expect(theirs.loss).toBeCloseTo(ours.loss, 5);
+    expect(Math.hypot(...ours.gradient)).toBeGreaterThan(0.1);
+    expect(largestDifference(theirs.gradient, ours.gradient)).toBeLessThan(TOLERANCE);
+  });
+
   test('the tolerance tells an Adam with another epsilon', async () => {
     const adam: typeof tfjs.train.adam = (rate, beta1, beta2) => tfjs.train.adam(rate, beta1, beta2, 10 * ADAM_EPSILON);
     const perturbed = { ...tfjs, train: { ...tfjs.train, adam } } as Tensorflow;

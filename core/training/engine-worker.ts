@@ -46,6 +46,11 @@ async function answer(choose: Choose, message: EngineRequest): Promise<EngineRep
       const engine = await choose(0);
       return { type: 'done', id, engine: engine.name, result: await engine.score(architecture, parameters, features) };
     }
+    if (message.type === 'gradient') {
+      const { request } = message;
+      const engine = await choose(0);
+      return { type: 'done', id, engine: engine.name, result: await engine.gradient(request) };
+    }
     const { request, stop } = message;
     const engine = await choose(parameterCount(request.architecture) * request.batchSize);
     const signal = {
@@ -67,8 +72,9 @@ function faultOf(error: unknown): EngineFault {
 
 function moved(reply: EngineReply): ArrayBuffer[] {
   if (reply.type !== 'done') return [];
-  const array = reply.result instanceof Float32Array ? reply.result : reply.result.parameters;
-  return [array.buffer as ArrayBuffer];
+  const { result } = reply;
+  if (result instanceof Float32Array) return [result.buffer as ArrayBuffer];
+  return [('parameters' in result ? result.parameters : result.gradient).buffer as ArrayBuffer];
 }
 
 const port = parentPort;

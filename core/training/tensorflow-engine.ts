@@ -1,10 +1,18 @@
 import type * as tfjs from '@tensorflow/tfjs';
 import { ADAM_BETA1, ADAM_BETA2, ADAM_EPSILON } from '../learning/adam.js';
 import { epochOrders } from '../learning/builtin-engine.js';
-import type { Architecture, FitRequest, FitResult, TrainingEngine } from '../learning/engine.js';
+import type {
+  Architecture,
+  FitRequest,
+  FitResult,
+  GradientRequest,
+  GradientResult,
+  TrainingEngine,
+} from '../learning/engine.js';
 import {
   type CheckedFit,
   checkFitRequest,
+  checkGradientRequest,
   checkLoss,
   type StopSignal,
   throwIfStopped,
@@ -79,6 +87,39 @@ export class TensorflowEngine implements TrainingEngine {
     return scores;
   }
 
+  async gradient(request: GradientRequest): Promise<GradientResult> {
+    const checked = checkGradientRequest(request);
+    const tf = this.#tf;
+    const sum = new Float64Array(request.parameters.length);
+    let loss = 0;
+    for (let member = 0; member < request.architecture.members; member++) {
+      const network = this.#variables(request.architecture, request.parameters, member);
+      const anchors = request.proximal && this.#variables(request.architecture, request.proximal.anchor, member);
+      const add = (value: () => tfjs.Tensor, share: number): void =>
+        tf.tidy(() => {
+          const found = tf.variableGrads(
+            () => value().asScalar(),
+            network.flatMap(({ weights, bias }) => [weights, bias]),
+          );
+          loss += share * found.value.dataSync()[0]!;
+          for (const { slice, weights, bias } of network) {
+            for (const [at, { name }] of [[slice.weightOffset, weights] as const, [slice.biasOffset, bias] as const])
+              for (const [i, part] of found.grads[name]!.dataSync().entries()) sum[at + i]! += share * part;
+          }
+        });
+      try {
+        for (let at = 0; at < checked.rows; at += SCORE_ROWS) {
+          const batch = Int32Array.from({ length: Math.min(SCORE_ROWS, checked.rows - at) }, (_, i) => at + i);
+          add(() => this.#dataLoss(request, checked, network, batch), batch.length / checked.rows);
+        }
+        if (anchors && request.proximal) add(() => this.#pull(network, anchors, request.proximal!.mu), 1);
+      } finally {
+        disposeAll([...network, ...(anchors ?? [])]);
+      }
+    }
+    return { loss: checkLoss(loss), gradient: Float32Array.from(sum) };
+  }
+
   async close(): Promise<void> {}
 
   #fitMember(
@@ -126,7 +167,7 @@ export class TensorflowEngine implements TrainingEngine {
 
   /** Mean of weight · (softplus(z) − z · y), which is the cross-entropy, and smooth at z = 0. */
   #dataLoss(
-    request: FitRequest,
+    request: Pick<FitRequest, 'architecture' | 'data'>,
     checked: CheckedFit,
     network: readonly DenseTensors[],
     batch: Int32Array,

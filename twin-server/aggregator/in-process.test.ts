@@ -73,6 +73,17 @@ describe('a federation in one process', () => {
     expect(await onNewSite(outcome)).toBeGreaterThan(0.95);
   });
 
+  it('keeps DTML stable at a long step by its controls', async () => {
+    const learn = async (controls: object) => {
+      const dtml = { beta: 50, ...controls };
+      const { rounds } = await federate(normalClients(3), { method: 'dtml', count: 4, dtml });
+      return rounds.at(-1)!.validation!.loss;
+    };
+    const wild = await learn({});
+    for (const controls of [{ clipNorm: 0.01 }, { decay: 1000 }, { skipRising: true }])
+      expect(await learn(controls)).toBeLessThan(wild / 2);
+  });
+
   it('unlearns attacks where sites have no label and no twin rows are shared', async () => {
     const withTwin = await federate(normalClients(3), { method: 'cwa' });
     const without = await federate(normalClients(3), { method: 'fedavg', exchangeRows: 0 });

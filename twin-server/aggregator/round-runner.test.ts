@@ -20,10 +20,18 @@ const serverOptimizer = { type: 'fedavgm' };
 const config = syntheticConfig({ count: 2, epochs: 1, codec: 'f32', exchangeRows: 60, serverOptimizer });
 const schema = buildSchema(config.detector, { tags: TAGS, intervalMs: 900_000 }, []);
 const twin = twinFeatures(schema, splitEpisodes(syntheticTwin(1, 4).episodes, { validationShare: 0.5, seed: 1 }));
-const plan = { federation: 'test', schema, detector: config.detector, rounds: config.rounds, seed: 1 };
 const engine = new BuiltinEngine();
-const work = new RoundWork(plan, engine, twin);
+const SETUP = setupOf({});
+const { work } = SETUP;
 const IDS = ['site-1', 'site-2'];
+
+type Setup = ReturnType<typeof setupOf>;
+
+function setupOf(rounds: object) {
+  const { detector } = config;
+  const plan = { federation: 'test', schema, detector, rounds: { ...config.rounds, ...rounds }, seed: 1 };
+  return { plan, work: new RoundWork(plan, engine, twin) };
+}
 
 /** Sites as they are: they keep an update until its receipt, and send it again after every connection. */
 class Sites {
@@ -84,7 +92,7 @@ class Server {
   #end: (how: 'finished' | 'crashed') => void = () => undefined;
   #over = false;
 
-  constructor(file: string, sites: Sites, crash: CrashPoint | null) {
+  constructor(file: string, sites: Sites, crash: CrashPoint | null, setup: Setup = SETUP) {
     this.ended = new Promise((resolve) => {
       this.#end = (how) => {
         this.#over = true;
@@ -93,12 +101,13 @@ class Server {
     });
     this.journal = crashing(openJournal(file), crash);
     this.runner = new RoundRunner({
-      ...{ plan, work, journal: this.journal, run: RUN, log: SILENT },
+      ...{ ...setup, journal: this.journal, run: RUN, log: SILENT },
       agents: sites.channel(this),
       timers: { after: () => () => undefined, sleep: () => new Promise(() => undefined) },
       now: () => 1_000,
       onStep: ({ state }) => {
-        if (state.committed === 2 && state.current === null && state.release === null) this.#end('finished');
+        if (state.committed === setup.plan.rounds.count && state.current === null && state.release === null)
+          this.#end('finished');
       },
       onFailure: () => undefined,
       onFatal: () => this.#end('crashed'),
@@ -177,8 +186,8 @@ describe('round runner', () => {
   });
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-  async function live(file: string, sites: Sites, crash: CrashPoint | null) {
-    const server = new Server(file, sites, crash);
+  async function live(file: string, sites: Sites, crash: CrashPoint | null, setup = SETUP) {
+    const server = new Server(file, sites, crash, setup);
     server.start();
     sites.connect(server);
     const how = await server.ended;
@@ -188,32 +197,41 @@ describe('round runner', () => {
     return outcome;
   }
 
-  it('comes to the same parameters whichever step it is killed at, losing no update and counting none twice', async () => {
-    const undisturbed = await live(join(folder, 'undisturbed.db'), new Sites(), null);
-    expect(undisturbed.how).toBe('finished');
-    expect(undisturbed.state.optimizer).toMatchObject({ type: 'fedavgm' });
-    let crashes = 0;
-    // Every transaction is hit, alternately before and after it; just after one and just before the next come to the same.
-    for (const [when, from] of [
-      ['before', 1],
-      ['after', 2],
-    ] as const) {
-      for (let transaction = from; ; transaction += 2) {
-        const file = join(folder, `${when}-${transaction}.db`);
-        const sites = new Sites();
-        const first = await live(file, sites, { transaction, when });
-        const last = first.how === 'crashed' ? await live(file, sites, null) : first;
-        expect(last.state.globalHash, `${when} transaction ${transaction}`).toBe(undisturbed.state.globalHash);
-        expect(last.state.optimizer).toEqual(undisturbed.state.optimizer);
-        expect(last.rounds.map(({ accepted }) => [...accepted].sort())).toEqual([IDS, IDS]);
-        expect(last.models.map(({ threshold }) => threshold)).toEqual([undisturbed.models[0]!.threshold]);
-        expect(sites.outbox.size).toBe(0);
-        if (first.how === 'finished') break;
-        crashes++;
+  it.each([
+    ['cwa', {}],
+    ['dtml', { method: 'dtml', count: 1, dtml: { ...config.rounds.dtml, skipRising: true } }],
+  ])(
+    'comes to the same parameters whichever step of %s it is killed at, losing no update and counting none twice',
+    async (_, rounds) => {
+      const setup = setupOf(rounds);
+      const undisturbed = await live(join(folder, 'undisturbed.db'), new Sites(), null, setup);
+      expect(undisturbed.how).toBe('finished');
+      expect(undisturbed.state.optimizer).toMatchObject({ type: 'fedavgm' });
+      let crashes = 0;
+      // Every transaction is hit, alternately before and after it; just after one and just before the next come to the same.
+      for (const [when, from] of [
+        ['before', 1],
+        ['after', 2],
+      ] as const) {
+        for (let transaction = from; ; transaction += 2) {
+          const file = join(folder, `${when}-${transaction}.db`);
+          const sites = new Sites();
+          const first = await live(file, sites, { transaction, when }, setup);
+          const last = first.how === 'crashed' ? await live(file, sites, null, setup) : first;
+          expect(last.state.globalHash, `${when} transaction ${transaction}`).toBe(undisturbed.state.globalHash);
+          expect(last.state.optimizer).toEqual(undisturbed.state.optimizer);
+          expect(last.rounds.map(({ accepted }) => [...accepted].sort())).toEqual(
+            new Array(setup.plan.rounds.count).fill(IDS),
+          );
+          expect(last.models.map(({ threshold }) => threshold)).toEqual([undisturbed.models[0]!.threshold]);
+          expect(sites.outbox.size).toBe(0);
+          if (first.how === 'finished') break;
+          crashes++;
+        }
       }
-    }
-    expect(crashes).toBeGreaterThan(12);
-  });
+      expect(crashes).toBeGreaterThan(12);
+    },
+  );
 
   it('says duplicate, not stale, of an update that had counted in a round long closed', async () => {
     const file = join(folder, 'one.db');

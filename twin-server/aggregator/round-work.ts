@@ -132,7 +132,12 @@ export class RoundWork {
       clients,
     };
     const strategy = strategyNamed(this.#plan.rounds.method);
-    const answer = async ({ at }: ServerQuestion) => (await this.#validateAt(request.lineageHash, at, blobs)).loss;
+    const answer = async ({ wanted, at }: ServerQuestion) => {
+      if (wanted === 'validation-loss') return (await this.#validateAt(request.lineageHash, at, blobs)).loss;
+      const { training } = this.#rows(request.lineageHash, blobs).rows;
+      const { architecture } = this;
+      return (await this.#engine.gradient({ architecture, parameters: at, data: training })).gradient;
+    };
     const momenta = this.#momenta(request.optimizer, blobs);
     const outcome = await aggregateRound(strategy, round, answer, { base, momenta });
     if ('failure' in outcome) {

@@ -1,5 +1,12 @@
 import { rowWeights } from './row-weights.js';
-import { type AggregatedRound, type Integration, type MethodConfig, PLAIN_PLAN, type Strategy } from './strategy.js';
+import {
+  type AggregatedRound,
+  type Integration,
+  type MethodConfig,
+  PLAIN_PLAN,
+  type Strategy,
+  validationLoss,
+} from './strategy.js';
 
 /**
  * LPE, layer-wise parameter exchange of arXiv 2601.01701, section II.D, as METHODS.md states it: per layer l, by an exchange map,
@@ -63,11 +70,11 @@ function* adapt(round: AggregatedRound): Integration {
   let chosen: FromTwin = mayBeTwins;
   if (adaptBy !== 'alignment') {
     chosen = exchangeMap(round.config, layerCount).map((from, layer) => from && mayBeTwins[layer]!);
-    let least = yield { wanted: 'validation-loss', at: exchanged(round, chosen) };
+    let least = yield* validationLoss(exchanged(round, chosen));
     for (const [layer, allowed] of mayBeTwins.entries()) {
       if (!allowed) continue;
       const flipped = chosen.with(layer, !chosen[layer]);
-      const loss = yield { wanted: 'validation-loss', at: exchanged(round, flipped) };
+      const loss = yield* validationLoss(exchanged(round, flipped));
       if (loss < least) [chosen, least] = [flipped, loss];
     }
   }

@@ -3,7 +3,7 @@ import { layers } from '@twinwatch/core/learning/network';
 import { describe, expect, it } from 'vitest';
 import { aggregateRound } from '../aggregation.js';
 import { strategyNamed } from './by-name.js';
-import { PLAIN_PLAN, type Strategy } from './strategy.js';
+import { PLAIN_PLAN, type Strategy, validationLoss } from './strategy.js';
 
 const config = roundsConfig.parse({ proximalMu: 0.05, twinEpochs: 3 });
 const round = (t: number, clients: { parameters: Float32Array; rows: number }[]) => ({
@@ -64,10 +64,7 @@ describe('strategies', () => {
     const asking: Strategy = {
       ...strategyNamed('fedavg'),
       *integrate({ aggregated, twin }) {
-        const [own, twins] = [
-          yield { wanted: 'validation-loss', at: aggregated },
-          yield { wanted: 'validation-loss', at: twin },
-        ];
+        const [own, twins] = [yield* validationLoss(aggregated), yield* validationLoss(twin)];
         return { global: own < twins ? aggregated : twin, twin };
       },
     };

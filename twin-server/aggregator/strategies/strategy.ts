@@ -15,7 +15,7 @@ export interface Strategy {
   integrate(round: AggregatedRound): Integrated | Integration;
 }
 
-export type MethodConfig = Pick<RoundsConfig, 'proximalMu' | 'twinEpochs' | 'fpf' | 'lpe'>;
+export type MethodConfig = Pick<RoundsConfig, 'proximalMu' | 'twinEpochs' | 'dtml' | 'fpf' | 'lpe'>;
 
 /** What is done to the updates around a strategy; none of a strategy's business. */
 type RobustnessConfig = Pick<RoundsConfig, 'filter' | 'combiner' | 'serverOptimizer'>;
@@ -76,13 +76,24 @@ export interface Integrated {
 /** An integration that waits for answers of the server's own engine, which depend on nothing but what is asked. */
 export type Integration = Generator<ServerQuestion, Integrated, ServerAnswer>;
 
-/** Mean loss over the twin's validation rows at these parameters. */
+/** L_tw at these parameters: its mean over the twin's validation rows, or its gradient over the twin's training rows. */
 export interface ServerQuestion {
-  readonly wanted: 'validation-loss';
+  readonly wanted: 'validation-loss' | 'training-gradient';
   readonly at: Float32Array;
 }
 
-export type ServerAnswer = number;
+/** The loss, or the gradient. [parameters] */
+export type ServerAnswer = number | Float32Array;
+
+/** Asks for L_tw over the twin's validation rows: `const loss = yield* validationLoss(at)`. */
+export function* validationLoss(at: Float32Array): Generator<ServerQuestion, number, ServerAnswer> {
+  return (yield { wanted: 'validation-loss', at }) as number;
+}
+
+/** Asks for ∇L_tw over the twin's training rows. [parameters] */
+export function* trainingGradient(at: Float32Array): Generator<ServerQuestion, Float32Array, ServerAnswer> {
+  return (yield { wanted: 'training-gradient', at }) as Float32Array;
+}
 
 export interface AggregationFailure {
   readonly failure: 'zero-weight' | 'not-finite' | 'wrong-shape' | 'nobody-left';
