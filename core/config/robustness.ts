@@ -25,7 +25,7 @@ const learningRate = (usual: number) =>
     .gt(0)
     .max(10)
     .default(usual)
-    .meta({ description: 'η, of the server’s step; 1 for fedavgm, 0.03 for the others where absent' });
+    .meta({ description: 'η, of the server’s step; 1 for fedavgm, 0.1 for the others where absent' });
 const momentum = z
   .number()
   .min(0)
@@ -33,7 +33,7 @@ const momentum = z
   .default(0.9)
   .meta({ description: 'β1, of earlier steps kept in this one' });
 const adaptive = {
-  learningRate: learningRate(0.03),
+  learningRate: learningRate(0.1),
   momentum,
   secondMomentum: z
     .number()

@@ -1,0 +1,131 @@
+import { BuiltinEngine } from '@twinwatch/core/learning/builtin-engine';
+import type { RoundView } from '@twinwatch/core/wire/http';
+import { clientExamples } from '@twinwatch/twin-server/aggregator/client-examples';
+import { runRounds } from '@twinwatch/twin-server/aggregator/in-process';
+import type { Tamper } from '@twinwatch/twin-server/aggregator/in-process-client';
+import { buildSchema } from '@twinwatch/twin-server/aggregator/lineage';
+import {
+  normalClients,
+  SILENT,
+  syntheticConfig,
+  syntheticTwin,
+} from '@twinwatch/twin-server/aggregator/testing/synthetic-plant';
+import { splitEpisodes, twinFeatures } from '@twinwatch/twin-server/aggregator/twin-rows';
+import { describe, expect, it } from 'vitest';
+import { type Adversaries, type Attack, withAdversaries } from './adversary.js';
+
+const CLIENTS = 10;
+const { detector } = syntheticConfig({});
+const twin = syntheticTwin(1);
+const episodes = splitEpisodes(twin.episodes, { validationShare: 0.25, seed: 7 });
+const schema = buildSchema(detector, twin, episodes.training);
+const features = twinFeatures(schema, episodes);
+const honest = normalClients(CLIENTS, 3).map((rows) => clientExamples(schema, rows));
+const engine = new BuiltinEngine();
+
+interface Course {
+  readonly views: readonly RoundView[];
+  /** What came out of each client in the first round. [parameters] */
+  readonly sent: ReadonlyMap<string, Float32Array>;
+  /** Θ after the last round. */
+  readonly global: Float32Array;
+}
+
+async function course(adversaries: Adversaries | null, rounds: object): Promise<Course> {
+  const { clients, tamper } =
+    adversaries === null ? { clients: honest, tamper: keep } : withAdversaries(honest, adversaries);
+  const config = syntheticConfig({ method: 'fedavg', quorum: CLIENTS, codec: 'f32', ...rounds });
+  const views: RoundView[] = [];
+  const sent = new Map<string, Float32Array>();
+  let last = new Float32Array();
+  await runRounds({
+    ...{ schema, clients, engine, detector, rounds: config.rounds, seed: 7, now: () => 0, log: SILENT },
+    twin: features,
+    tamper(agent, delta, round) {
+      const said = tamper(agent, delta, round);
+      if (round === 1) sent.set(agent, said);
+      return said;
+    },
+    onRound(view, global) {
+      views.push(view);
+      last = global.slice();
+    },
+  });
+  return { views, sent, global: last };
+}
+
+const keep: Tamper = (_agent, delta) => delta;
+const adversaries = (attack: Attack, strength = 4, share = 0.3): Adversaries => ({ attack, strength, share, seed: 3 });
+const cosine = (a: Float32Array, b: Float32Array) =>
+  a.reduce((sum, value, i) => sum + value * b[i]!, 0) / Math.hypot(...a) / Math.hypot(...b);
+
+describe('adversaries', () => {
+  it.each([
+    ['labelFlip', (a: Float32Array, b: Float32Array) => cosine(a, b) < 0.9],
+    ['signFlip', (a: Float32Array, b: Float32Array) => cosine(a, b) < -0.999 && near(a, b, 4)],
+    ['scaled', (a: Float32Array, b: Float32Array) => cosine(a, b) > 0.999 && near(a, b, 4)],
+    ['noise', (a: Float32Array, b: Float32Array) => Math.abs(cosine(a, b)) < 0.3 && near(a, b, 4)],
+  ] as const)('that do %s change what arrives of them, and of nobody else', async (attack, isIt) => {
+    const { hostile } = withAdversaries(honest, adversaries(attack));
+    expect(hostile.size).toBe(3);
+    const [with_, without] = [await course(adversaries(attack), { count: 1 }), await course(null, { count: 1 })];
+    for (const { id } of honest) {
+      const [said, learned] = [with_.sent.get(id)!, without.sent.get(id)!];
+      if (hostile.has(id)) expect(isIt(said, learned)).toBe(true);
+      else expect(said).toEqual(learned);
+    }
+    expect(with_.global).not.toEqual(without.global);
+  });
+
+  it('are drawn by the seed, and those of a smaller share are among those of a larger one', () => {
+    const drawn = (share: number, seed: number) => [
+      ...withAdversaries(honest, { attack: 'noise', strength: 1, share, seed }).hostile,
+    ];
+    expect(drawn(0, 1)).toEqual([]);
+    expect(drawn(0.4, 1).slice(0, 2)).toEqual(drawn(0.2, 1));
+    expect(drawn(0.4, 2)).not.toEqual(drawn(0.4, 1));
+  });
+});
+
+describe('sign flips of three in ten clients', () => {
+  const flips = adversaries('signFlip');
+  const lossOf = ({ views }: Course) => views.at(-1)!.validation!.loss;
+
+  it('break FedAvg', async () => {
+    expect(lossOf(await course(null, {}))).toBeLessThan(0.01);
+    expect(lossOf(await course(flips, {}))).toBeGreaterThan(1);
+  });
+
+  it.each([
+    { combiner: { type: 'median' } },
+    { combiner: { type: 'trimmedMean', trim: 0.3 } },
+    { combiner: { type: 'krum', byzantine: 3 } },
+    { combiner: { type: 'multiKrum', byzantine: 3 } },
+    { filter: { cosine: 'median' } },
+    { method: 'fpf', filter: { cosine: 'twin' } },
+    { combiner: { type: 'median' }, serverOptimizer: { type: 'fedavgm' } },
+    { combiner: { type: 'median' }, serverOptimizer: { type: 'fedadam' } },
+    { combiner: { type: 'median' }, serverOptimizer: { type: 'fedyogi' } },
+  ])('are withstood with %o', async (robust) => {
+    const { hostile } = withAdversaries(honest, flips);
+    const withstood = await course(flips, robust);
+    expect(lossOf(withstood)).toBeLessThan(0.01);
+    const selects = robust.filter !== undefined || 'byzantine' in (robust.combiner ?? {});
+    for (const { leftOut } of withstood.views) {
+      const names = leftOut!.map(({ agent }) => agent);
+      if (selects) expect(names).toEqual(expect.arrayContaining([...hostile]));
+      else expect(names).toEqual([]);
+    }
+  });
+
+  it('are dampened, not undone, by clipping norms', async () => {
+    const loss = lossOf(await course(flips, { filter: { normMultiple: 1 } }));
+    expect(loss).toBeLessThan(0.5);
+    expect(loss).toBeGreaterThan(0.01);
+  });
+});
+
+function near(a: Float32Array, b: Float32Array, factor: number): boolean {
+  const ratio = Math.hypot(...a) / Math.hypot(...b);
+  return ratio > 0.75 * factor && ratio < 1.25 * factor;
+}
