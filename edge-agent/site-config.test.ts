@@ -56,7 +56,7 @@ describe('loadSite', () => {
     expect(await problems({ 'agent.yaml': agent, 'plc.yaml': template('L') })).toEqual([
       'agent.yaml has 2 problems:',
       expect.stringMatching(/^agent.yaml:3:\d+ broker.ca: .*names a file that cannot be read: ENOENT/),
-      "agent.yaml:10:40 buses[0].devices[1].template: gives 'P2' the same tags as 'P1'; a site has each tag once, so give it a template of its own",
+      "agent.yaml:10:40 buses[0].devices[1].template: gives 'P2' the same tags as 'P1'; a site has each tag once, so give it a template of its own, or one whose tag names begin with ${device}",
     ]);
   });
 });

@@ -1,7 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
 import { type AgentConfig, agentSchema, type BusConfig } from '@twinwatch/core/config/agent';
-import { deviceTemplateSchema, templateTags } from '@twinwatch/core/config/device-template';
+import { checkDeviceTemplate, type deviceTemplateSchema, templateTags } from '@twinwatch/core/config/device-template';
 import {
   type CheckedConfig,
   type ConfigProblem,
@@ -11,6 +11,7 @@ import {
   problemsOf,
 } from '@twinwatch/core/config/load';
 import { nearest } from '@twinwatch/core/config/nearest';
+import type { ParameterValue } from '@twinwatch/core/config/template-parameters';
 import type { ModbusDevice } from './sources/modbus/device-reader.js';
 
 /** An agent's configuration with its device templates read. */
@@ -71,39 +72,52 @@ async function readTemplates(
   directory: string,
   problems: ConfigProblem[],
 ): Promise<PlacedTemplate[]> {
-  const files = new Map<string, CheckedConfig<typeof deviceTemplateSchema> | string | null>();
-  const read = async (path: string) => {
-    const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => cause);
-    if (typeof text !== 'string') return text.code === 'ENOENT' ? 'is not there' : text.message;
-    try {
-      const checked = checkConfig(deviceTemplateSchema, text, path);
-      problems.push(...checked.problems);
-      return checked;
-    } catch (error) {
-      const unreadable = problemsOf(error);
-      if (unreadable === null) throw error;
-      problems.push(...unreadable);
-      return null;
+  const files = new Map<string, string | NodeJS.ErrnoException>();
+  const told = new Set<string>();
+  const tell = (found: readonly ConfigProblem[]) => {
+    for (const problem of found) {
+      const key = `${problem.file}:${problem.path}:${problem.message}`;
+      if (!told.has(key)) problems.push(problem);
+      told.add(key);
     }
   };
   const placed: PlacedTemplate[] = [];
   for (const [b, bus] of (agent.sound.buses ?? []).entries())
     for (const [d, device] of (bus?.devices ?? []).entries()) {
       if (device?.template === undefined) continue;
+      const at = (field: string, message: string) => agent.problemAt(['buses', b, 'devices', d, field], message);
       const path = resolve(directory, device.template);
-      const checked = files.get(path) ?? (await read(path));
-      files.set(path, checked);
-      if (typeof checked === 'string')
-        problems.push(
-          agent.problemAt(
-            ['buses', b, 'devices', d, 'template'],
-            `'${device.template}' cannot be read: ${path} ${checked}${await fileMeant(path)}`,
-          ),
-        );
-      else if (checked !== null)
+      const text = files.get(path) ?? (await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => cause));
+      files.set(path, text);
+      if (typeof text !== 'string') {
+        const why = text.code === 'ENOENT' ? 'is not there' : text.message;
+        problems.push(at('template', `'${device.template}' cannot be read: ${path} ${why}${await fileMeant(path)}`));
+        continue;
+      }
+      const given = Object.fromEntries(
+        Object.entries(device.parameters ?? {}).filter((one): one is [string, ParameterValue] => one[1] !== undefined),
+      );
+      try {
+        const checked = checkDeviceTemplate(text, path, device.name ?? null, given);
+        tell(checked.problems);
+        const known = Object.keys(checked.sound.parameters ?? {});
+        for (const name of Object.keys(given).filter((one) => !known.includes(one)))
+          problems.push(at('parameters', unknownParameter(name, device.template, known)));
         placed.push({ device: device.name ?? `device ${d + 1} of bus ${b + 1}`, place: [b, d], path, checked });
+      } catch (error) {
+        const unreadable = problemsOf(error);
+        if (unreadable === null) throw error;
+        tell(unreadable);
+      }
     }
   return placed;
+}
+
+function unknownParameter(name: string, template: string, known: readonly string[]): string {
+  const meant = nearest(name, known);
+  const advice =
+    meant !== null ? `did you mean '${meant}'?` : known.length > 0 ? `it has ${known.join(', ')}` : 'it has none';
+  return `gives '${name}', which '${template}' has no parameter for; ${advice}`;
 }
 
 async function fileMeant(path: string): Promise<string> {
@@ -118,6 +132,11 @@ async function fileMeant(path: string): Promise<string> {
 const tagNamesOf = ({ checked }: PlacedTemplate) =>
   (checked.sound.tags ?? []).flatMap((tag, i) => (tag?.name === undefined ? [] : [{ name: tag.name, i }]));
 
+const tagsOf = (template: PlacedTemplate) =>
+  tagNamesOf(template)
+    .map(({ name }) => name)
+    .join();
+
 /** Tags of one device that another has, too. A tag that is twice in one template is that file's own problem. */
 function tagsTwice(
   agent: CheckedConfig<typeof agentSchema>,
@@ -127,13 +146,13 @@ function tagsTwice(
   const problems: ConfigProblem[] = [];
   for (const template of templates) {
     const { checked, place, path, device } = template;
-    const same = templates.find((other) => other.path === path)!;
+    const same = templates.find((other) => other.path === path && tagsOf(other) === tagsOf(template))!;
     if (same !== template) {
       const [b, d] = place;
       problems.push(
         agent.problemAt(
           ['buses', b, 'devices', d, 'template'],
-          `gives '${device}' the same tags as '${same.device}'; a site has each tag once, so give it a template of its own`,
+          `gives '${device}' the same tags as '${same.device}'; a site has each tag once, so give it a template of its own, or one whose tag names begin with \${device}`,
         ),
       );
       continue;

@@ -15,7 +15,7 @@ import { attackCatalogueSchema } from '@twinwatch/twin-server/twin/attacks';
 import { plantSchema } from '@twinwatch/twin-server/twin/plant-config';
 import { type ConfigFile, configurationPage, unexplainedFields } from './generate/configuration-page.js';
 import { codesWithoutAdvice, errorsPage } from './generate/errors-page.js';
-import { jsonSchema } from './generate/json-schema.js';
+import { jsonSchema, withPlaceholders } from './generate/json-schema.js';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const ERRORS_PAGE = 'docs/errors.md';
@@ -71,7 +71,8 @@ const textOf = (path: string): Promise<string> => readFile(join(ROOT, path), 'ut
 async function generated(): Promise<Map<string, string>> {
   const files = new Map<string, string>();
   for (const { name, schema } of CONFIG_FILES) {
-    files.set(`configs/schema/${name}.json`, `${JSON.stringify(schema, null, 2)}\n`);
+    const written = name === 'device-template' ? withPlaceholders(schema) : schema;
+    files.set(`configs/schema/${name}.json`, `${JSON.stringify(written, null, 2)}\n`);
   }
   files.set('docs/configuration.md', configurationPage(CONFIG_FILES));
   files.set(ERRORS_PAGE, errorsPage(ERROR_CODES, await textOf(ERRORS_PAGE)));

@@ -3,6 +3,7 @@ import { type Contradiction, crossCheck, type Sound } from './cross-check.js';
 import { duration, durationBetween } from './duration.js';
 import { identifier } from './identifier.js';
 import { recordedFileFields } from './recorded-file.js';
+import { givenParameters } from './template-parameters.js';
 
 /** An edge agent's configuration file. Paths are relative to the file. */
 
@@ -29,6 +30,7 @@ const device = z.strictObject({
     description: 'unit id (slave address). 0 is broadcast on a serial line; TCP devices often take 1, 255 or 0',
   }),
   template: z.string().min(1).meta({ description: 'device template file, relative to this file' }),
+  parameters: givenParameters,
 });
 
 const bus = z.strictObject({

@@ -2,7 +2,9 @@ import { z } from 'zod';
 import { isFloat } from '../scada/registers.js';
 import type { Tag } from '../scada/tag.js';
 import { type Contradiction, crossCheck, type Sound } from './cross-check.js';
+import { type CheckedConfig, checkConfig } from './load.js';
 import { declaredUnits, unitProblem } from './tag-unit.js';
+import { expandTemplate, type ParameterValue, templateParameters } from './template-parameters.js';
 import {
   ADDRESS_MAX,
   addressField,
@@ -69,6 +71,8 @@ const written = z.strictObject({
     .record(z.string(), tagInterval)
     .optional()
     .meta({ description: 'named intervals, for tags that are read at their own: { fast: 200ms, slow: 1m }' }),
+  source: z.string().optional().meta({ description: 'where the register map is from: manual, edition, page' }),
+  parameters: templateParameters,
   units: declaredUnits,
   tags: z.array(templateTag).min(1).meta({ description: 'what the device serves, and where' }),
 });
@@ -140,6 +144,20 @@ export const deviceTemplateSchema = written.check(crossCheck(contradictions)).tr
 });
 
 export type DeviceTemplate = z.infer<typeof deviceTemplateSchema>;
+
+/**
+ * A template's text, filled in with what a device gives, and checked. The same file serves any number of devices.
+ * @param device null where the file is looked at on its own.
+ * @throws TwinwatchError CONFIG_UNREADABLE where the text is not YAML.
+ */
+export function checkDeviceTemplate(
+  text: string,
+  fileName: string,
+  device: string | null,
+  given: Readonly<Record<string, ParameterValue>>,
+): CheckedConfig<typeof deviceTemplateSchema> {
+  return checkConfig(deviceTemplateSchema, text, fileName, (root) => expandTemplate(root, device, given));
+}
 
 /** The template's tags in the order of the file, as features and rows know them: those that hold letters are not among them. */
 export function templateTags(template: DeviceTemplate): Tag[] {

@@ -43,25 +43,42 @@ export function parseConfig<S extends z.ZodType>(schema: S, text: string, fileNa
   return value as z.output<S>;
 }
 
+/** What a file is before it is held against its schema: itself, or what it expands to. `origin` leads from there back to places in the file. */
+export interface Prepared {
+  readonly value: unknown;
+  readonly problems: readonly { readonly path: ConfigPath; readonly message: string }[];
+  readonly origin: (path: ConfigPath) => ConfigPath;
+}
+
+const asItIs = (value: unknown): Prepared => ({ value, problems: [], origin: (path) => path });
+
 /** As parseConfig, but gives the problems back. @throws TwinwatchError CONFIG_UNREADABLE where the text is not YAML. */
-export function checkConfig<S extends z.ZodType>(schema: S, text: string, fileName: string): CheckedConfig<S> {
+export function checkConfig<S extends z.ZodType>(
+  schema: S,
+  text: string,
+  fileName: string,
+  prepare: (root: unknown) => Prepared = asItIs,
+): CheckedConfig<S> {
   const source = YamlSource.parse(text, fileName);
-  const problemAt = (path: ConfigPath, message: string): ConfigProblem => ({
-    file: fileName,
-    ...source.position(path, 'value'),
-    path: pathText(path),
-    message,
-  });
-  const problems: ConfigProblem[] = [];
+  let prepared = prepare(source.value());
+  const problemAt = (path: ConfigPath, message: string): ConfigProblem => {
+    const place = prepared.origin(path);
+    return { file: fileName, ...source.position(place, 'value'), path: pathText(place), message };
+  };
+  const problems: ConfigProblem[] = prepared.problems.map(({ path, message }) => ({
+    ...{ file: fileName, ...source.position(path, 'value') },
+    ...{ path: pathText(path), message },
+  }));
   for (let repairs = 0; ; repairs++) {
-    const root = source.value();
+    prepared = prepare(source.value());
+    const root = prepared.value;
     const result = schema.safeParse(root, { error: () => '', reportInput: true });
     const issues = result.success ? [] : flattenUnions(result.error.issues);
     const unknown = issues.filter((issue) => issue.code === 'unrecognized_keys');
     // A field under a wrong name hides what is wrong inside it: mend it and look again.
     if (unknown.length > 0 && repairs < MAXIMUM_REPAIRS) {
       for (const issue of unknown) {
-        for (const key of issue.keys) problems.push(mendUnknownField(schema, source, root, issue.path, key));
+        for (const key of issue.keys) problems.push(mendUnknownField(schema, source, prepared, issue.path, key));
       }
       continue;
     }
@@ -96,11 +113,11 @@ export function problemsOf(error: unknown): readonly ConfigProblem[] | null {
 function mendUnknownField(
   schema: z.ZodType,
   source: YamlSource,
-  root: unknown,
+  { value: root, origin }: Prepared,
   block: ConfigPath,
   key: string,
 ): ConfigProblem {
-  const path = [...block, key];
+  const path = [...origin(block), key];
   const present = Object.keys((block.reduce<unknown>(childOf, root) ?? {}) as object);
   const known = fieldsAt(schema, block, root);
   const free = known.filter((field) => !present.includes(field));

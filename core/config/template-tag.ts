@@ -77,6 +77,10 @@ export const templateTag = z.strictObject({
   }),
   interval: tagInterval.optional().meta({ description: "how often it is read; the agent's poll.every without it" }),
   group: z.string().optional().meta({ description: "instead of interval: one of the template's groups" }),
+  repeat: z.int().min(0).max(1_000).optional().meta({
+    description:
+      'so many tags of this kind; the text ${i} in its fields counts them from 0. The tags need names of their own',
+  }),
 });
 
 export type TemplateTag = z.infer<typeof templateTag>;
