@@ -2,7 +2,7 @@ import mqtt from 'mqtt';
 import { brokerOf } from './agent.js';
 import type { SiteConfig } from './site-config.js';
 import { DeviceReader, type ModbusDevice } from './sources/modbus/device-reader.js';
-import { type ModbusRuntime, openBus } from './sources/modbus/modbus-source.js';
+import { type ModbusRuntime, openBus } from './sources/modbus/open-bus.js';
 
 const BROKER_TIMEOUT_MS = 5_000;
 const HEADER = ['device', 'tag', 'value', 'unit', 'quality', 'address', 'raw'];

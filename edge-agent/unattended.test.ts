@@ -227,7 +227,7 @@ describe.skipIf(!hasSocat)('a serial port', () => {
     const template = deviceTemplateSchema.parse({
       tags: [{ name: 'a', unit: '', register: 'holding', address: 0, type: 'UINT16' }],
     });
-    const config = { url: `rtu://${near}?baudRate=115200`, timeoutMs: 200, delayMs: 0, devices: [] };
+    const config = { url: `rtu://${near}?baudRate=115200`, timeoutMs: 200, retries: 2, delayMs: 0, devices: [] };
     const done = new ModbusSource(config, [{ name: 'PLC', unit: 1, template }], 0, 1e9, runtime).start(stop.signal, {
       reading: () => {
         if (told.at(-1) !== 'reading') told.push('reading');

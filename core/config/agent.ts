@@ -8,7 +8,7 @@ import { givenParameters } from './template-parameters.js';
 /** An edge agent's configuration file. Paths are relative to the file. */
 
 const BUS_URL =
-  /^(tcp|rtu\+tcp):\/\/[^/\s:]+:\d{1,5}$|^rtu:\/\/\/?[^\s?]+(\?[A-Za-z]+=[A-Za-z0-9.]+(&[A-Za-z]+=[A-Za-z0-9.]+)*)?$/;
+  /^(tcp|rtu\+tcp|ascii\+tcp):\/\/[^/\s:]+:\d{1,5}$|^(rtu|ascii):\/\/\/?[^\s?]+(\?[A-Za-z]+=[A-Za-z0-9.]+(&[A-Za-z]+=[A-Za-z0-9.]+)*)?$/;
 
 /** To the broker: shared by every process that is a client of it. */
 export const brokerConnectionSchema = z.strictObject({
@@ -38,15 +38,22 @@ const bus = z.strictObject({
     .string()
     .regex(BUS_URL, {
       error:
-        "must be 'tcp://host:502', 'rtu+tcp://host:port', or 'rtu:///dev/serial/by-id/…?baudRate=9600&parity=even' (parity, dataBits, stopBits optional)",
+        "must be 'tcp://host:502', 'rtu+tcp://host:port', or 'rtu:///dev/serial/by-id/…?baudRate=9600&parity=even' (parity, dataBits, stopBits optional); ascii for rtu where the line speaks Modbus ASCII",
     })
-    .meta({ description: 'tcp://host:502, rtu+tcp://host:port, or rtu:///dev/ttyUSB0?baudRate=9600&parity=even' }),
+    .meta({
+      description:
+        'tcp://host:502, rtu+tcp://host:port, or rtu:///dev/ttyUSB0?baudRate=9600&parity=even; ascii:// and ascii+tcp:// for Modbus ASCII',
+    }),
   timeoutMs: z
     .int()
     .min(10)
     .max(60_000)
     .default(1_000)
     .meta({ description: 'longest wait for the answer to one request' }),
+  retries: z.int().min(0).max(10).default(2).meta({
+    description:
+      'how often a unit that failed is asked again, each time after a longer pause, before it is left alone and only probed',
+  }),
   delayMs: z
     .int()
     .min(0)

@@ -8,7 +8,7 @@ import { SerialPort } from 'serialport';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock, systemTimers } from '../../system-runtime.js';
 import type { ModbusBus } from './bus.js';
-import { openBus } from './modbus-source.js';
+import { openBus } from './open-bus.js';
 import { type DeviceScript, exception, honest, registerAt, rtuDevice, tcpDevice } from './testing/scripted-device.js';
 
 const quiet: Logger = { debug() {}, info() {}, warn() {}, error() {} };
@@ -19,7 +19,7 @@ afterEach(async () => {
 });
 
 function connect(url: string, timeoutMs = 60): ModbusBus {
-  const bus = openBus({ url, timeoutMs, delayMs: 0, devices: [] }, runtime);
+  const bus = openBus({ url, timeoutMs, delayMs: 0 }, runtime);
   cleanUps.push(() => bus.close());
   return bus;
 }

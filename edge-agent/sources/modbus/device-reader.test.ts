@@ -3,9 +3,10 @@ import type { Logger } from '@twinwatch/core/runtime';
 import type { DeviceReading } from '@twinwatch/core/scada/row-assembler';
 import { afterEach, describe, expect, it } from 'vitest';
 import { systemClock, systemTimers } from '../../system-runtime.js';
-import { answered, CLOSED_BREAKER, failed, mayAsk } from './breaker.js';
+import { answered, backoffMs, CLOSED_BREAKER, failed, mayAsk, probeNow } from './breaker.js';
 import { DeviceReader } from './device-reader.js';
-import { ModbusSource, openBus, stillAfterMs } from './modbus-source.js';
+import { ModbusSource, stillAfterMs } from './modbus-source.js';
+import { openBus } from './open-bus.js';
 import { planReads } from './read-plan.js';
 import {
   type DeviceRequest,
@@ -34,7 +35,7 @@ const template = (tags: object[], rest: object = {}) => deviceTemplateSchema.par
 
 async function reader(script: DeviceScript, of: ReturnType<typeof template>) {
   const device = await tcpDevice(script);
-  const bus = openBus({ url: `tcp://127.0.0.1:${device.port}`, timeoutMs: 500, delayMs: 0, devices: [] }, runtime);
+  const bus = openBus({ url: `tcp://127.0.0.1:${device.port}`, timeoutMs: 500, delayMs: 0 }, runtime);
   cleanUps.push(device.close, () => bus.close());
   return { device, reader: new DeviceReader({ name: 'PLC', unit: 1, template: of }, bus, systemClock) };
 }
@@ -112,7 +113,7 @@ describe('DeviceReader', () => {
     const device = await tcpDevice((request) => ({ pdu: honest(request) }));
     const clock = { now: () => Date.UTC(1970, 0, 1), monotonic: () => now };
     const bus = openBus(
-      { url: `tcp://127.0.0.1:${device.port}`, timeoutMs: 500, delayMs: 0, devices: [] },
+      { url: `tcp://127.0.0.1:${device.port}`, timeoutMs: 500, delayMs: 0 },
       { ...runtime, clock: { ...clock, monotonic: systemClock.monotonic } },
     );
     cleanUps.push(device.close, () => bus.close());
@@ -178,16 +179,21 @@ describe('DeviceReader', () => {
 
 describe('breaker', () => {
   it('opens after three failures, probes once per pause, doubles it, and closes on an answer', () => {
+    const fail = (nowMs: number, isAlone = false) => failed(breaker, { nowMs, random: 0.5, retries: 2, isAlone });
     let breaker = CLOSED_BREAKER;
-    for (const now of [0, 1]) breaker = failed(breaker, now, 0.5);
+    for (const now of [0, 1]) breaker = fail(now);
     expect(mayAsk(breaker, 1)).toBe(true);
-    breaker = failed(breaker, 2, 0.5);
+    breaker = fail(2);
     expect([mayAsk(breaker, 3), mayAsk(breaker, 502)]).toEqual([false, true]);
-    breaker = failed(breaker, 502, 0.5);
+    breaker = fail(502);
     expect([mayAsk(breaker, 1_501), mayAsk(breaker, 1_502)]).toEqual([false, true]);
-    for (let i = 0; i < 40; i++) breaker = failed(breaker, 0, 0.5);
+    for (let i = 0; i < 40; i++) breaker = fail(0);
     expect(breaker.retryAtMs).toBe(30_000);
+    expect(fail(0, true).retryAtMs).toBe(5_000);
+    expect(mayAsk(probeNow(breaker, 7), 7)).toBe(true);
     expect(answered()).toEqual(CLOSED_BREAKER);
+    expect([1, 2, 3].map((failures) => backoffMs(failures, 0))).toEqual([10, 20, 40]);
+    expect(backoffMs(1, 0.999)).toBeLessThan(20);
   });
 });
 
@@ -202,7 +208,7 @@ describe('ModbusSource', () => {
       { name: 'ALIVE', unit: 1, template: of },
       { name: 'DEAD', unit: 2, template: template([tag('b', 0)]) },
     ];
-    const config = { url: `tcp://127.0.0.1:${device.port}`, timeoutMs: 20, delayMs: 0, devices: [] };
+    const config = { url: `tcp://127.0.0.1:${device.port}`, timeoutMs: 20, retries: 2, delayMs: 0, devices: [] };
     const readings = { ALIVE: 0, DEAD: 0 } as Record<string, number>;
     const faults: (string | null)[] = [];
     const done = new ModbusSource(config, devices, 0, 1e9, runtime).start(stop.signal, {
@@ -235,7 +241,7 @@ describe('ModbusSource', () => {
     cleanUps.push(device.close);
     const stop = new AbortController();
     const of = template([tag('a', 0)], { clock: { register: 'holding', address: 100 } });
-    const config = { url: `tcp://127.0.0.1:${device.port}`, timeoutMs: 500, delayMs: 0, devices: [] };
+    const config = { url: `tcp://127.0.0.1:${device.port}`, timeoutMs: 500, retries: 2, delayMs: 0, devices: [] };
     const told: unknown[] = [];
     await new ModbusSource(config, [{ name: 'PLC', unit: 1, template: of }], 0, 30, runtime).start(stop.signal, {
       reading: ({ sequence }) => {

@@ -5,8 +5,8 @@ import { decodeText, reasonOfNone, registerWidth } from '@twinwatch/core/scada/r
 import type { DeviceReading } from '@twinwatch/core/scada/row-assembler';
 import { isClockSet, type Sample } from '@twinwatch/core/scada/sample';
 import type { ModbusBus } from './bus.js';
-import type { ReadRequest } from './frames.js';
 import { bisect, type PlannedRead, type PlannedTag, planReads } from './read-plan.js';
+import type { ReadRequest } from './requests.js';
 
 export interface ModbusDevice {
   readonly name: string;

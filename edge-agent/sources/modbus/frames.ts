@@ -1,123 +1,148 @@
-import { isBitTable, type RegisterTable } from '@twinwatch/core/config/template-tag';
+import { functionOf, isWrite, type ModbusRequest, parsePdu, type Reply, replyBytes, requestPdu } from './requests.js';
 
 /**
- * Bytes of Modbus reads: requests, and what counts as the answer to one. Modbus Application Protocol 1.1b3 §6.1–6.4, MBAP of the
- * Messaging on TCP/IP Implementation Guide 1.0b §3.1.3, CRC of the Serial Line Specification 1.02 §2.5.1.2.
+ * How requests and replies are framed on a bus. MBAP of the Messaging on TCP/IP Implementation Guide 1.0b §3.1.3; RTU and ASCII of
+ * the Serial Line Specification 1.02 §2.5.1 and §2.5.2.
  */
 
-export interface ReadRequest {
-  readonly table: RegisterTable;
-  readonly address: number;
-  /** Registers, or bits in a coil or discrete table. */
-  readonly count: number;
-}
-
-export type Reply =
-  /** One number per register or bit asked for. */
-  | { readonly kind: 'words'; readonly words: Uint16Array }
-  | { readonly kind: 'exception'; readonly exception: number }
-  | { readonly kind: 'malformed'; readonly detail: string };
-
-const FUNCTION_CODE: Readonly<Record<RegisterTable, number>> = { coil: 1, discrete: 2, holding: 3, input: 4 };
 const MBAP_BYTES = 7;
 const PDU_MAXIMUM_BYTES = 253;
+const NOTHING = Buffer.alloc(0);
 
-/** Data bytes of a good reply. */
-export function dataBytes(request: ReadRequest): number {
-  return isBitTable(request.table) ? Math.ceil(request.count / 8) : request.count * 2;
+/** Who is asked what; the transaction counts on TCP only. */
+export interface Asked {
+  readonly unit: number;
+  readonly request: ModbusRequest;
+  readonly transaction: number;
 }
 
-function requestPdu({ table, address, count }: ReadRequest): Buffer {
-  const pdu = Buffer.alloc(5);
-  pdu.writeUInt8(FUNCTION_CODE[table], 0);
-  pdu.writeUInt16BE(address, 1);
-  pdu.writeUInt16BE(count, 3);
-  return pdu;
+export interface Scanned {
+  /** The answer to what was asked, null where it is not there yet. */
+  readonly reply: Reply | null;
+  /** Bytes that belong to nothing yet; after an answer, those behind it. */
+  readonly rest: Buffer;
 }
 
-/** What a reply's PDU (function code onwards) says about this request. */
-function parsePdu(pdu: Buffer, request: ReadRequest): Reply {
-  const code = FUNCTION_CODE[request.table];
-  if (pdu.length >= 2 && pdu[0] === (code | 0x80)) return { kind: 'exception', exception: pdu[1] ?? 0 };
-  if (pdu[0] !== code) return { kind: 'malformed', detail: `function ${pdu[0] ?? 'missing'} instead of ${code}` };
-  const bytes = dataBytes(request);
-  if (pdu[1] !== bytes || pdu.length !== bytes + 2)
-    return { kind: 'malformed', detail: `${pdu.length - 2} data bytes (says ${pdu[1] ?? 0}) instead of ${bytes}` };
-  const words = new Uint16Array(request.count);
-  for (let i = 0; i < request.count; i++)
-    words[i] = isBitTable(request.table) ? ((pdu[2 + (i >> 3)] ?? 0) >> (i & 7)) & 1 : pdu.readUInt16BE(2 + i * 2);
-  return { kind: 'words', words };
-}
-
-export function crc16(bytes: Uint8Array): number {
-  let crc = 0xffff;
-  for (const byte of bytes) {
-    crc ^= byte;
-    for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >> 1) ^ 0xa001 : crc >> 1;
-  }
-  return crc;
-}
-
-/** How requests and replies are framed on one kind of bus. */
 export interface Framing {
-  readonly name: 'tcp' | 'rtu';
-  encode(unit: number, request: ReadRequest, transaction: number): Buffer;
+  readonly name: 'tcp' | 'rtu' | 'ascii';
+  /** Whether an answer names its request. Where it does not, a late one looks like the next one's. */
+  readonly numbersRequests: boolean;
+  encode(asked: Asked): Buffer;
   /**
-   * The answer to exactly this request among the bytes received since it was sent, null while there is none. Frames of other
-   * transactions, units, functions or lengths are late answers to somebody else: skipped.
+   * Looks for the answer among the bytes received. Frames of other transactions, units, functions or lengths answer somebody else: skipped.
+   * `asked` null: nobody waits, and only what a frame goes on with is kept.
    */
-  findReply(received: Buffer, unit: number, request: ReadRequest, transaction: number): Reply | null;
+  scan(received: Buffer, asked: Asked | null): Scanned;
 }
 
 export const tcpFraming: Framing = {
   name: 'tcp',
-  encode(unit, request, transaction) {
+  numbersRequests: true,
+  encode({ unit, request, transaction }) {
     const pdu = requestPdu(request);
-    const header = Buffer.alloc(MBAP_BYTES);
-    header.writeUInt16BE(transaction, 0);
-    header.writeUInt16BE(pdu.length + 1, 4);
-    header.writeUInt8(unit, 6);
-    return Buffer.concat([header, pdu]);
+    const frame = Buffer.allocUnsafe(MBAP_BYTES + pdu.length);
+    frame.writeUInt16BE(transaction, 0);
+    frame.writeUInt16BE(0, 2);
+    frame.writeUInt16BE(pdu.length + 1, 4);
+    frame[6] = unit;
+    frame.set(pdu, MBAP_BYTES);
+    return frame;
   },
-  findReply(received, unit, request, transaction) {
+  scan(received, asked) {
     let at = 0;
     while (at + MBAP_BYTES <= received.length) {
       const length = received.readUInt16BE(at + 4);
-      if (received.readUInt16BE(at + 2) !== 0 || length < 3 || length > PDU_MAXIMUM_BYTES + 1)
-        return {
-          kind: 'malformed',
-          detail: `not a Modbus TCP header: ${received.toString('hex', at, at + MBAP_BYTES)}`,
-        };
+      if (received.readUInt16BE(at + 2) !== 0 || length < 3 || length > PDU_MAXIMUM_BYTES + 1) {
+        const detail = `not a Modbus TCP header: ${received.toString('hex', at, at + MBAP_BYTES)}`;
+        return { reply: { kind: 'malformed', detail }, rest: NOTHING };
+      }
       const end = at + 6 + length;
-      if (end > received.length) return null;
-      if (received.readUInt16BE(at) === transaction && received[at + 6] === unit)
-        return parsePdu(received.subarray(at + MBAP_BYTES, end), request);
+      if (end > received.length) break;
+      if (asked !== null && received.readUInt16BE(at) === asked.transaction && received[at + 6] === asked.unit)
+        return {
+          reply: parsePdu(received.subarray(at + MBAP_BYTES, end), asked.request),
+          rest: received.subarray(end),
+        };
       at = end;
     }
-    return null;
+    return { reply: null, rest: received.subarray(at) };
   },
 };
 
+const CRC_TABLE = Uint16Array.from({ length: 256 }, (_, byte) => {
+  let crc = byte;
+  for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >> 1) ^ 0xa001 : crc >> 1;
+  return crc;
+});
+
+export function crc16(bytes: Uint8Array): number {
+  let crc = 0xffff;
+  for (const byte of bytes) crc = (crc >> 8) ^ CRC_TABLE[(crc ^ byte) & 0xff]!;
+  return crc;
+}
+
+/** Whether a frame's head, unit onwards, can be that of an answer; and how long unit and PDU then are. */
+function answerBytes(head: Uint8Array, at: number, { unit, request }: Asked): number | null {
+  const code = functionOf(request);
+  if (head[at] !== unit) return null;
+  if (head[at + 1] === (code | 0x80)) return 3;
+  if (head[at + 1] !== code) return null;
+  const bytes = replyBytes(request);
+  return isWrite(request) || head[at + 2] === bytes - 2 ? 1 + bytes : null;
+}
+
 export const rtuFraming: Framing = {
   name: 'rtu',
-  encode(unit, request) {
+  numbersRequests: false,
+  encode({ unit, request }) {
     const body = Buffer.concat([Buffer.from([unit]), requestPdu(request)]);
     const crc = Buffer.alloc(2);
     crc.writeUInt16LE(crc16(body));
     return Buffer.concat([body, crc]);
   },
   /** Silence between frames is not visible through USB adapters and gateways, so a reply is known by its head and its CRC. */
-  findReply(received, unit, request) {
-    const code = FUNCTION_CODE[request.table];
-    const bytes = dataBytes(request);
+  scan(received, asked) {
+    if (asked === null) return { reply: null, rest: NOTHING };
     for (let at = 0; at + 5 <= received.length; at++) {
-      if (received[at] !== unit) continue;
-      const exception = received[at + 1] === (code | 0x80);
-      if (!exception && (received[at + 1] !== code || received[at + 2] !== bytes)) continue;
-      const end = at + (exception ? 3 : 3 + bytes);
+      const bytes = answerBytes(received, at, asked);
+      if (bytes === null) continue;
+      const end = at + bytes;
       if (end + 2 > received.length || crc16(received.subarray(at, end)) !== received.readUInt16LE(end)) continue;
-      return parsePdu(received.subarray(at + 1, end), request);
+      return { reply: parsePdu(received.subarray(at + 1, end), asked.request), rest: received.subarray(end + 2) };
     }
-    return null;
+    return { reply: null, rest: received };
+  },
+};
+
+const COLON = 0x3a;
+
+/** Two's complement of the sum of all bytes: a frame's bytes and its LRC add up to 0. */
+export function lrc(bytes: Uint8Array): number {
+  let sum = 0;
+  for (const byte of bytes) sum += byte;
+  return -sum & 0xff;
+}
+
+export const asciiFraming: Framing = {
+  name: 'ascii',
+  numbersRequests: false,
+  encode({ unit, request }) {
+    const body = Buffer.concat([Buffer.from([unit]), requestPdu(request)]);
+    const sum = Buffer.from([lrc(body)]);
+    return Buffer.from(`:${body.toString('hex')}${sum.toString('hex')}\r\n`.replace(/[a-f]/g, (c) => c.toUpperCase()));
+  },
+  scan(received, asked) {
+    if (asked === null) return { reply: null, rest: NOTHING };
+    for (let start = received.indexOf(COLON); start >= 0; start = received.indexOf(COLON, start + 1)) {
+      const end = received.indexOf('\r\n', start, 'latin1');
+      if (end < 0) return { reply: null, rest: received.subarray(start) };
+      const text = received.toString('latin1', start + 1, end);
+      if (!/^(?:[0-9A-F]{2}){4,}$/.test(text)) continue;
+      const frame = Buffer.from(text, 'hex');
+      const bytes = answerBytes(frame, 0, asked);
+      if (bytes === null || frame.length !== bytes + 1 || lrc(frame) !== 0) continue;
+      return { reply: parsePdu(frame.subarray(1, bytes), asked.request), rest: received.subarray(end + 2) };
+    }
+    return { reply: null, rest: NOTHING };
   },
 };

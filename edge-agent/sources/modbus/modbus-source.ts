@@ -1,20 +1,11 @@
 import type { BusConfig } from '@twinwatch/core/config/agent';
 import { TwinwatchError } from '@twinwatch/core/errors';
-import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
 import type { Source, SourceSink } from '../source.js';
-import { answered, type Breaker, CLOSED_BREAKER, failed, mayAsk } from './breaker.js';
-import { ModbusBus } from './bus.js';
-import { type OpenStream, serialStream, tcpStream } from './byte-stream.js';
+import { answered, type Breaker, backoffMs, CLOSED_BREAKER, failed, mayAsk, probeNow } from './breaker.js';
+import type { ModbusBus } from './bus.js';
 import { DeviceReader, type ModbusDevice } from './device-reader.js';
-import { rtuFraming, tcpFraming } from './frames.js';
-
-export interface ModbusRuntime {
-  readonly clock: Clock;
-  readonly timers: Timers;
-  /** In [0, 1). */
-  readonly random: () => number;
-  readonly log: Logger;
-}
+import { type ModbusRuntime, openBus } from './open-bus.js';
+import type { WriteRequest } from './requests.js';
 
 /** Between questions to a device that is still at the scan read last: grows from the first to the last, ms. */
 const UNCHANGED_FIRST_MS = 2;
@@ -22,46 +13,11 @@ const UNCHANGED_LAST_MS = 250;
 /** Nothing new for this many intervals, and at least this long, is a device that no longer scans: plants may hold a row while they are busy. */
 const STILL_INTERVALS = 5;
 const STILL_MS = 60_000;
+/** A device that has given nothing for this long, and this many timeouts, has a fault, whatever the reason. */
+const TROUBLED_MS = 2_000;
+const TROUBLED_TIMEOUTS = 20;
 /** When every device of a bus is left alone: how often to look whether one may be asked again, ms. */
 const IDLE_MS = 50;
-
-/** @throws TwinwatchError CONFIG_INVALID where a serial parameter is not one. */
-export function openBus(config: BusConfig, runtime: ModbusRuntime): ModbusBus {
-  const url = new URL(config.url);
-  const rtu = url.protocol !== 'tcp:';
-  return new ModbusBus({
-    ...runtime,
-    name: config.url,
-    open: streamOf(url, config.timeoutMs),
-    framing: rtu ? rtuFraming : tcpFraming,
-    timeoutMs: config.timeoutMs,
-    delayMs: config.delayMs,
-  });
-}
-
-function streamOf(url: URL, timeoutMs: number): OpenStream {
-  if (url.protocol !== 'rtu:') return tcpStream(url.hostname, Number(url.port), timeoutMs);
-  const wrong = (what: string) =>
-    new TwinwatchError('CONFIG_INVALID', `${url.href}: ${what}`, { context: { url: url.href } });
-  const known = ['baudRate', 'parity', 'dataBits', 'stopBits'];
-  for (const key of url.searchParams.keys())
-    if (!known.includes(key)) throw wrong(`unknown parameter '${key}'; use ${known.join(', ')}`);
-  const choose = <T extends string>(key: string, choices: readonly [T, ...T[]]): T => {
-    const given = url.searchParams.get(key) ?? choices[0];
-    const found = choices.find((choice) => choice === given);
-    if (found === undefined) throw wrong(`${key} must be one of ${choices.join(', ')}`);
-    return found;
-  };
-  const baudRate = Number(url.searchParams.get('baudRate') ?? 9_600);
-  if (!Number.isInteger(baudRate) || baudRate < 50) throw wrong('baudRate must be a number such as 9600');
-  return serialStream({
-    path: url.pathname,
-    baudRate,
-    parity: choose('parity', ['none', 'even', 'odd']),
-    dataBits: choose('dataBits', ['8', '7']) === '8' ? 8 : 7,
-    stopBits: choose('stopBits', ['1', '2']) === '1' ? 1 : 2,
-  });
-}
 
 interface Polled {
   readonly reader: DeviceReader;
@@ -71,6 +27,8 @@ interface Polled {
   isStill: boolean;
   /** Monotonic ms of its newest scan, or of when it began to answer. */
   movedMs: number;
+  /** Monotonic ms since which it has not given what it was asked for; null while it does. */
+  troubledMs: number | null;
   /** Monotonic ms of the next question. */
   dueMs: number;
   unchanged: number;
@@ -85,6 +43,8 @@ export class ModbusSource implements Source {
   readonly #everyMs: number;
   readonly #stillAfterMs: number;
   readonly #runtime: ModbusRuntime;
+  #bus: ModbusBus | null = null;
+  #polled: readonly Polled[] = [];
 
   /**
    * @param everyMs wall-clock time between two polls of a device; 0 for as fast as it answers.
@@ -109,17 +69,20 @@ export class ModbusSource implements Source {
   async start(signal: AbortSignal, sink: SourceSink): Promise<void> {
     const { clock, timers } = this.#runtime;
     const bus = openBus(this.#config, this.#runtime);
+    this.#bus = bus;
     const stop = () => void bus.close();
     signal.addEventListener('abort', stop, { once: true });
-    const polled: Polled[] = this.#devices.map((device) => ({
+    const polled: readonly Polled[] = this.#devices.map((device) => ({
       reader: new DeviceReader(device, bus, clock),
       breaker: CLOSED_BREAKER,
       fault: null,
       isStill: false,
       movedMs: clock.monotonic(),
+      troubledMs: null,
       dueMs: 0,
       unchanged: 0,
     }));
+    this.#polled = polled;
     while (!signal.aborted) {
       for (const device of polled) {
         if (signal.aborted) break;
@@ -132,8 +95,20 @@ export class ModbusSource implements Source {
       const pauseMs = Math.max(0, Math.min(IDLE_MS, nextMs - nowMs));
       await timers.sleep('modbus-poll', pauseMs, signal).catch(() => undefined);
     }
+    this.#bus = null;
     await bus.close();
     signal.removeEventListener('abort', stop);
+  }
+
+  /**
+   * Writes to one of the devices, between two reads; resolves once it has confirmed.
+   * @throws TwinwatchError MODBUS_*; MODBUS_DISCONNECTED where the source does not run.
+   */
+  async write(device: string, request: WriteRequest): Promise<void> {
+    const found = this.#devices.find(({ name }) => name === device);
+    if (this.#bus === null || found === undefined)
+      throw new TwinwatchError('MODBUS_DISCONNECTED', `${device} cannot be written to: ${this.name} is not running`);
+    await this.#bus.write(found.unit, request);
   }
 
   /** Of a device that has answered: whether what was wrong is over, and whether it still scans. */
@@ -159,33 +134,54 @@ export class ModbusSource implements Source {
     const { clock, random, log } = this.#runtime;
     const { name } = device.reader.device;
     const startedMs = clock.monotonic();
+    // From due time to due time: a poll that took long must not make the rate slower.
+    const dueMs = startedMs - device.dueMs < this.#everyMs ? device.dueMs : startedMs;
     try {
       const reading = await device.reader.read();
+      if (device.breaker.retryAtMs !== null && this.#isAlone(device)) this.#wakeOthers(device);
       device.breaker = answered();
+      device.troubledMs = null;
       this.#watch(device, reading !== null, sink);
       device.unchanged = reading === null ? device.unchanged + 1 : 0;
       device.dueMs =
         reading === null
           ? clock.monotonic() + pauseUnchangedMs(device.unchanged)
-          : device.reader.nextMs(startedMs, this.#everyMs);
+          : device.reader.nextMs(dueMs, this.#everyMs);
       if (reading !== null) sink.reading(reading);
     } catch (error) {
       if (signal.aborted) return;
+      const nowMs = clock.monotonic();
       const code = error instanceof TwinwatchError ? error.code : 'MODBUS_MALFORMED';
       const message = error instanceof Error ? error.message : String(error);
       const lineDown = code === 'MODBUS_UNREACHABLE' || code === 'MODBUS_DISCONNECTED';
       // A line that is down is no fault of one unit, and the bus spaces its own attempts to connect.
-      if (!lineDown && code !== 'MODBUS_OUT_OF_STEP')
-        device.breaker = failed(device.breaker, clock.monotonic(), random());
-      device.dueMs = clock.monotonic() + (lineDown || code === 'MODBUS_OUT_OF_STEP' ? IDLE_MS : 0);
-      const given = device.breaker.retryAtMs !== null || code === 'MODBUS_UNREACHABLE';
-      if (given && device.fault === null) {
-        log.warn({ device: name, code }, message);
-        device.fault = `${code}: ${message}`;
-        device.isStill = false;
-        sink.fault(name, device.fault);
+      if (lineDown || code === 'MODBUS_OUT_OF_STEP') device.dueMs = nowMs + IDLE_MS;
+      else {
+        const { retries } = this.#config;
+        const isAlone = this.#isAlone(device);
+        device.breaker = failed(device.breaker, { nowMs, random: random(), retries, isAlone });
+        device.dueMs = nowMs + backoffMs(device.breaker.failures, random());
       }
+      device.troubledMs ??= nowMs;
+      const isLong = nowMs - device.troubledMs >= Math.max(TROUBLED_MS, TROUBLED_TIMEOUTS * this.#config.timeoutMs);
+      if (!isLong && device.breaker.retryAtMs === null && code !== 'MODBUS_UNREACHABLE') return;
+      if (device.fault !== null) return;
+      log.warn({ device: name, code }, message);
+      device.fault = `${code}: ${message}`;
+      device.isStill = false;
+      sink.fault(name, device.fault);
     }
+  }
+
+  /** Whether no other unit of the bus answers. */
+  #isAlone(device: Polled): boolean {
+    return this.#polled.every((other) => other === device || other.breaker.retryAtMs !== null);
+  }
+
+  /** The line is alive again, so the others may be. */
+  #wakeOthers(device: Polled): void {
+    const nowMs = this.#runtime.clock.monotonic();
+    for (const other of this.#polled) if (other !== device) other.breaker = probeNow(other.breaker, nowMs);
   }
 }
 

@@ -1,7 +1,7 @@
 import type { DeviceTemplate } from '@twinwatch/core/config/device-template';
 import { isBitTable, layoutOf, type RegisterTable, type TemplateTag } from '@twinwatch/core/config/template-tag';
 import { createDecoder, type RegisterLayout, registerWidth, type ValueDecoder } from '@twinwatch/core/scada/registers';
-import type { ReadRequest } from './frames.js';
+import type { ReadRequest } from './requests.js';
 
 /** A tag inside a read. */
 export interface PlannedTag {
