@@ -95,6 +95,7 @@ export const ERROR_CODES = {
   MODBUS_OUT_OF_STEP: 'A unit on a serial line still owes an older answer, so its next one is not believed yet',
   MODBUS_UNSTEADY: 'A device goes on to its next scan faster than it can be read',
   STORE_FAILED: 'The agent cannot read or write its database',
+  STORE_LOCKED: 'Another agent, or an import, has the data directory open',
   STORE_CLOSED: "Something was asked of the agent's store after it was closed",
   DETECTOR_REFUSED: 'A model was not taken into use; the one before stays',
   IMPORT_INVALID: 'A history file lacks columns or holds dates that cannot be read',

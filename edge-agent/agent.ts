@@ -31,23 +31,28 @@ const OUTBOX_EVENTS = 20_000;
 const BLOB_BYTES = 64 * MEGABYTE;
 const LONGEST_TICK_MS = 1_000;
 
-export function openStore(site: SiteConfig, runtime: Pick<AgentRuntime, 'timers' | 'log'>): Promise<Store> {
-  const { maximumRows, maximumMegabytes } = site.config.retention;
+export function openStore(
+  site: SiteConfig,
+  runtime: Pick<AgentRuntime, 'timers' | 'log'>,
+  owner = `agent ${site.config.agent}`,
+): Promise<Store> {
+  const { maximumRows, maximumMegabytes, maximumAge } = site.config.retention;
   return Store.open(
     {
       directory: site.dataDir,
       maximumRows,
       maximumBytes: maximumMegabytes * MEGABYTE,
+      ...(maximumAge === undefined ? {} : { maximumAgeMs: maximumAge }),
       maximumOutboxEvents: OUTBOX_EVENTS,
       maximumBlobBytes: BLOB_BYTES,
     },
-    { ...runtime, maximumQueuedRows: QUEUED_ROWS },
+    { ...runtime, maximumQueuedRows: QUEUED_ROWS, owner },
   );
 }
 
 /**
  * Runs an agent until the signal aborts: acquires, detects, learns, and takes part in its federation. Needs no broker and no device to start.
- * @throws TwinwatchError STORE_FAILED where its data directory cannot be used.
+ * @throws TwinwatchError STORE_FAILED where its data directory cannot be used, STORE_LOCKED where another agent uses it.
  */
 export async function runAgent(
   site: SiteConfig,

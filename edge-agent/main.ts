@@ -30,7 +30,7 @@ async function runtime(log: Logger): Promise<AgentRuntime> {
 /**
  * Runs an agent until SIGINT or SIGTERM, or until the process that started it is gone. Logs go to stderr; one line of JSON, `{"ready":true}`,
  * goes to stdout (and to the parent process) when acquisition has started.
- * @throws TwinwatchError CONFIG_*, STORE_FAILED.
+ * @throws TwinwatchError CONFIG_*, STORE_FAILED, STORE_LOCKED.
  */
 export async function main(configPath: string): Promise<void> {
   const site = await loadSite(configPath);
@@ -64,12 +64,12 @@ export async function check(configPath: string): Promise<boolean> {
 
 /**
  * Imports history files as from a historian, and prints what became of each. Rows that are known by their time stay as they are.
- * @throws TwinwatchError CONFIG_*, STORE_FAILED, IMPORT_INVALID.
+ * @throws TwinwatchError CONFIG_*, STORE_FAILED, STORE_LOCKED, IMPORT_INVALID.
  */
 export async function importCsv(configPath: string, ...files: readonly string[]): Promise<ImportReport[]> {
   const site = await loadSite(configPath);
   const log = logger(site.config.agent, site.config.logLevel);
-  const store = await openStore(site, { timers: systemTimers, log });
+  const store = await openStore(site, { timers: systemTimers, log }, `an import for agent ${site.config.agent}`);
   const reports: ImportReport[] = [];
   try {
     for (const file of files) {

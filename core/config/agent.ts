@@ -67,6 +67,10 @@ const bus = z.strictObject({
 const retention = z.strictObject({
   maximumRows: z.int().min(1_000).default(500_000).meta({ description: 'rows kept' }),
   maximumMegabytes: z.int().min(8).default(512).meta({ description: 'size of the database file, in megabytes' }),
+  maximumAge: durationBetween('1h', '3650d').optional().meta({
+    description:
+      'acquired rows older than this, against the newest, go; without it age does not matter. Imported rows go by number and size only',
+  }),
 });
 
 export const agentSchema = z

@@ -15,6 +15,8 @@ import { RowTable, type RowWrite, rowTables } from './row-table.js';
 export interface StoreOptions {
   readonly directory: string;
   readonly maximumRows: number;
+  /** Acquired rows older than this, against the newest, go. Imported ones do not. */
+  readonly maximumAgeMs?: number;
   /** Of rows.db. */
   readonly maximumBytes: number;
   readonly maximumOutboxEvents: number;

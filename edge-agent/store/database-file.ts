@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, renameSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { TwinwatchError } from '@twinwatch/core/errors';
 import Database from 'libsql';
@@ -103,11 +103,18 @@ function migrate(database: Database.Database, file: DatabaseFile): void {
     );
   // Nothing is written at a start on a full disk.
   if (version === file.schemaVersion) return;
+  if (version > 0) backUp(database, `${file.path}.schema-${version}`);
   database.exec('BEGIN IMMEDIATE');
   for (; version > 0 && version < file.schemaVersion; version++) database.exec(file.migrations[version] ?? '');
   database.exec(file.tables);
   database.exec(`PRAGMA user_version = ${file.schemaVersion}`);
   database.exec('COMMIT');
+}
+
+/** As it was before a migration, for whoever wants to go back to the release before. @throws where there is no room: nothing is migrated then. */
+function backUp(database: Database.Database, target: string): void {
+  rmSync(target, { force: true });
+  database.prepare('VACUUM INTO ?').run(target);
 }
 
 function asStoreError(path: string, cause: unknown): TwinwatchError {

@@ -54,6 +54,7 @@ export interface StoredRows {
 export interface RowLimits {
   readonly maximumRows: number;
   readonly maximumBytes: number;
+  readonly maximumAgeMs?: number;
 }
 
 const TABLES = `
@@ -82,6 +83,7 @@ export class RowTable {
   readonly #insert: Database.Statement;
   readonly #relabel: Database.Statement;
   #sinceSizeCheck = 0;
+  #ageCheckedMs = Number.NEGATIVE_INFINITY;
   count: number;
   evicted = 0;
 
@@ -108,6 +110,7 @@ export class RowTable {
       if (alarmState !== null) keep.run('alarm', alarmState);
       keep.run('last', JSON.stringify({ timeMs, sequence }));
     });
+    this.#evictAged(writes.at(-1)!.timeMs);
     this.#evict();
   }
 
@@ -265,6 +268,18 @@ export class RowTable {
     const pages = this.#number('PRAGMA page_count') - this.#number('PRAGMA freelist_count');
     const used = pages * this.#number('PRAGMA page_size');
     if (used > maximumBytes) this.#delete(Math.ceil(this.count * Math.min(0.5, 0.05 + 1 - maximumBytes / used)));
+  }
+
+  /** Not after every row, but often enough that no row stays for more than a hundredth too long. */
+  #evictAged(newestMs: number): void {
+    const { maximumAgeMs } = this.#limits;
+    if (maximumAgeMs === undefined || newestMs - this.#ageCheckedMs < maximumAgeMs / 100) return;
+    this.#ageCheckedMs = newestMs;
+    const { changes } = this.#database
+      .prepare('DELETE FROM rows WHERE time_ms < ? AND imported = 0')
+      .run(newestMs - maximumAgeMs);
+    this.count -= changes;
+    this.evicted += changes;
   }
 
   #delete(oldest: number): void {

@@ -157,6 +157,26 @@ describe('AgentDatabase', () => {
     expect(store.decide(verdict('c1', 'dismiss', 20)).verdict).toBe('done');
     expect(store.decide(label('l1', 50, 2, 4)).verdict).toBe('done');
     store.close();
+    const backup = new Database(join(directory, 'agent.db.schema-1'));
+    expect(backup.prepare('SELECT verdict FROM alarms').raw().all()).toEqual([['confirmed']]);
+    expect(backup.prepare('PRAGMA user_version').raw().all()).toEqual([[1]]);
+    backup.close();
+  });
+
+  it('lets acquired rows go by age, and imported ones not', () => {
+    const store = database({ maximumAgeMs: 1_000 });
+    store.importRows({
+      ...{ tags: ['a'], timesMs: Float64Array.of(1, 2) },
+      ...{ values: Float64Array.of(1, 2), labels: Int8Array.of(-1, -1) },
+    });
+    for (let batch = 0; batch < 5; batch++)
+      store.apply(Array.from({ length: 50 }, (_, i) => row(10_000 + batch * 500 + i * 10)));
+    const times = [...store.rows([], 1_000).timesMs];
+    expect(times.slice(0, 2)).toEqual([1, 2]);
+    expect(times[2]).toBeGreaterThanOrEqual(12_490 - 1_010);
+    expect(times[2]).toBeLessThanOrEqual(12_490 - 990);
+    expect(store.stats()).toMatchObject({ rows: times.length, evictedRows: 252 - times.length });
+    store.close();
   });
 
   it('stays within its bounds: oldest rows and events go first, least used blobs', () => {
@@ -270,6 +290,32 @@ describe('Store', () => {
       [0, 100, 200, 300, 400].map((i) => `site:${i}`),
     );
     await store.close();
+  });
+
+  it('has one owner: another is refused in words, in this process and in others, and a killed one leaves nothing behind', async () => {
+    const store = await open();
+    await expect(open()).rejects.toMatchObject({
+      code: 'STORE_LOCKED',
+      message: expect.stringContaining(`in use by another agent, process ${process.pid}`),
+    });
+    store.write(row(1));
+    expect((await store.call('stats')).rows).toBe(1);
+    await store.close();
+    const holder = spawn(process.execPath, [
+      fileURLToPath(new URL('testing/lock-holder.js', import.meta.url)),
+      directory,
+    ]);
+    await new Promise((resolve) => holder.stdout.once('data', resolve));
+    await expect(open()).rejects.toMatchObject({
+      code: 'STORE_LOCKED',
+      message: expect.stringMatching(/agent other, process \d+; stop it first/),
+    });
+    const ended = new Promise((resolve) => holder.once('exit', resolve));
+    holder.kill('SIGKILL');
+    await ended;
+    const again = await open();
+    expect((await again.call('stats')).rows).toBe(1);
+    await again.close();
   });
 
   it('says where it cannot be opened', async () => {

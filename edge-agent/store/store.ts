@@ -3,6 +3,7 @@ import { TwinwatchError } from '@twinwatch/core/errors';
 import type { Logger, Timers } from '@twinwatch/core/runtime';
 import type { AlarmEvent } from '@twinwatch/core/wire/messages';
 import type { StoreOptions, StoreWrite } from './agent-database.js';
+import { type DirectoryLock, lockDirectory } from './directory-lock.js';
 import type { CallArguments, CallResult, FromWorker, StoreCall, StoreWork, ToWorker } from './store-messages.js';
 
 export interface StoreRuntime {
@@ -10,6 +11,8 @@ export interface StoreRuntime {
   readonly log: Logger;
   /** Rows that may wait for a slow disk; then the oldest waiting ones are dropped and counted. */
   readonly maximumQueuedRows: number;
+  /** Who opens it, for the message that another one gets; 'another agent' without it. */
+  readonly owner?: string;
 }
 
 interface Queued {
@@ -40,16 +43,25 @@ export class Store {
   #whenIdle: () => void = () => undefined;
   #waitingToRetry = false;
 
-  /** @throws TwinwatchError STORE_FAILED where the database cannot be opened. */
+  readonly #lock: DirectoryLock;
+
+  /** @throws TwinwatchError STORE_FAILED where the database cannot be opened, STORE_LOCKED where somebody else has it open. */
   static async open(options: StoreOptions, runtime: StoreRuntime): Promise<Store> {
-    const store = new Store(options, runtime);
-    await store.#start();
+    const lock = lockDirectory(options.directory, runtime.owner ?? 'another agent');
+    const store = new Store(options, runtime, lock);
+    try {
+      await store.#start();
+    } catch (error) {
+      lock.release();
+      throw error;
+    }
     return store;
   }
 
-  private constructor(options: StoreOptions, runtime: StoreRuntime) {
+  private constructor(options: StoreOptions, runtime: StoreRuntime, lock: DirectoryLock) {
     this.#options = options;
     this.#runtime = runtime;
+    this.#lock = lock;
   }
 
   write(write: StoreWrite): void {
@@ -115,10 +127,12 @@ export class Store {
       });
     const worker = this.#worker;
     this.#worker = null;
-    if (worker === null) return;
-    const ended = new Promise((resolve) => worker.once('exit', resolve));
-    worker.postMessage({ kind: 'close' } satisfies ToWorker);
-    await ended;
+    if (worker !== null) {
+      const ended = new Promise((resolve) => worker.once('exit', resolve));
+      worker.postMessage({ kind: 'close' } satisfies ToWorker);
+      await ended;
+    }
+    this.#lock.release();
   }
 
   async #start(): Promise<void> {
