@@ -27,6 +27,27 @@ export const methodFields = {
     })
     .prefault({})
     .meta({ description: 'of dtml' }),
+  dtkd: z
+    .strictObject({
+      teacherEpochs: z.int().min(1).max(10_000).default(5).meta({
+        description: 'passes of the teacher over the twin’s rows, before the first round; 5 in the paper',
+      }),
+      alpha: z.number().min(0).max(1).default(0.5).meta({ description: 'α, the weight of the teacher against labels' }),
+      temperature: z.number().min(0.1).max(100).default(2).meta({ description: 'T, which softens both sides’ scores' }),
+      teacherCodec: z.enum(['f32', 'int8']).default('f32').meta({
+        description: 'how the teacher travels and is used: 4 bytes per parameter, or 1 and a scale per output',
+      }),
+      softLabels: z.enum(['stored', 'onTheFly']).default('stored').meta({
+        description:
+          'stored: the teacher scores an agent’s rows once per fit; onTheFly: batch by batch, in less memory and more time',
+      }),
+      unlabelled: z.enum(['soft', 'normal']).default('soft').meta({
+        description:
+          'rows that nobody labelled: learned from the teacher alone, or labelled normal as with any other method',
+      }),
+    })
+    .prefault({})
+    .meta({ description: 'of dtkd' }),
   fpf: z
     .strictObject({
       gamma: z

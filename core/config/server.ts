@@ -160,9 +160,9 @@ const detector = z.strictObject({
 
 export const roundsConfig = z
   .strictObject({
-    method: z.enum(['fedavg', 'fedprox', 'dtml', 'fpf', 'lpe', 'cwa']).default('cwa').meta({
+    method: z.enum(['fedavg', 'fedprox', 'dtml', 'fpf', 'lpe', 'cwa', 'dtkd']).default('cwa').meta({
       description:
-        'the learning method, see methods.md: FedAvg and FedProx do without the twin model; dtml: meta-learning; fpf: parameter fusion; lpe: layer-wise parameter exchange; cwa: cyclic weight adaptation',
+        'the learning method, see methods.md: FedAvg and FedProx do without the twin model; dtml: meta-learning; fpf: parameter fusion; lpe: layer-wise parameter exchange; cwa: cyclic weight adaptation; dtkd: knowledge distillation',
     }),
     count: z.int().min(1).max(100_000).default(20).meta({ description: 'rounds until the server has finished' }),
     quorum: z.int().min(1).max(100_000).default(3).meta({ description: 'updates without which a round fails' }),

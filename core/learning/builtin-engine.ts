@@ -1,7 +1,9 @@
 import { createAdam } from './adam.js';
+import { createTeacher, studentLoss, type Teacher, teacherLogit } from './distillation.js';
 import type {
   Architecture,
   Dataset,
+  Distillation,
   FitRequest,
   FitResult,
   GradientRequest,
@@ -37,6 +39,7 @@ export class BuiltinEngine implements TrainingEngine {
       const start = member * perMember;
       const own = parameters.subarray(start, start + perMember);
       const network = createMemberNetwork(architecture, own, Math.min(batchSize, checked.rows));
+      const lesson = lessonOf(request, Math.min(batchSize, checked.rows));
       const anchor = request.proximal?.anchor.subarray(start, start + perMember);
       const adam = createAdam(perMember, request.learningRate);
       let epochLoss = 0;
@@ -45,7 +48,7 @@ export class BuiltinEngine implements TrainingEngine {
         for (let at = 0; at < order.length; at += batchSize) {
           throwIfStopped(signal);
           const batch = order.subarray(at, at + batchSize);
-          epochLoss += passBatch(network, request.data, checked.weights, batch);
+          epochLoss += passBatch(network, request.data, checked.weights, batch, lesson);
           if (request.proximal !== undefined && anchor !== undefined) {
             addProximalGradient(network.gradient, own, anchor, request.proximal.mu);
           }
@@ -73,9 +76,10 @@ export class BuiltinEngine implements TrainingEngine {
     for (let start = 0; start < parameters.length; start += perMember) {
       const own = parameters.subarray(start, start + perMember);
       const network = createMemberNetwork(architecture, own, Math.min(GRADIENT_ROWS, checked.rows));
+      const lesson = lessonOf(request, Math.min(GRADIENT_ROWS, checked.rows));
       for (let at = 0; at < checked.rows; at += GRADIENT_ROWS) {
         const batch = Int32Array.from({ length: Math.min(GRADIENT_ROWS, checked.rows - at) }, (_, i) => at + i);
-        loss += passBatch(network, request.data, checked.weights, batch) / checked.rows;
+        loss += passBatch(network, request.data, checked.weights, batch, lesson) / checked.rows;
         const share = batch.length / checked.rows;
         for (const [i, value] of network.gradient.entries()) sum[start + i]! += share * value;
       }
@@ -99,7 +103,13 @@ export function* epochOrders(rows: number, epochs: number, seed: number, member:
 }
 
 /** Forward and backward over the rows named; the gradient is of their mean loss. @returns the sum of their losses. */
-function passBatch(network: MemberNetwork, data: Dataset, weights: Float32Array | null, batch: Int32Array): number {
+function passBatch(
+  network: MemberNetwork,
+  data: Dataset,
+  weights: Float32Array | null,
+  batch: Int32Array,
+  lesson: Lesson | null,
+): number {
   const inputs = network.input.length / network.logits.length;
   const count = batch.length;
   for (let row = 0; row < count; row++) {
@@ -109,16 +119,35 @@ function passBatch(network: MemberNetwork, data: Dataset, weights: Float32Array 
   }
   network.forward(count);
   let loss = 0;
+  const scores = lesson?.teacher(batch, network.input);
   for (let row = 0; row < count; row++) {
     const source = batch[row]!;
     const weight = weights === null ? 1 : weights[source]!;
     const logit = network.logits[row]!;
     const label = data.labels[source]!;
+    if (lesson !== null) {
+      const { distillation } = lesson;
+      const taught = teacherLogit(scores![row]!, distillation.temperature);
+      const student = studentLoss(logit, label, taught, distillation);
+      loss += weight * student.loss;
+      network.logitGradient[row] = (weight * student.derivative) / count;
+      continue;
+    }
     loss += weight * crossEntropy(logit, label);
     network.logitGradient[row] = (weight * (sigmoid(logit) - label)) / count;
   }
   network.backward(count);
   return loss;
+}
+
+interface Lesson {
+  readonly distillation: Distillation;
+  readonly teacher: Teacher;
+}
+
+function lessonOf({ architecture, distillation }: GradientRequest, maximumRows: number): Lesson | null {
+  if (distillation === undefined) return null;
+  return { distillation, teacher: createTeacher(architecture, distillation, maximumRows) };
 }
 
 function addProximalGradient(gradient: Float32Array, own: Float32Array, anchor: Float32Array, mu: number): void {

@@ -9,7 +9,7 @@ export interface Architecture {
   readonly members: number;
 }
 
-/** Rows in scaled feature space. Labels are probabilities: 0 normal, 1 under attack. */
+/** Rows in scaled feature space. Labels are probabilities: 0 normal, 1 under attack; NaN for none, which only distillation can learn from. */
 export interface Dataset {
   /** [count × inputs], row-major. */
   readonly features: Float32Array;
@@ -29,8 +29,19 @@ export interface FitRequest {
   readonly learningRate: number;
   /** FedProx: adds mu/2 · ‖Θ − anchor‖² to the loss. */
   readonly proximal?: { readonly mu: number; readonly anchor: Float32Array };
+  readonly distillation?: Distillation;
   /** Order of the rows and nothing else depends on it. */
   readonly seed: number;
+}
+
+/** What a student learns from a teacher of the same architecture; core/learning/distillation.ts has the loss. */
+export interface Distillation {
+  /** Weight of the teacher against the labels, in [0, 1]. */
+  readonly alpha: number;
+  /** T, above 0. */
+  readonly temperature: number;
+  /** The teacher's scores of all rows [count], or its parameters, for scores computed batch by batch. */
+  readonly teacher: { readonly scores: Float32Array } | { readonly parameters: Float32Array };
 }
 
 export interface FitResult {
@@ -41,7 +52,7 @@ export interface FitResult {
 }
 
 /** Nothing is trained: no epochs, no order of rows. */
-export type GradientRequest = Pick<FitRequest, 'architecture' | 'parameters' | 'data' | 'proximal'>;
+export type GradientRequest = Pick<FitRequest, 'architecture' | 'parameters' | 'data' | 'proximal' | 'distillation'>;
 
 export interface GradientResult {
   /** Mean over all rows, the proximal term included; of an ensemble the sum over its members, each of which has its own loss. */

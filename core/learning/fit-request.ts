@@ -32,6 +32,7 @@ export function checkFitRequest(request: FitRequest): CheckedFit {
       `${rows} rows of features come with ${data.labels.length} labels and ${given?.length ?? 'no'} weights; give one each`,
     );
   }
+  checkDistillation(request, rows);
   if (rows === 0) throw refused('no rows; wait until there are some');
   for (const [name, value] of Object.entries({ epochs: request.epochs, batchSize: request.batchSize })) {
     if (!Number.isSafeInteger(value) || value < 1) throw refused(`${name} ${value}; it is a whole number above 0`);
@@ -39,7 +40,8 @@ export function checkFitRequest(request: FitRequest): CheckedFit {
   if (!(request.learningRate > 0 && request.learningRate < Number.POSITIVE_INFINITY)) {
     throw refused(`learningRate ${request.learningRate}; it is a number above 0`);
   }
-  const unlikely = data.labels.findIndex((label) => !(label >= 0 && label <= 1));
+  const isTaught = request.distillation !== undefined;
+  const unlikely = data.labels.findIndex((label) => !(label >= 0 && label <= 1) && !(isTaught && Number.isNaN(label)));
   if (unlikely >= 0) {
     throw refused(
       `label ${data.labels[unlikely]} of row ${unlikely}; labels are 0 to 1, rows without one are left out`,
@@ -51,6 +53,22 @@ export function checkFitRequest(request: FitRequest): CheckedFit {
 /** @throws TwinwatchError LEARNING_SHAPE, LEARNING_NOT_FINITE, LEARNING_REQUEST. */
 export function checkGradientRequest(request: GradientRequest): CheckedFit {
   return checkFitRequest({ ...request, epochs: 1, batchSize: 1, learningRate: 1, seed: 0 });
+}
+
+function checkDistillation({ architecture, distillation }: FitRequest, rows: number): void {
+  if (distillation === undefined) return;
+  const { alpha, temperature, teacher } = distillation;
+  if (!(alpha >= 0 && alpha <= 1)) throw refused(`alpha ${alpha}; it is a number from 0 to 1`);
+  if (!(temperature > 0 && temperature < Number.POSITIVE_INFINITY)) {
+    throw refused(`temperature ${temperature}; it is a number above 0`);
+  }
+  if ('parameters' in teacher) checkParameters(architecture, teacher.parameters);
+  else if (teacher.scores.length !== rows) {
+    throw new TwinwatchError(
+      'LEARNING_SHAPE',
+      `${rows} rows come with ${teacher.scores.length} scores of the teacher; give one each`,
+    );
+  }
 }
 
 function normalised(weights: Float32Array): Float32Array {

@@ -175,7 +175,7 @@ class WorkerEngine implements TrainingEngine {
 
 /** What is sent is moved away from here; the caller keeps its own. */
 function copyOf<R extends GradientRequest>(request: R): R {
-  const { data, proximal } = request;
+  const { data, proximal, distillation } = request;
   return {
     ...request,
     parameters: request.parameters.slice(),
@@ -185,11 +185,13 @@ function copyOf<R extends GradientRequest>(request: R): R {
       ...(data.weights === undefined ? {} : { weights: data.weights.slice() }),
     },
     ...(proximal === undefined ? {} : { proximal: { mu: proximal.mu, anchor: proximal.anchor.slice() } }),
+    ...(distillation === undefined ? {} : { distillation: structuredClone(distillation) }),
   };
 }
 
-function arraysOf({ parameters, data, proximal }: GradientRequest): (Float32Array | undefined)[] {
-  return [parameters, data.features, data.labels, data.weights, proximal?.anchor];
+function arraysOf({ parameters, data, proximal, distillation }: GradientRequest): (Float32Array | undefined)[] {
+  const teachers = Object.values(distillation?.teacher ?? {}) as Float32Array[];
+  return [parameters, data.features, data.labels, data.weights, proximal?.anchor, ...teachers];
 }
 
 function errorOf(fault: EngineFault): TwinwatchError {

@@ -76,6 +76,26 @@ describe('builtin and TensorFlow engines', async () => {
     expect(largestDifference(theirs.gradient, ours.gradient)).toBeLessThan(TOLERANCE);
   });
 
+  test.each(['stored', 'onTheFly'])(
+    'students taught by %s scores walk the same path, unlabelled rows included',
+    async (how) => {
+      const { architecture, data, ...rest } = request();
+      const teacher = initialParameters(architecture, 'teacher');
+      const labels = data.labels.map((label, row) => (row % 4 === 0 ? Number.NaN : label));
+      const scores = await builtin.score(architecture, teacher, data.features);
+      const lesson = how === 'stored' ? { scores } : { parameters: teacher };
+      const taught = {
+        ...{ ...rest, architecture, data: { ...data, labels }, epochs: 5 },
+        distillation: { alpha: 0.5, temperature: 2, teacher: lesson },
+      };
+      const before = tfjs.memory().numTensors;
+      const [ours, theirs] = [await builtin.fit(taught), await tensorflow.fit(taught)];
+      expect(tfjs.memory().numTensors).toBe(before);
+      expect(largestDifference(theirs.parameters, ours.parameters)).toBeLessThan(TOLERANCE);
+      expect(theirs.loss).toBeCloseTo(ours.loss, 5);
+    },
+  );
+
   test('the tolerance tells an Adam with another epsilon', async () => {
     const adam: typeof tfjs.train.adam = (rate, beta1, beta2) => tfjs.train.adam(rate, beta1, beta2, 10 * ADAM_EPSILON);
     const perturbed = { ...tfjs, train: { ...tfjs.train, adam } } as Tensorflow;

@@ -1,6 +1,8 @@
-import type { Architecture, Dataset, TrainingEngine } from '../learning/engine.js';
+import type { Architecture, Dataset, Distillation, TrainingEngine } from '../learning/engine.js';
+import { layers } from '../learning/network.js';
 import { createRandom } from '../learning/random.js';
-import type { ScoreHistogram } from '../wire/messages.js';
+import type { ScoreHistogram, TeacherTask } from '../wire/messages.js';
+import { decodeDelta } from '../wire/parameter-codec.js';
 
 /** A client's part of a round, the same for an agent in the field and for a federation within one process. */
 
@@ -23,7 +25,27 @@ export interface LocalFit {
   readonly batchSize: number;
   readonly learningRate: number;
   readonly proximalMu: number;
+  /** Null for learning without a teacher. */
+  readonly lesson: LocalLesson | null;
   readonly seed: number;
+}
+
+/** What a client is taught by: FitTask's distillation with its teacher unpacked. */
+export interface LocalLesson extends Pick<TeacherTask, 'alpha' | 'temperature' | 'softLabels' | 'unlabelled'> {
+  /** [parameters] */
+  readonly teacher: Float32Array;
+  /** [own rows] 1 for rows that nobody has labelled; they are counted normal elsewhere. */
+  readonly assumed: Uint8Array;
+}
+
+/** The teacher of a fit task. @throws TwinwatchError WIRE_DELTA_* where its bytes do not fit the network. */
+export function localLesson(
+  task: TeacherTask,
+  bytes: Uint8Array,
+  assumed: Uint8Array,
+  architecture: Architecture,
+): LocalLesson {
+  return { ...task, teacher: decodeDelta(bytes, layers(architecture), task.codec, null), assumed };
 }
 
 export interface LocalFitResult {
@@ -45,7 +67,12 @@ export async function fitLocally(
   const { architecture, base } = request;
   const scores = await scoreHistogram(engine, architecture, base, request.holdout);
   const random = createRandom(`${request.seed}:exchange`);
-  const data = mixExchangeRows(request.own, request.exchange, request.exchangeShare, architecture.inputs, (n) =>
+  const { lesson, own } = request;
+  const labels =
+    lesson?.unlabelled === 'soft'
+      ? own.labels.map((label, i) => (lesson.assumed[i] === 1 ? Number.NaN : label))
+      : own.labels;
+  const data = mixExchangeRows({ ...own, labels }, request.exchange, request.exchangeShare, architecture.inputs, (n) =>
     random.integer(n),
   );
   const fitted = await engine.fit(
@@ -58,11 +85,22 @@ export async function fitLocally(
       learningRate: request.learningRate,
       seed: request.seed,
       ...(request.proximalMu > 0 ? { proximal: { mu: request.proximalMu, anchor: base } } : {}),
+      ...(lesson === null ? {} : { distillation: await distillationOf(engine, architecture, lesson, data) }),
     },
     signal,
   );
   const delta = fitted.parameters.map((value, i) => value - (base[i] ?? 0));
   return { delta, rows: request.own.labels.length, loss: fitted.loss, scores };
+}
+
+async function distillationOf(
+  engine: TrainingEngine,
+  architecture: Architecture,
+  { alpha, temperature, teacher, softLabels }: LocalLesson,
+  data: Dataset,
+): Promise<Distillation> {
+  if (softLabels === 'onTheFly') return { alpha, temperature, teacher: { parameters: teacher } };
+  return { alpha, temperature, teacher: { scores: await engine.score(architecture, teacher, data.features) } };
 }
 
 /** Scores of `parameters` on held-back normal rows [rows × inputs], counted. */

@@ -1,8 +1,10 @@
 import type * as tfjs from '@tensorflow/tfjs';
 import { ADAM_BETA1, ADAM_BETA2, ADAM_EPSILON } from '../learning/adam.js';
 import { epochOrders } from '../learning/builtin-engine.js';
+import { teacherLogit } from '../learning/distillation.js';
 import type {
   Architecture,
+  Distillation,
   FitRequest,
   FitResult,
   GradientRequest,
@@ -167,7 +169,7 @@ export class TensorflowEngine implements TrainingEngine {
 
   /** Mean of weight · (softplus(z) − z · y), which is the cross-entropy, and smooth at z = 0. */
   #dataLoss(
-    request: Pick<FitRequest, 'architecture' | 'data'>,
+    request: Pick<FitRequest, 'architecture' | 'data' | 'distillation'>,
     checked: CheckedFit,
     network: readonly DenseTensors[],
     batch: Int32Array,
@@ -183,9 +185,54 @@ export class TensorflowEngine implements TrainingEngine {
         Float32Array.from(batch, (row) => values[row]!),
         [batch.length, 1],
       );
-    const logits = this.#logits(network, tf.tensor2d(rows, [batch.length, inputs]));
-    const losses = tf.sub(tf.softplus(logits), tf.mul(logits, pick(request.data.labels)));
+    const input = tf.tensor2d(rows, [batch.length, inputs]);
+    const logits = this.#logits(network, input);
+    const { labels } = request.data;
+    const { distillation } = request;
+    const isLabelled = labels.map((label) => (Number.isNaN(label) ? 0 : 1));
+    const known = labels.map((label) => (Number.isNaN(label) ? 0 : label));
+    const hard = tf.sub(tf.softplus(logits), tf.mul(logits, pick(known)));
+    const losses =
+      distillation === undefined
+        ? hard
+        : tf.add(
+            tf.mul(tf.mul(hard, pick(isLabelled)), 1 - distillation.alpha),
+            this.#divergence(logits, this.#taught(request.architecture, distillation, input, pick), distillation),
+          );
     return tf.mean(checked.weights === null ? losses : tf.mul(losses, pick(checked.weights)));
+  }
+
+  /** α · T² · KL(σ(taught) ‖ σ(logits / T)), row by row. */
+  #divergence(logits: tfjs.Tensor, taught: tfjs.Tensor, { alpha, temperature }: Distillation): tfjs.Tensor {
+    const tf = this.#tf;
+    const soft = tf.sigmoid(taught);
+    const crossEntropy = (z: tfjs.Tensor) => tf.sub(tf.softplus(z), tf.mul(z, soft));
+    return tf.mul(tf.sub(crossEntropy(tf.div(logits, temperature)), crossEntropy(taught)), alpha * temperature ** 2);
+  }
+
+  /** z_teacher / T of the rows. [rows × 1] */
+  #taught(
+    architecture: Architecture,
+    { teacher, temperature }: Distillation,
+    rows: tfjs.Tensor2D,
+    pick: (values: Float32Array) => tfjs.Tensor,
+  ): tfjs.Tensor {
+    const tf = this.#tf;
+    let scores: tfjs.Tensor;
+    if ('scores' in teacher) scores = pick(teacher.scores);
+    else {
+      const members = Array.from({ length: architecture.members }, (_, member) => {
+        const network = this.#variables(architecture, teacher.parameters, member);
+        const score = tf.sigmoid(this.#logits(network, rows));
+        disposeAll(network);
+        return score;
+      });
+      scores = tf.div(tf.addN(members), architecture.members);
+    }
+    return tf.tensor2d(
+      Float32Array.from(scores.dataSync(), (score) => teacherLogit(score, temperature)),
+      [rows.shape[0], 1],
+    );
   }
 
   /** FedProx: mu/2 · ‖Θ − anchor‖². */

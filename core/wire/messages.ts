@@ -82,9 +82,24 @@ export interface FitTask {
   readonly codec: ParameterCodec;
   /** Layers to send back, lowest first; every layer where null. */
   readonly layerMask: readonly boolean[] | null;
+  /** Absent where the method has no teacher. */
+  readonly distillation?: TeacherTask | undefined;
   readonly seed: number;
   /** Milliseconds from receipt after which the update is of no use. */
   readonly deadlineMs: number;
+}
+
+/** What to learn from, beside labels; see core/learning/distillation.ts. */
+export interface TeacherTask {
+  /** Parameters encoded as `codec`, see parameter-codec.ts. Not pushed: the same for many rounds, and kept. */
+  readonly teacher: BlobRef;
+  readonly codec: ParameterCodec;
+  readonly alpha: number;
+  readonly temperature: number;
+  /** stored: the teacher scores all rows once per fit; onTheFly: batch by batch, which takes less memory and more time. */
+  readonly softLabels: 'stored' | 'onTheFly';
+  /** Rows that nobody labelled: soft: learned from the teacher alone; normal: labelled so. */
+  readonly unlabelled: 'soft' | 'normal';
 }
 
 /** Counts of scores on held-back normal rows: bin i holds scores in [i/bins, (i+1)/bins). */

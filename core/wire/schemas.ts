@@ -19,6 +19,7 @@ import type {
   Manifest,
   Receipt,
   ServerStatus,
+  TeacherTask,
   Telemetry,
   Update,
   WireMessage,
@@ -154,6 +155,15 @@ const calibrate: ZodType<CalibrateTask> = z.object({
   profile: profileRequest.optional(),
 });
 
+const teacherTask: ZodType<TeacherTask> = z.object({
+  teacher: blob,
+  codec,
+  alpha: z.number().min(0).max(1),
+  temperature: z.number().positive().max(1e6),
+  softLabels: z.enum(['stored', 'onTheFly']),
+  unlabelled: z.enum(['soft', 'normal']),
+});
+
 const fit: ZodType<FitTask> = z.object({
   kind: z.literal('fit'),
   round: count,
@@ -168,6 +178,7 @@ const fit: ZodType<FitTask> = z.object({
   exchangeShare: share,
   codec,
   layerMask,
+  distillation: teacherTask.optional(),
   seed: z.int(),
   deadlineMs: positive,
 });

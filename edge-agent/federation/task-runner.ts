@@ -181,13 +181,15 @@ export class TaskRunner {
     const lineage: Lineage = decodeLineage(await blobs.get(task.lineage, true, signal));
     this.#requireTags(lineage.schema);
     onLineage(task.lineage.hash);
-    const [parameters, exchange, residual, own] = await Promise.all([
+    const lesson = task.kind === 'fit' ? task.distillation : undefined;
+    const [parameters, exchange, teacher, residual, own] = await Promise.all([
       blobs.get(task.parameters, false, signal),
       withExchange && lineage.exchange !== null ? blobs.get(lineage.exchange, true, signal) : null,
+      lesson === undefined ? null : blobs.get(lesson.teacher, true, signal),
       updates.residual(task.lineage.hash),
       ownRows(context.store, lineage.schema, limits),
     ]);
-    return { lineage, parameters, exchange, residual, own };
+    return { lineage, parameters, exchange, teacher, residual, own };
   }
 
   #requireTags(schema: FeatureSchema): void {

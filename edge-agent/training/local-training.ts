@@ -5,7 +5,7 @@ import { Moments, scaleRows } from '@twinwatch/core/features/moments';
 import type { FeatureSchema } from '@twinwatch/core/features/spec';
 import type { Dataset, TrainingEngine } from '@twinwatch/core/learning/engine';
 import { layers, parameterCount } from '@twinwatch/core/learning/network';
-import { fitLocally, scoreHistogram } from '@twinwatch/core/training/local-round';
+import { fitLocally, localLesson, scoreHistogram } from '@twinwatch/core/training/local-round';
 import { decodeParameters } from '@twinwatch/core/wire/blobs';
 import { decodeExchangeRows } from '@twinwatch/core/wire/exchange-rows';
 import type { Calibration, FitTask, Lineage, ScoreHistogram } from '@twinwatch/core/wire/messages';
@@ -29,6 +29,8 @@ export interface TrainingLimits {
 export interface OwnRows {
   /** [rows × inputs]; labels 0 or 1. */
   readonly training: Dataset;
+  /** [training rows] 1 for rows that nobody has labelled. */
+  readonly assumed: Uint8Array;
   /** [rows × inputs] of held-back normal rows. */
   readonly holdout: Float32Array;
   /** Of all normal rows, training and held back. */
@@ -100,7 +102,8 @@ export async function ownRows(store: Store, schema: FeatureSchema, limits: Train
   const moments = new Moments(inputs);
   moments.add(gather(trainingRows.filter((row) => set.verdicts[row] === 0)));
   moments.add(holdout);
-  return { training, holdout, moments };
+  const assumed = Uint8Array.from(trainingRows, (row) => set.assumed[row]!);
+  return { training, assumed, holdout, moments };
 }
 
 export function calibration(schemaHash: string, own: OwnRows, profile?: SiteProfile): Calibration {
@@ -115,6 +118,8 @@ export interface FitMaterial {
   readonly parameters: Uint8Array;
   /** The lineage's exchange blob, or null. */
   readonly exchange: Uint8Array | null;
+  /** The teacher's blob, or null. */
+  readonly teacher: Uint8Array | null;
   readonly own: OwnRows;
   /** Left over from updates that were accepted, null for none. */
   readonly residual: Float32Array | null;
@@ -144,6 +149,10 @@ export async function fitTask(
       batchSize: task.batchSize,
       learningRate: task.learningRate,
       proximalMu: task.proximalMu,
+      lesson:
+        task.distillation === undefined || material.teacher === null
+          ? null
+          : localLesson(task.distillation, material.teacher, material.own.assumed, architecture),
       seed: task.seed,
     },
     signal,

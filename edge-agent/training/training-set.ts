@@ -30,6 +30,8 @@ export interface TrainingSet {
   readonly verdicts: Int8Array;
   /** [rows] 1 for rows of an alarm that was confirmed or dismissed, and of ranges called anomalous: they count more in a fit, and are never held back. */
   readonly decided: Uint8Array;
+  /** [rows] 1 for rows that neither a person nor a label tag has labelled. */
+  readonly assumed: Uint8Array;
   readonly eligible: number;
   /** Of the eligible, those that a person or a label tag has labelled. */
   readonly labelled: number;
@@ -118,6 +120,7 @@ function split(verdicts: Int8Array, byPerson: Uint8Array, decided: Uint8Array): 
     training: Int32Array.from(training),
     holdout: Int32Array.from(holdout),
     ...{ verdicts, decided, eligible, labelled },
+    assumed: byPerson.map((named) => 1 - named),
   };
 }
 

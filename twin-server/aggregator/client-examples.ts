@@ -32,6 +32,8 @@ export interface ClientExamples {
   readonly labels: Float32Array;
   /** [count]; all 1 where null. */
   readonly weights: Float32Array | null;
+  /** [count] 1 for rows that nobody has labelled; none where absent. */
+  readonly assumed?: Uint8Array;
   /** Of the normal training rows, for calibration. */
   readonly moments: Moments;
   /** Places in features and labels. */
@@ -54,6 +56,7 @@ export function clientExamples(schema: FeatureSchema, { id, rows, labels, choice
   };
   return examplesOf({
     ...{ id, features, labels: known, inputs: inputCount(schema) },
+    assumed: new Uint8Array(known.length).fill(labels === undefined ? 1 : 0),
     weights: choice === undefined ? null : Float32Array.from(rowIndex, (row) => choice.weights[row] ?? 1),
     training: choice === undefined ? places.slice(0, trained) : chosen(choice.training),
     holdout: choice === undefined ? places.slice(trained).filter((i) => known[i] === 0) : chosen(choice.holdout),

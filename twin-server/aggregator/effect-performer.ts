@@ -134,7 +134,9 @@ export class EffectPerformer {
         if (anchor === null || current === null) throw outOfStep(effect);
         const fromHash = effect.from === 'twin' ? anchor.twinHash : anchor.globalHash;
         const request = { lineageHash: anchor.lineageHash, fromHash, epochs: effect.epochs, round: current.round };
-        return { event: { type: 'twin-fitted', ...(await work.fitTwin(request, blobs, this.#stopping.signal)) } };
+        const { twinHash } = await work.fitTwin(request, blobs, this.#stopping.signal);
+        const teacher = effect.isTeacher ? work.encodeTeacher(twinHash, blobs) : null;
+        return { event: { type: 'twin-fitted', twinHash, teacher } };
       }
       case 'aggregate': {
         if (anchor === null || current === null || current.baseHash === null) throw outOfStep(effect);
@@ -195,12 +197,12 @@ export class EffectPerformer {
     };
   }
 
-  #sendFit(agent: string, { current, lineageHash }: FederationState): void {
+  #sendFit(agent: string, { current, lineageHash, teacher }: FederationState): void {
     const { agents, plan, work } = this.#options;
     if (current === null || current.baseHash === null || lineageHash === null) return;
     const { round, attempt } = current;
     const { method, epochs, batchSize, learningRate, exchangeShare, codec, deadline } = plan.rounds;
-    const { proximalMu, layerMask } = work.planOf(round);
+    const { proximalMu, layerMask, teacher: isTaught } = work.planOf(round);
     const parameters = this.#ref(current.baseHash);
     agents.sendTask(agent, {
       kind: 'fit',
@@ -216,6 +218,7 @@ export class EffectPerformer {
       exchangeShare,
       codec,
       layerMask,
+      ...(isTaught === null || teacher === null ? {} : { distillation: work.teacherTask(teacher) }),
       seed: createRandom(`${plan.seed}:fit:${round}:${agent}`).integer(2 ** 31),
       deadlineMs: deadline,
     });

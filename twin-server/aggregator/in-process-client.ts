@@ -1,7 +1,7 @@
 import { type Moments, scaleRows } from '@twinwatch/core/features/moments';
 import type { Dataset, TrainingEngine } from '@twinwatch/core/learning/engine';
 import { layers } from '@twinwatch/core/learning/network';
-import { fitLocally, scoreHistogram } from '@twinwatch/core/training/local-round';
+import { fitLocally, localLesson, scoreHistogram } from '@twinwatch/core/training/local-round';
 import { decodeLineage } from '@twinwatch/core/wire/blobs';
 import { decodeExchangeRows } from '@twinwatch/core/wire/exchange-rows';
 import type { EvaluateTask, FitTask, Lineage, Receipt, Update } from '@twinwatch/core/wire/messages';
@@ -70,7 +70,12 @@ export class InProcessClient {
         scores,
       };
     }
-    const fitted = await fitLocally(engine, { ...task, architecture, base, own, holdout, exchange }, signal);
+    const { distillation } = task;
+    const lesson =
+      distillation === undefined
+        ? null
+        : localLesson(distillation, using.blob(distillation.teacher.hash), this.#assumed(), architecture);
+    const fitted = await fitLocally(engine, { ...task, architecture, base, own, holdout, exchange, lesson }, signal);
     const before = this.#residual?.after ?? new Float32Array(base.length);
     const delta = this.#tamper?.(this.#examples.id, fitted.delta, round) ?? fitted.delta;
     const owed = delta.map((value, i) => value + before[i]!);
@@ -84,6 +89,11 @@ export class InProcessClient {
   onReceipt(receipt: Receipt): void {
     if (receipt.kind !== 'update-receipt' || receipt.verdict === 'accepted' || receipt.verdict === 'duplicate') return;
     if (this.#residual?.round === receipt.round) this.#residual = { ...this.#residual, after: this.#residual.before };
+  }
+
+  #assumed(): Uint8Array {
+    const { training, assumed } = this.#examples;
+    return Uint8Array.from(training, (i) => assumed?.[i] ?? 0);
   }
 
   #freeze(hash: string, blob: (hash: string) => Uint8Array): Frozen {

@@ -84,6 +84,23 @@ describe('a federation in one process', () => {
       expect(await learn(controls)).toBeLessThan(wild / 2);
   });
 
+  it('teaches by a light teacher what the full one does, for a quarter of its bytes', async () => {
+    const learn = async (dtkd: object) => {
+      const outcome = await federate(normalClients(3), { method: 'dtkd', count: 4, dtkd });
+      const [first, second] = outcome.rounds;
+      return { outcome, bytes: (first!.bytesDown - second!.bytesDown) / 3, auc: await onNewSite(outcome) };
+    };
+    const full = await learn({});
+    expect(full.bytes).toBe(4 * full.outcome.parameters.length);
+    const onTheFly = await learn({ softLabels: 'onTheFly' });
+    expect(onTheFly.outcome.parameters).toEqual(full.outcome.parameters);
+    const light = await learn({ teacherCodec: 'int8', softLabels: 'onTheFly' });
+    expect(light.bytes).toBeLessThan(0.5 * full.bytes);
+    expect(Math.min(full.auc, light.auc)).toBeGreaterThan(0.95);
+    const assumed = await learn({ unlabelled: 'normal' });
+    expect(assumed.outcome.parameters).not.toEqual(full.outcome.parameters);
+  });
+
   it('unlearns attacks where sites have no label and no twin rows are shared', async () => {
     const withTwin = await federate(normalClients(3), { method: 'cwa' });
     const without = await federate(normalClients(3), { method: 'fedavg', exchangeRows: 0 });

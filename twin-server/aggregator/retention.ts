@@ -13,10 +13,10 @@ export function neededBlobs(journal: RoundJournal, state: FederationState): Set<
     needed.add(manifest.model.hash);
     lineages.push(manifest.lineage.hash);
   }
-  const { globalHash, twinHash, optimizer, best, release } = state;
+  const { globalHash, twinHash, optimizer, teacher, best, release } = state;
   for (const hash of [
     ...lineages,
-    ...[globalHash, twinHash, optimizer?.hash, best?.parametersHash, release?.candidate.parametersHash],
+    ...[globalHash, twinHash, optimizer?.hash, teacher?.hash, best?.parametersHash, release?.candidate.parametersHash],
   ]) {
     if (hash !== null && hash !== undefined) needed.add(hash);
   }

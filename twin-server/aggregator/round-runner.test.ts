@@ -200,6 +200,7 @@ describe('round runner', () => {
   it.each([
     ['cwa', {}],
     ['dtml', { method: 'dtml', count: 1, dtml: { ...config.rounds.dtml, skipRising: true } }],
+    ['dtkd', { method: 'dtkd', count: 1 }],
   ])(
     'comes to the same parameters whichever step of %s it is killed at, losing no update and counting none twice',
     async (_, rounds) => {

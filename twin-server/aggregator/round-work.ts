@@ -8,14 +8,14 @@ import { initialParameters, layers, parameterCount } from '@twinwatch/core/learn
 import { createRandom } from '@twinwatch/core/learning/random';
 import { decodeLineage, decodeParameters, encodeLineage, encodeParameters } from '@twinwatch/core/wire/blobs';
 import { encodeExchangeRows } from '@twinwatch/core/wire/exchange-rows';
-import type { Calibration, Lineage, ScoreHistogram } from '@twinwatch/core/wire/messages';
-import { decodeDelta } from '@twinwatch/core/wire/parameter-codec';
+import type { Calibration, Lineage, ScoreHistogram, TeacherTask } from '@twinwatch/core/wire/messages';
+import { decodeDelta, encodeDelta } from '@twinwatch/core/wire/parameter-codec';
 import { type ReleasedDetector, releaseDetector } from '../registry/release.js';
 import { aggregateRound } from './aggregation.js';
 import type { Momenta } from './combine/server-optimizer.js';
 import type { StoredUpdate } from './journal.js';
 import { architectureOf, lineageOf, mergedScaler } from './lineage.js';
-import type { Aggregated, Candidate, OptimizerState, Validation } from './rounds/round-state.js';
+import type { Aggregated, Candidate, OptimizerState, TeacherState, Validation } from './rounds/round-state.js';
 import { strategyNamed } from './strategies/by-name.js';
 import type { RoundPlan, ServerQuestion } from './strategies/strategy.js';
 import { balancedDataset, classBalancedSample, type TwinFeatures } from './twin-rows.js';
@@ -102,6 +102,18 @@ export class RoundWork {
       signal,
     );
     return { twinHash: blobs.put(encodeParameters(fitted.parameters)) };
+  }
+
+  /** The twin model as agents get it to learn from. */
+  encodeTeacher(twinHash: string, blobs: Blobs): TeacherState {
+    const { teacherCodec: codec } = this.#plan.rounds.dtkd;
+    const { bytes } = encodeDelta(this.#parameters(twinHash, blobs), layers(this.architecture), codec, null);
+    return { hash: blobs.put(bytes), bytes: bytes.length, codec };
+  }
+
+  teacherTask({ hash, bytes, codec }: TeacherState): TeacherTask {
+    const { alpha, temperature, softLabels, unlabelled } = this.#plan.rounds.dtkd;
+    return { teacher: { hash, bytes }, codec, alpha, temperature, softLabels, unlabelled };
   }
 
   /** @throws TwinwatchError ROUND_NOT_AGGREGATED where the strategy says that these updates have no aggregate. */

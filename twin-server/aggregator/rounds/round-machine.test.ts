@@ -93,7 +93,28 @@ class Federation {
   }
 }
 
+const TEACHER = { hash: 'T', bytes: 90, codec: 'int8' } as const;
+
 describe('round machine', () => {
+  it('trains a teacher once, whatever becomes of the round, and counts its bytes once for each agent', () => {
+    const f = new Federation({ method: 'dtkd', count: 3 }).started('a', 'b');
+    const effect = { type: 'fit-twin', from: 'twin', epochs: 5, isTeacher: true };
+    expect(f.effects).toEqual([effect]);
+    f.state = restoredState(JSON.stringify(f.state));
+    expect(f.on({ type: 'resumed' }).effects).toEqual([effect]);
+    f.on({ type: 'twin-fitted', twinHash: 't1', teacher: TEACHER });
+    expect(f.state).toMatchObject({ twinHash: 't1', teacher: TEACHER, current: { baseHash: 'g0', bytesDown: 980 } });
+    f.on({ type: 'deadline', round: 1, attempt: 1 });
+    expect(f.state.current).toMatchObject({ attempt: 2, step: 'collecting', bytesDown: 1_780 });
+    f.hello('c').update('a').update('b').aggregated('g1').on({ type: 'validated', validation: VALIDATION });
+    expect(f.state).toMatchObject({ teacher: TEACHER, current: { round: 2, step: 'collecting', bytesDown: 1_290 } });
+  });
+
+  it('goes on from a state of before there were teachers', () => {
+    const { teacher: _, ...old } = new Federation().started('a', 'b').state;
+    expect(restoredState(JSON.stringify(old)).teacher).toBeNull();
+  });
+
   it('forgets the best round once people have said what rows were, and releases one that knows of it', () => {
     const f = new Federation().started('a', 'b');
     f.update('a').update('b').aggregated('g1').on({ type: 'validated', validation: VALIDATION });

@@ -12,6 +12,7 @@ import type {
   FederationState,
   MachineConfig,
   Rejection,
+  TwinFit,
   Validation,
 } from './round-state.js';
 
@@ -70,7 +71,8 @@ export function step(state: FederationState, event: FederationEvent, config: Mac
     }
     case 'twin-fitted': {
       if (current?.step !== 'twin-fit') return same;
-      return ask(patch(same, { twinHash: event.twinHash }), current, at);
+      const { twinHash, teacher } = event;
+      return ask(patch(same, { twinHash, teacher: teacher ?? state.teacher }), current, at);
     }
     case 'update':
       return onUpdate(same, event, at);
@@ -179,9 +181,9 @@ function tryToStart(before: Step, waiting: CurrentRound, at: Setting): Step {
   if (config.fraction < 1) random.shuffle(free);
   const asked = [...accepted, ...free.slice(0, Math.max(0, wanted - accepted.length))];
   const started: CurrentRound = { ...waiting, attempt, asked, refused: [], pausing: false, startedAtMs: at.nowMs };
-  const plan = planOf(waiting, config);
-  if (plan.twinFit === null || waiting.baseHash !== null) return ask(before, started, at);
-  return patch(before, { current: { ...started, step: 'twin-fit' } }, { type: 'fit-twin', ...plan.twinFit });
+  const twinFit = twinFitOf(before.state, planOf(waiting, config));
+  if (twinFit === null || waiting.baseHash !== null) return ask(before, started, at);
+  return patch(before, { current: { ...started, step: 'twin-fit' } }, twinFit);
 }
 
 /** Sends the round's tasks, once what goes down is known. */
@@ -191,8 +193,9 @@ function ask(before: Step, started: CurrentRound, at: Setting): Step {
   const baseHash = plan.send === 'twin' ? before.state.twinHash : before.state.globalHash;
   const collecting: CurrentRound = { ...started, step: 'collecting', baseHash: started.baseHash ?? baseHash };
   const after = patch(before, { current: collecting });
-  const sent = sendFit(after, collecting, pendingOf(after.state), at.config.parameterBytes);
-  return patch(sent, {}, armDeadline(collecting, config.deadline));
+  const pending = pendingOf(after.state);
+  const sent = sendFit(after, collecting, pending, at.config.parameterBytes);
+  return patch(teach(sent, pending, plan), {}, armDeadline(collecting, config.deadline));
 }
 
 function sendFit(before: Step, current: CurrentRound, agents: readonly string[], bytesEach = 0): Step {
@@ -360,9 +363,8 @@ function resume(before: Step, at: Setting): Step {
         ? patch(before, {}, armDeadline(current, config.deadline))
         : tryToStart(before, current, at);
     case 'twin-fit': {
-      const plan = planOf(current, config);
-      if (plan.twinFit === null) return ask(before, current, at);
-      return patch(before, {}, { type: 'fit-twin', ...plan.twinFit });
+      const twinFit = twinFitOf(before.state, planOf(current, config));
+      return twinFit === null ? ask(before, current, at) : patch(before, {}, twinFit);
     }
     case 'collecting':
       return patch(sendFit(before, current, pendingOf(before.state)), {}, armDeadline(current, config.deadline));
@@ -375,6 +377,23 @@ function resume(before: Step, at: Setting): Step {
 
 function planOf({ round }: CurrentRound, config: MachineConfig): RoundPlan {
   return strategyNamed(config.method).plan({ t: round - 1, config, layerCount: config.layerCount });
+}
+
+function twinFitOf({ teacher }: FederationState, plan: RoundPlan): TwinFit | null {
+  if (plan.teacher !== null && teacher === null) {
+    return { type: 'fit-twin', from: 'twin', epochs: plan.teacher.epochs, isTeacher: true };
+  }
+  return plan.twinFit === null ? null : { type: 'fit-twin', ...plan.twinFit, isTeacher: false };
+}
+
+/** Agents keep a teacher: its bytes go down to each of them once. */
+function teach(before: Step, asked: readonly string[], plan: RoundPlan): Step {
+  const { teacher, agents, current } = before.state;
+  if (plan.teacher === null || teacher === null || current === null) return before;
+  const untaught = asked.filter((agent) => agents[agent]?.taughtBy !== teacher.hash);
+  const bytesDown = current.bytesDown + teacher.bytes * untaught.length;
+  const after = patch(before, { current: { ...current, bytesDown } });
+  return untaught.reduce((step, agent) => withAgent(step, agent, { taughtBy: teacher.hash }), after);
 }
 
 function armDeadline(of: { readonly round: number; readonly attempt: number }, ms: number): Effect {

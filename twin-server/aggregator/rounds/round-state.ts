@@ -1,6 +1,6 @@
 import type { RoundsConfig } from '@twinwatch/core/config/server';
 import type { AnsweredTask } from '@twinwatch/core/wire/envelope';
-import type { UpdateVerdict } from '@twinwatch/core/wire/messages';
+import type { ParameterCodec, UpdateVerdict } from '@twinwatch/core/wire/messages';
 import type { LeftOut } from '../aggregation.js';
 import type { MethodConfig } from '../strategies/strategy.js';
 
@@ -15,6 +15,8 @@ export interface FederationState {
   readonly twinHash: string | null;
   /** What the server optimiser remembers: a checkpoint is of it and the parameters together. Null without one, and before its first step. */
   readonly optimizer: OptimizerState | null;
+  /** What clients are taught by, once it is trained; null before, and for methods without one. */
+  readonly teacher: TeacherState | null;
   /** Rounds committed so far. */
   readonly committed: number;
   readonly current: CurrentRound | null;
@@ -32,6 +34,13 @@ export interface OptimizerState {
   readonly hash: string;
 }
 
+export interface TeacherState {
+  /** Of the blob that agents fetch: parameters, encoded. */
+  readonly hash: string;
+  readonly bytes: number;
+  readonly codec: ParameterCodec;
+}
+
 export interface AgentState {
   readonly online: boolean;
   readonly connectionId: string | null;
@@ -43,6 +52,8 @@ export interface AgentState {
   readonly calibrated: boolean;
   readonly lastRound: number | null;
   readonly rejectedUpdates: number;
+  /** Hash of the last teacher that it was told to fetch. */
+  readonly taughtBy?: string;
 }
 
 export type RoundStep = 'waiting' | 'twin-fit' | 'collecting' | 'aggregating' | 'validating';
@@ -143,7 +154,7 @@ export type FederationEvent =
       readonly globalHash: string;
       readonly twinHash: string;
     }
-  | { readonly type: 'twin-fitted'; readonly twinHash: string }
+  | { readonly type: 'twin-fitted'; readonly twinHash: string; readonly teacher?: TeacherState | null }
   | {
       readonly type: 'update';
       readonly update: UpdateFacts;
@@ -171,10 +182,18 @@ export interface Aggregated extends Pick<CurrentRound, 'leftOut' | 'remarks'>, P
   readonly twinHash: string;
 }
 
+export interface TwinFit {
+  readonly type: 'fit-twin';
+  readonly from: 'twin' | 'global';
+  readonly epochs: number;
+  /** The result is the clients' teacher, too. */
+  readonly isTeacher: boolean;
+}
+
 /** Steps that take a while and end with an event of their own, or with step-failed. */
 export type WorkEffect =
   | { readonly type: 'freeze-lineage' }
-  | { readonly type: 'fit-twin'; readonly from: 'twin' | 'global'; readonly epochs: number }
+  | TwinFit
   | { readonly type: 'aggregate' }
   | { readonly type: 'validate' }
   | { readonly type: 'release' };
@@ -202,6 +221,7 @@ export const INITIAL_STATE: FederationState = {
   globalHash: null,
   twinHash: null,
   optimizer: null,
+  teacher: null,
   committed: 0,
   current: null,
   release: null,
@@ -212,10 +232,11 @@ export const INITIAL_STATE: FederationState = {
 
 /** A state as it was journalled; one of an earlier release lacks what came since. */
 export function restoredState(json: string): FederationState {
-  const { current, release, optimizer, ...rest } = JSON.parse(json) as FederationState;
+  const { current, release, optimizer, teacher, ...rest } = JSON.parse(json) as FederationState;
   return {
     ...rest,
     optimizer: optimizer ?? null,
+    teacher: teacher ?? null,
     current: current && { ...NONE_REFUSED, ...NOTHING_LEFT_OUT, ...current },
     release: release && { ...NONE_REFUSED, ...release },
   };

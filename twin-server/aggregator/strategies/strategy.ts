@@ -15,7 +15,7 @@ export interface Strategy {
   integrate(round: AggregatedRound): Integrated | Integration;
 }
 
-export type MethodConfig = Pick<RoundsConfig, 'proximalMu' | 'twinEpochs' | 'dtml' | 'fpf' | 'lpe'>;
+export type MethodConfig = Pick<RoundsConfig, 'proximalMu' | 'twinEpochs' | 'dtkd' | 'dtml' | 'fpf' | 'lpe'>;
 
 /** What is done to the updates around a strategy; none of a strategy's business. */
 type RobustnessConfig = Pick<RoundsConfig, 'filter' | 'combiner' | 'serverOptimizer'>;
@@ -37,10 +37,12 @@ export interface RoundPlan {
   readonly proximalMu: number;
   /** Layers that clients send back, lowest first, in every member; every layer where null. */
   readonly layerMask: readonly boolean[] | null;
+  /** Train a teacher on the twin's rows, from Θ_tw and once in a run, and let clients learn from it; null for none. */
+  readonly teacher: { readonly epochs: number } | null;
 }
 
 /** Nothing but fits of the clients from Θ^t: what a method's plan differs from. */
-export const PLAIN_PLAN: RoundPlan = { twinFit: null, send: 'global', proximalMu: 0, layerMask: null };
+export const PLAIN_PLAN: RoundPlan = { twinFit: null, send: 'global', proximalMu: 0, layerMask: null, teacher: null };
 
 export interface CollectedRound {
   readonly t: number;
