@@ -66,6 +66,8 @@ export const ERROR_CODES = {
   CLI_USAGE: 'The command line is wrong: an unknown command, option or value',
   CLI_SERVER_UNREACHABLE: 'The twin-server does not answer at the address that the command was given',
   CLI_SERVER_REFUSED: 'The twin-server refused what the command asked for; its own code and reason are in the message',
+  CLI_IMPORT_UNREADABLE: 'A configuration of another program cannot be read as what it was said to be',
+  CLI_FILE_EXISTS: 'A command would write over a file that is there',
   CLI_DATA_DIR_IN_USE: 'Another demonstration runs in the same data directory',
   CLI_PORT_TAKEN: 'A port that the demonstration or the field trial was told to use is taken by another process',
   PLANT_PORT_TAKEN: 'A port that a simulated PLC should listen on is taken by another process',

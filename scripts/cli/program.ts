@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { TwinwatchError } from '@twinwatch/core/errors';
 import { Command, Option } from 'commander';
 import { endWithParent } from './child-of.js';
+import { addDevices } from './device-commands.js';
 import { addExperiments } from './experiments.js';
 import { addOperator } from './operator-commands.js';
 import { collect, firstPort, positive, whole, withExamples } from './options.js';
@@ -23,6 +24,7 @@ export function createProgram(): Command {
     .exitOverride();
   addServices(program);
   addAgent(program);
+  addDevices(program);
   addPlant(program);
   addDemo(program);
   addCatalogue(program);
