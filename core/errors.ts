@@ -38,7 +38,7 @@ export const ERROR_CODES = {
     'A request to change something came without what a page of another site cannot send; nothing was done',
   API_REQUEST_INVALID: 'A request to change something has missing or wrong fields; they are named',
   API_UNKNOWN_ALARM: 'A decision is about an alarm that the server has not heard of',
-  API_UNKNOWN_AGENT: 'A label is for an agent that the server has not heard of',
+  API_UNKNOWN_AGENT: 'A label, or the lifting of a quarantine, is for an agent that the server has not heard of',
   API_UNKNOWN_DECISION: 'There is no decision of that command id',
   API_COMMAND_REUSED: 'A command id was used before, for something else',
   API_TOO_MANY_WAITING: 'More decisions wait for an agent than are kept',

@@ -2,6 +2,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ServerConfig } from '@twinwatch/core/config/server';
+import { TwinwatchError } from '@twinwatch/core/errors';
 import { expandFeatures } from '@twinwatch/core/features/patterns';
 import { schemaHash } from '@twinwatch/core/features/schema';
 import type { FeatureSchema } from '@twinwatch/core/features/spec';
@@ -90,6 +91,15 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       dashboardDir: options.dashboardDir,
       timers: options.timers,
       desk,
+      liftQuarantine(agent, by) {
+        if (service === null)
+          throw new TwinwatchError(
+            'API_UNKNOWN_AGENT',
+            'the twin is being prepared, and no agent is known yet; ask again later',
+          );
+        service.runner.liftQuarantine(agent, by);
+        return live.agent(agent);
+      },
       host: config.http.host,
     });
     const httpPort = await listen(app, config.http.host, config.http.port);

@@ -106,10 +106,27 @@ export const robustnessFields = {
     ])
     .prefault({ type: 'none' })
     .meta({ description: 'how the server steps from the parameters sent down towards the combined ones' }),
+  defence: z
+    .strictObject({
+      normRatio: z.number().min(0).max(1_000_000).default(20).meta({
+        description:
+          'an update whose norm is more than this times the median of those accepted lately is refused; 0: only maximumUpdateNorm holds',
+      }),
+      rowsRatio: z.number().min(0).max(1_000_000).default(4).meta({
+        description:
+          'an update of more rows than this times what its agent announced, or times minimumRows, is refused; 0: only maximumUpdateRows holds',
+      }),
+      quarantineAfter: z.int().min(0).max(32).default(3).meta({
+        description:
+          'tasks answered with updates that were refused, less those accepted since, after which an agent is asked no more until an operator says so; 0: never',
+      }),
+    })
+    .prefault({})
+    .meta({ description: 'when an update is refused, and its agent with it' }),
 };
 
 /** Methods that never train the twin model: its direction says nothing. */
-const WITHOUT_TWIN_MODEL: readonly string[] = ['fedavg', 'fedprox', 'dtml', 'dtmlStable'];
+const WITHOUT_TWIN_MODEL: readonly string[] = ['fedavg', 'fedprox', 'dtml'];
 
 interface Checked {
   readonly method?: string;

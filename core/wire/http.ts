@@ -9,7 +9,20 @@ export interface AgentView {
   readonly eligibleRows: number;
   readonly lastRound: number | null;
   readonly rejectedUpdates: number;
+  /** Null where its updates count. */
+  readonly quarantine: QuarantineView | null;
   readonly lastTelemetry: Telemetry | null;
+}
+
+/** An agent that is not asked any more, since when, and the refused updates that led to it. */
+export interface QuarantineView {
+  readonly sinceMs: number;
+  readonly reasons: readonly {
+    readonly round: number;
+    readonly verdict: string;
+    readonly detail: string;
+    readonly atMs: number;
+  }[];
 }
 
 export type RoundPhase = 'twin-fit' | 'collecting' | 'aggregating' | 'committed' | 'failed';
@@ -95,6 +108,17 @@ export function alarmActionPath(alarmId: string, action: AlarmAction): string {
 /** Where labelled ranges of an agent are posted. */
 export function labelsPath(agent: string): string {
   return `/api/agents/${encodeURIComponent(agent)}/labels`;
+}
+
+/** Body of POST /api/agents/<id>/quarantine/lift, which is answered with the agent's view. */
+export interface LiftRequest {
+  /** Who decides. */
+  readonly by: string;
+}
+
+/** Where an agent's quarantine is lifted. */
+export function liftQuarantinePath(agent: string): string {
+  return `/api/agents/${encodeURIComponent(agent)}/quarantine/lift`;
 }
 
 /** Where one decision, with its answer once it is there, is read. */

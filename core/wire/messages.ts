@@ -146,7 +146,9 @@ export type UpdateVerdict =
   | 'not-finite'
   | 'too-large'
   | 'implausible-rows'
-  | 'malformed';
+  | 'malformed'
+  /** Nothing of that agent counts until an operator says so. */
+  | 'quarantined';
 
 /** Both ways: the other end's thing is journalled here, and may be forgotten there. */
 export type Receipt =

@@ -226,6 +226,7 @@ const updateReceipt = z.object({
     'too-large',
     'implausible-rows',
     'malformed',
+    'quarantined',
   ]),
   detail: text,
 }) satisfies ZodType<Receipt>;

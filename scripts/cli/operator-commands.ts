@@ -20,7 +20,7 @@ const ACTIONS: readonly (readonly [AlarmAction, string])[] = [
   ['unshelve', 'end that early'],
 ];
 
-/** Alarms and labels: what an operator decides, through the server, for the devices to learn from. */
+/** What an operator decides, through the server: alarms and labels, for the devices to learn from, and whom to trust again. */
 export function addOperator(program: Command): void {
   const alarms = program.command('alarms').description('list alarms, and decide about them');
   const list = alarms
@@ -46,6 +46,7 @@ export function addOperator(program: Command): void {
     });
     withExamples(command, `alarms ${action} site-3:1767225601${action === 'shelve' ? ' --for 8h' : ' --by Ada'}`);
   }
+  addQuarantine(program);
   const label = deciding(
     program.command('label').description('say what the rows of a time range were; overrules what alarms say of them'),
   )
@@ -70,4 +71,30 @@ export function addOperator(program: Command): void {
     'label site-3 2026-01-17T00:15Z 2026-01-17T06:30Z --attack --by Ada',
     'label site-3 2026-02-01 2026-02-03 --normal      # three whole days',
   );
+}
+
+function addQuarantine(program: Command): void {
+  const quarantine = program
+    .command('quarantine')
+    .description('agents that are not asked any more, since their updates were refused too often');
+  const list = quarantine
+    .command('list', { isDefault: true })
+    .description('which they are, and why')
+    .addOption(serverOption())
+    .action(async (options: ServerOption) => {
+      const { listQuarantine } = await import('../operator/quarantine.js');
+      await listQuarantine(options);
+    });
+  withExamples(list, 'quarantine list', 'quarantine list --server http://plant-server:8080');
+  const lift = quarantine
+    .command('lift')
+    .description('trust one again: it is asked from the next task on')
+    .argument('<agent>', "as 'quarantine list' names it")
+    .addOption(serverOption())
+    .option('--by <name>', 'whose decision it is; the user of this machine without it')
+    .action(async (agent: string, options: ServerOption & { by?: string }) => {
+      const { liftQuarantine } = await import('../operator/quarantine.js');
+      await liftQuarantine(agent, options);
+    });
+  withExamples(lift, 'quarantine lift site-3 --by Ada');
 }

@@ -34,6 +34,7 @@ function demonstration(with_: Partial<StoryOptions> = {}) {
     eligibleRows: 0,
     lastRound: null,
     rejectedUpdates: 0,
+    quarantine: null,
     lastTelemetry: null,
   });
   const server = (more: Partial<ServerState>): void =>

@@ -4,15 +4,13 @@ import type { Tamper } from '@twinwatch/twin-server/aggregator/in-process-client
 
 /** Clients that do not keep to the rules, for federations in one process. Everything else about them is as honest clients have it. */
 
-export const ATTACKS = ['labelFlip', 'signFlip', 'scaled', 'noise'] as const;
-
 /**
  * labelFlip: every label of the rows it trains on is turned round; strength is of no account.
  * signFlip: −strength · Δ in place of the update Δ. From share · (1 + strength) > 1 on, their mean points the wrong way.
  * scaled: strength · Δ.
  * noise: Gaussian noise whose norm is about strength · ‖Δ‖ in place of Δ.
  */
-export type Attack = (typeof ATTACKS)[number];
+export type Attack = 'labelFlip' | 'signFlip' | 'scaled' | 'noise';
 
 export interface Adversaries {
   readonly attack: Attack;

@@ -6,6 +6,8 @@ export interface ServerClient {
   state(): Promise<ServerState>;
   /** @param path from core/wire/http. */
   decide(path: string, body: object): Promise<DecisionView>;
+  /** @param path from core/wire/http. */
+  change<T>(path: string, body: object): Promise<T>;
   decision(commandId: string): Promise<DecisionView>;
 }
 
@@ -31,14 +33,16 @@ export function serverClient(server: string): ServerClient {
     const { code = `HTTP ${response.status}`, error = text } = answer as { code?: string; error?: string };
     throw new TwinwatchError('CLI_SERVER_REFUSED', `the server refused: ${error} (${code})`, { context: { code } });
   };
+  const change = <T>(path: string, body: object) =>
+    request<T>(path, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', [CHANGE_HEADER.name]: CHANGE_HEADER.value },
+      body: JSON.stringify(body),
+    });
   return {
     state: () => request('/api/state'),
-    decide: (path, body) =>
-      request(path, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json', [CHANGE_HEADER.name]: CHANGE_HEADER.value },
-        body: JSON.stringify(body),
-      }),
+    change,
+    decide: (path, body) => change<DecisionView>(path, body),
     decision: (commandId) => request(decisionPath(commandId)),
   };
 }

@@ -2,7 +2,7 @@ import type { DecisionView } from '@twinwatch/core/wire/http';
 import type { AlarmEvent } from '@twinwatch/core/wire/messages';
 import { describe, expect, it } from 'vitest';
 import { decideAlarms, labelRange } from './decide.js';
-import { alarmTable, decisionLine } from './words.js';
+import { alarmTable, decisionLine, quarantineTable } from './words.js';
 
 const MINUTE_MS = 60_000;
 const START_MS = Date.UTC(2026, 0, 17);
@@ -29,6 +29,21 @@ describe('words for operators', () => {
     ]);
     expect(alarmTable(state, { site: 'site-1', all: true })).toContain('dismissed by Ada (not answered yet)');
     expect(alarmTable(state, { site: 'site-2', all: true })).toBe('There is no alarm.');
+  });
+
+  it('list who is in quarantine, and each reason', () => {
+    const reason = (round: number) => ({ round, verdict: 'too-large', detail: 'norm 9', atMs: START_MS });
+    const quarantine = { sinceMs: START_MS, reasons: [reason(3), reason(4)] };
+    const table = quarantineTable([
+      { id: 'site-1', quarantine: null },
+      { id: 'site-2', quarantine },
+    ]);
+    expect(table.split('\n').map((line) => line.trim().split(/ {2,}/))).toEqual([
+      ['AGENT', 'SINCE', 'ROUND', 'REFUSED AS', 'BECAUSE'],
+      ['site-2', '2026-01-17T00:00:00Z', '3', 'too-large', 'norm 9'],
+      ['4', 'too-large', 'norm 9'],
+    ]);
+    expect(quarantineTable([{ id: 'site-1', quarantine: null }])).toBe('No agent is in quarantine.');
   });
 
   it.each([

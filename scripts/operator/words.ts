@@ -1,4 +1,4 @@
-import type { DecisionView, ServerState } from '@twinwatch/core/wire/http';
+import type { AgentView, DecisionView, ServerState } from '@twinwatch/core/wire/http';
 import { type Alarm, alarmsFrom, isActive } from '@twinwatch/twin-server/dashboard/alarm-list';
 
 /** What operators' commands print. All pure; times are the plant's, in UTC. */
@@ -74,6 +74,19 @@ function decidedWords(alarm: Alarm, decisions: readonly DecisionView[]): string 
   const verdict = verdictOf(alarm, decisions);
   if (verdict === null) return '-';
   return `${DECIDED[verdict.action]} by ${verdict.by}${verdict.answer === null ? ' (not answered yet)' : ''}`;
+}
+
+/** A table of the agents in quarantine, one line for each update that was refused. */
+export function quarantineTable(agents: readonly Pick<AgentView, 'id' | 'quarantine'>[]): string {
+  const wallTime = (ms: number) => `${new Date(ms).toISOString().slice(0, 19)}Z`;
+  const lines = agents.flatMap(({ id, quarantine }) =>
+    (quarantine?.reasons ?? []).map(({ round, verdict, detail }, i) => [
+      ...(i === 0 ? [id, wallTime(quarantine!.sinceMs)] : ['', '']),
+      ...[String(round), verdict, detail],
+    ]),
+  );
+  if (lines.length === 0) return 'No agent is in quarantine.';
+  return columns([['AGENT', 'SINCE', 'ROUND', 'REFUSED AS', 'BECAUSE'], ...lines]);
 }
 
 function columns(lines: readonly (readonly string[])[]): string {

@@ -3,12 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startBroker } from '@twinwatch/broker/broker';
 import { BuiltinEngine } from '@twinwatch/core/learning/builtin-engine';
+import { layers } from '@twinwatch/core/learning/network';
 import { decodeParameters } from '@twinwatch/core/wire/blobs';
 import { encodeCbor } from '@twinwatch/core/wire/cbor';
 import { decodeEnvelope, encodeEnvelope } from '@twinwatch/core/wire/envelope';
 import { encodeJson } from '@twinwatch/core/wire/json-messages';
 import { Link, type LinkOptions } from '@twinwatch/core/wire/link';
 import type { EvaluateTask, FitTask, Receipt, Update, WireMessage } from '@twinwatch/core/wire/messages';
+import { encodeDelta } from '@twinwatch/core/wire/parameter-codec';
 import { topics } from '@twinwatch/core/wire/topics';
 import { type ClientRows, clientExamples } from '@twinwatch/twin-server/aggregator/client-examples';
 import { InProcessClient } from '@twinwatch/twin-server/aggregator/in-process-client';
@@ -223,6 +225,63 @@ describe('a federation over a real broker', () => {
       ['site-1', 'duplicate', 1],
     ]);
     expect(service.runner.state.agents['site-2']?.rejectedUpdates).toBe(wrong.length + 1);
+  });
+
+  it('puts an agent in quarantine that poisons, goes on without it over restarts, and asks it again once that is lifted', async () => {
+    const rounds = { count: 8, quorum: 2, defence: { normRatio: 5, rowsRatio: 2, quarantineAfter: 2 } };
+    serve(rounds);
+    const all = normalClients(5, 2).map((rows) => new Site(rows));
+    const [evil, ...honest] = all as [Site, ...Site[]];
+    await Promise.all(all.map((site) => site.connect()));
+    const answer = async (round: number, ...present: Site[]) => {
+      for (const site of present) {
+        const update = await site.answerTo(await site.task(round));
+        expect(await site.send(site.enveloped(update))).toMatchObject({ verdict: 'accepted', round });
+      }
+    };
+    const poison = async (round: number, change: (update: Update) => object) => {
+      const update = await evil.answerTo(await evil.task(round));
+      return evil.send(evil.enveloped({ ...update, ...change(update) }));
+    };
+    const slices = layers(work.architecture);
+    const scaled = (update: Update) => ({
+      delta: encodeDelta(
+        work.decode(update).map((value) => 100 * value),
+        slices,
+        update.codec,
+        update.layerMask,
+      ).bytes,
+    });
+    await answer(1, evil, ...honest);
+    await answer(2, evil, ...honest);
+    expect(await poison(3, scaled)).toMatchObject({ verdict: 'too-large', detail: expect.stringMatching(/median/) });
+    await answer(3, ...honest);
+    expect(await poison(4, () => ({ rows: 100_000 }))).toMatchObject({
+      ...{ verdict: 'implausible-rows', detail: '100000 rows, at most 200 by what the agent announced' },
+    });
+    await answer(4, ...honest);
+    await Promise.all(honest.map((site) => site.task(5)));
+    const quarantined = () => service.runner.state.agents['site-1'];
+    expect(quarantined()).toMatchObject({
+      quarantinedAtMs: expect.any(Number),
+      strikes: [{ round: 3, verdict: 'too-large' }, { round: 4 }],
+    });
+    await service.stop();
+    serve(rounds);
+    for (const site of all) {
+      await site.disconnect();
+      await site.connect();
+    }
+    await answer(5, ...honest);
+    await Promise.all(honest.map((site) => site.task(6)));
+    expect(quarantined()?.strikes).toHaveLength(2);
+    expect(evil.tasks.map(({ round }) => round)).toEqual([1, 2, 3, 4]);
+    service.runner.liftQuarantine('site-1', 'Ada');
+    await answer(6, ...honest);
+    await answer(7, evil, ...honest);
+    await vi.waitFor(() => expect(accepted()[6]).toHaveLength(5), within);
+    expect(accepted().slice(2, 6)).toEqual(Array(4).fill(['site-2', 'site-3', 'site-4', 'site-5']));
+    expect(journal.rejections(RUN, 9).at(-1)).toMatchObject({ verdict: 'quarantine-lifted', detail: 'by Ada' });
   });
 
   it('takes an agent back that was away for rounds, and none of what it learned before', async () => {

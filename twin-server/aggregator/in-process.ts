@@ -1,4 +1,5 @@
 import type { DetectorConfig, RoundsConfig } from '@twinwatch/core/config/server';
+import { TwinwatchError } from '@twinwatch/core/errors';
 import type { FeatureSchema } from '@twinwatch/core/features/spec';
 import type { TrainingEngine } from '@twinwatch/core/learning/engine';
 import type { Logger, Timers } from '@twinwatch/core/runtime';
@@ -24,7 +25,7 @@ import { splitEpisodes, type TwinFeatures, twinFeatures } from './twin-rows.js';
 
 interface Setting {
   readonly detector: DetectorConfig;
-  /** Every client asked must answer: quorum and deadline are of no account here. */
+  /** Every client asked answers: quorum and deadline are of no account here. Those whose update is refused are not waited for. */
   readonly rounds: RoundsConfig;
   readonly seed: number;
   readonly engine: TrainingEngine;
@@ -159,8 +160,7 @@ async function federate<T>({ setting, schema, twin, journal, tamper, ...request 
   for (const examples of request.clients) {
     if (examples.training.length > 0) clients.set(examples.id, new InProcessClient(examples, tamper ?? null));
   }
-  const quorum = Math.max(1, Math.ceil(setting.rounds.fraction * clients.size));
-  const rounds: RoundsConfig = { ...setting.rounds, quorum };
+  const rounds: RoundsConfig = { ...setting.rounds, quorum: 1 };
   const plan = { federation: RUN, schema, detector, rounds, seed };
   const work = new RoundWork(plan, engine, twin);
   const blob = (hash: string): Uint8Array => blobOf(journal, hash);
@@ -200,11 +200,13 @@ async function federate<T>({ setting, schema, twin, journal, tamper, ...request 
           sendReceipt: (agent, receipt) => clients.get(agent)?.onReceipt(receipt),
           publishManifest: () => undefined,
         },
-        onStep: (step) =>
+        onStep(step) {
+          if (areAllRefused(step)) reject(allRefused(step));
           request.onStep(step, about, (outcome) => {
             isOver = true;
             resolve(outcome);
-          }),
+          });
+        },
         onFailure: reject,
         onFatal: reject,
       });
@@ -221,4 +223,17 @@ async function federate<T>({ setting, schema, twin, journal, tamper, ...request 
     await stop();
     await queue;
   }
+}
+
+/** No deadline would ever try that round again. */
+function areAllRefused({ state: { current } }: Step): boolean {
+  return current?.step === 'collecting' && current.asked.every((agent) => current.refused.includes(agent));
+}
+
+function allRefused({ state: { current } }: Step): TwinwatchError {
+  const last = current?.rejected.at(-1);
+  return new TwinwatchError(
+    'ROUND_NOT_AGGREGATED',
+    `Round ${current?.round} has no update that counts: the last one was refused as ${last?.verdict}, ${last?.detail}`,
+  );
 }

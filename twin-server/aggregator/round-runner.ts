@@ -6,8 +6,10 @@ import type { JournalledRejection } from './journal.js';
 import { checkCalibration } from './lineage.js';
 import { neededBlobs } from './retention.js';
 import { admission } from './rounds/admission.js';
+import { normBound, rowsBound } from './rounds/defence.js';
 import { type Step, step } from './rounds/round-machine.js';
 import {
+  type AgentState,
   type FederationEvent,
   type FederationState,
   INITIAL_STATE,
@@ -15,7 +17,7 @@ import {
   type UpdateFacts,
 } from './rounds/round-state.js';
 import { closedRoundView } from './rounds/round-view.js';
-import { checkScores, checkUpdate } from './update-check.js';
+import { type CheckedUpdate, checkScores, checkUpdate } from './update-check.js';
 
 /** Characters of what is said of a malformed update: parts of it come from its sender. */
 const MAXIMUM_DETAIL = 500;
@@ -91,10 +93,24 @@ export class RoundRunner {
     this.#dispatch({ type: 'labels-changed' });
   }
 
+  /**
+   * An operator trusts an agent again; nothing happens where it is not in quarantine.
+   * @param by who decided. @throws TwinwatchError API_UNKNOWN_AGENT
+   */
+  liftQuarantine(agent: string, by: string): void {
+    if (this.#state.agents[agent] === undefined)
+      throw new TwinwatchError('API_UNKNOWN_AGENT', `there is no agent '${agent}' in this federation; check its name`);
+    if (!isQuarantined(this.#state, agent)) return;
+    this.#options.log.info({ agent, by }, `the quarantine of agent ${agent} is lifted by ${by}`);
+    const lifted = { agent, round: null, attempt: null, verdict: 'quarantine-lifted', detail: `by ${by}` };
+    this.#dispatch({ type: 'quarantine-lifted', agent }, () => this.#putRejection(lifted));
+  }
+
   /** @throws TwinwatchError LINEAGE_MISMATCH */
   onCalibration(agent: string, calibration: Calibration): void {
     const { work, journal, run } = this.#options;
     checkCalibration(calibration, work.schemaHash, work.architecture.inputs);
+    if (isQuarantined(this.#state, agent)) return;
     this.#dispatch({ type: 'calibration', agent }, () => journal.putCalibration(run, agent, calibration.moments));
   }
 
@@ -112,8 +128,10 @@ export class RoundRunner {
       this.#performer.sendReceipt(duplicate);
       return;
     }
-    const { verdict, detail } = admission(this.#state, facts) ?? this.#checkContent(kind, update);
-    this.#dispatch({ type: 'update', update: facts, verdict, detail }, () => {
+    const refusal = admission(this.#state, facts);
+    const { verdict, detail, norm } =
+      refusal === null ? this.#checkContent(agent, kind, update) : { ...refusal, norm: null };
+    this.#dispatch({ type: 'update', update: facts, verdict, detail, norm }, () => {
       if (verdict === 'accepted') journal.putUpdate(run, agent, kind, update);
       else this.#putRejection({ agent, round, attempt, verdict, detail });
     });
@@ -133,8 +151,9 @@ export class RoundRunner {
     journal.putRejection(run, { ...rejection, atMs: now() });
   }
 
-  #checkContent(kind: 'fit' | 'evaluate', update: Update) {
+  #checkContent(agent: string, kind: 'fit' | 'evaluate', update: Update): CheckedUpdate {
     const { plan, work } = this.#options;
+    const { rounds } = plan;
     if (kind === 'evaluate') return checkScores(update);
     let delta: Float32Array | TwinwatchError;
     try {
@@ -145,8 +164,10 @@ export class RoundRunner {
     }
     return checkUpdate(update, delta, {
       parameterCount: work.parameterCount,
-      maximumNorm: plan.rounds.maximumUpdateNorm,
-      maximumRows: plan.rounds.maximumUpdateRows,
+      maximumNorm: rounds.maximumUpdateNorm,
+      maximumRows: rounds.maximumUpdateRows,
+      normBound: normBound(this.#state.acceptedNorms, rounds),
+      rowsBound: rowsBound(this.#state.agents[agent]?.eligibleRows ?? 0, rounds),
       layerMask: work.planOf(update.round).layerMask,
     });
   }
@@ -166,9 +187,15 @@ export class RoundRunner {
       }
       if (next.closed.some(({ committed }) => committed)) journal.retainBlobs(neededBlobs(journal, next.state));
     });
+    for (const [agent, { strikes }] of newlyQuarantined(before, next.state))
+      log.warn(
+        { agent, strikes },
+        `agent ${agent} is in quarantine: ${strikes.length} of its updates were refused, the last one as ${strikes.at(-1)?.verdict}; look into it, then \`twinwatch quarantine lift ${agent}\``,
+      );
     this.#state = next.state;
     for (const { round, committed, detail, validation } of next.closed) {
       const context = { round: round.round, attempt: round.attempt, clients: round.accepted.length, validation };
+      for (const remark of round.remarks) log.warn(context, `round ${round.round}: ${remark}`);
       if (committed) log.info(context, `round ${round.round} committed`);
       else log.warn(context, `round ${round.round}, attempt ${round.attempt} failed: ${detail}`);
     }
@@ -185,4 +212,13 @@ export class RoundRunner {
       this.#options.onFatal(error);
     }
   }
+}
+
+function isQuarantined({ agents }: FederationState, agent: string): boolean {
+  return (agents[agent]?.quarantinedAtMs ?? null) !== null;
+}
+
+function newlyQuarantined(before: FederationState, after: FederationState): [string, AgentState][] {
+  if (before.agents === after.agents) return [];
+  return Object.entries(after.agents).filter(([id]) => isQuarantined(after, id) && !isQuarantined(before, id));
 }

@@ -3,7 +3,14 @@ import { SCORE_BINS } from '@twinwatch/core/training/local-round';
 import { describe, expect, it } from 'vitest';
 import { checkScores, checkUpdate } from './update-check.js';
 
-const limits = { parameterCount: 3, maximumNorm: 10, maximumRows: 1_000, layerMask: null };
+const limits = {
+  parameterCount: 3,
+  maximumNorm: 10,
+  maximumRows: 1_000,
+  layerMask: null,
+  normBound: null,
+  rowsBound: null,
+};
 const counts = new Array<number>(SCORE_BINS).fill(0).with(5, 40);
 const update = { rows: 200, loss: 0.3, layerMask: null, scores: { counts, rows: 40 } };
 const fewBins = { ...update, scores: { counts: [40], rows: 40 } };
@@ -21,6 +28,7 @@ describe('update check', () => {
     );
     const sent = checkUpdate({ ...update, layerMask: upper }, delta, limits);
     expect(sent).toEqual({
+      norm: null,
       verdict: 'wrong-shape',
       detail: 'it holds the layers [false,true], and the round asks for null',
     });
@@ -44,6 +52,22 @@ describe('update check', () => {
     const checked = checkUpdate(candidate, change, limits);
     expect(checked.verdict).toBe(verdict);
     expect(checked.detail).not.toBe('');
+  });
+
+  it('measures by what was accepted lately and by what the agent announced, where that is known', () => {
+    const norm = Math.sqrt(14);
+    expect(checkUpdate(update, delta, { ...limits, normBound: 3.75, rowsBound: 200 })).toMatchObject({
+      verdict: 'accepted',
+      norm: expect.closeTo(norm, 12),
+    });
+    expect(checkUpdate(update, delta, { ...limits, normBound: 3.74 })).toEqual({
+      ...{ verdict: 'too-large', norm: null },
+      detail: 'norm 3.742, at most 3.740 by the median of those accepted lately',
+    });
+    expect(checkUpdate(update, delta, { ...limits, rowsBound: 199 })).toEqual({
+      ...{ verdict: 'implausible-rows', norm: null },
+      detail: '200 rows, at most 199 by what the agent announced',
+    });
   });
 
   it('checks an evaluation’s counts alone', () => {

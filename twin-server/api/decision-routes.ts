@@ -1,5 +1,5 @@
 import { type ErrorCode, TwinwatchError } from '@twinwatch/core/errors';
-import type { AlarmDecisionRequest, LabelRequest } from '@twinwatch/core/wire/http';
+import type { AgentView, AlarmDecisionRequest, LabelRequest, LiftRequest } from '@twinwatch/core/wire/http';
 import type { AlarmAction } from '@twinwatch/core/wire/messages';
 import type { FastifyInstance } from 'fastify';
 import { type ZodType, z } from 'zod';
@@ -8,6 +8,8 @@ import { crossSiteFault } from './cross-site.js';
 
 export interface DecisionRoutesOptions {
   readonly desk: Pick<DecisionDesk, 'alarm' | 'label' | 'find'>;
+  /** @throws TwinwatchError API_UNKNOWN_AGENT */
+  readonly liftQuarantine: (agent: string, by: string) => AgentView;
   /** http.host of the configuration. */
   readonly host: string;
 }
@@ -22,6 +24,7 @@ const action = z.enum(['acknowledge', 'shelve', 'unshelve', 'confirm', 'dismiss'
 
 const decision = z.strictObject({ by, commandId: commandId.optional() });
 const shelving = decision.extend({ shelveMs: z.int().min(1).max(LONGEST_SHELVE_MS) });
+const lifting = z.strictObject({ by });
 const labelling = decision
   .extend({ fromMs: timeMs, toMs: timeMs, label: z.enum(['normal', 'anomalous']) })
   .refine(({ fromMs, toMs }) => fromMs <= toMs, { path: ['toMs'], message: 'must not be before fromMs' });
@@ -37,10 +40,14 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
 };
 
 /**
- * The requests that change something. Each is answered with the decision as it is journalled: 202 while its agent has not answered. What is
- * refused is answered with code and reason.
+ * The requests that change something. What an agent has to do is answered with the decision as it is journalled: 202 while that agent has not
+ * answered. What is refused is answered with code and reason.
  */
-export function decisionRoutes(app: FastifyInstance, { desk, host }: DecisionRoutesOptions, done: () => void): void {
+export function decisionRoutes(
+  app: FastifyInstance,
+  { desk, liftQuarantine, host }: DecisionRoutesOptions,
+  done: () => void,
+): void {
   // Fastify would read text/plain, which a form of another site may send.
   app.removeContentTypeParser('text/plain');
   app.setErrorHandler((error: Error & { statusCode?: number }, _request, reply) => {
@@ -66,6 +73,10 @@ export function decisionRoutes(app: FastifyInstance, { desk, host }: DecisionRou
   app.post<{ Params: { id: string } }>('/api/agents/:id/labels', { bodyLimit }, async ({ params, body }, reply) => {
     const request: LabelRequest = checked(labelling, body, 'body');
     return reply.code(202).send(desk.label(params.id, request));
+  });
+  app.post<{ Params: { id: string } }>('/api/agents/:id/quarantine/lift', { bodyLimit }, async ({ params, body }) => {
+    const request: LiftRequest = checked(lifting, body, 'body');
+    return liftQuarantine(params.id, request.by);
   });
   app.get<{ Params: { id: string } }>('/api/decisions/:id', async ({ params }, reply) => {
     const found = desk.find(params.id);

@@ -2,8 +2,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { TwinwatchError } from '@twinwatch/core/errors';
 import type { Timers } from '@twinwatch/core/runtime';
-import type { ServerState } from '@twinwatch/core/wire/http';
+import { type AgentView, CHANGE_HEADER, liftQuarantinePath, type ServerState } from '@twinwatch/core/wire/http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ChangeFeed } from './change-feed.js';
 import { createApi, listen } from './http.js';
@@ -36,7 +37,16 @@ describe('API', () => {
     },
   };
   const model = (version: string) => (version === 'v1-r2' ? Uint8Array.of(8, 9) : null);
-  const given = { state: () => STATE, changes, model, timers, desk: NO_DESK, host: '127.0.0.1' };
+  const lifted: string[] = [];
+  const liftQuarantine = (id: string, by: string): AgentView => {
+    if (id !== 'site-1') throw new TwinwatchError('API_UNKNOWN_AGENT', `there is no agent '${id}'`);
+    lifted.push(by);
+    return {
+      ...{ id, status: null, eligibleRows: 0, lastRound: null, rejectedUpdates: 3, quarantine: null },
+      lastTelemetry: null,
+    };
+  };
+  const given = { state: () => STATE, changes, model, timers, desk: NO_DESK, liftQuarantine, host: '127.0.0.1' };
   const api = createApi({ ...given, dashboardDir });
   let port = 0;
   beforeAll(async () => {
@@ -70,6 +80,19 @@ describe('API', () => {
     expect((await app.inject('/')).body).toContain('<title>page');
     expect((await app.inject('/../package.json')).statusCode).toBe(404);
     expect((await app.inject({ method: 'POST', url: '/api/state' })).statusCode).toBe(404);
+  });
+
+  it('lifts a quarantine for whoever says who they are, and for no page of another site', async () => {
+    const app = await api;
+    const lift = (id: string, payload: object, headers = {}) =>
+      app.inject({ method: 'POST', url: liftQuarantinePath(id), payload, headers });
+    const own = { [CHANGE_HEADER.name]: CHANGE_HEADER.value };
+    const done = await lift('site-1', { by: 'Ada' }, own);
+    expect([done.statusCode, done.json()]).toMatchObject([200, { id: 'site-1', quarantine: null }]);
+    expect((await lift('site-9', { by: 'Ada' }, own)).json()).toMatchObject({ code: 'API_UNKNOWN_AGENT' });
+    expect((await lift('site-1', {}, own)).json()).toMatchObject({ code: 'API_REQUEST_INVALID' });
+    expect((await lift('site-1', { by: 'Eve' })).json()).toMatchObject({ code: 'API_CROSS_SITE' });
+    expect(lifted).toEqual(['Ada']);
   });
 
   it('streams the whole state, then what changes, and a sign of life', async () => {

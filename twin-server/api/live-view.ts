@@ -1,6 +1,6 @@
 import type { RoundsConfig } from '@twinwatch/core/config/server';
 import type { Tag } from '@twinwatch/core/scada/tag';
-import type { DecisionView } from '@twinwatch/core/wire/http';
+import type { AgentView, DecisionView } from '@twinwatch/core/wire/http';
 import type { AgentStatus, AlarmEvent, Telemetry } from '@twinwatch/core/wire/messages';
 import type { Journal } from '../aggregator/journal.js';
 import type { Step } from '../aggregator/rounds/round-machine.js';
@@ -95,6 +95,10 @@ export class LiveView implements FederationObserver {
 
   onDecision(decision: DecisionView): void {
     this.#options.changes.publish('decision', decision);
+  }
+
+  agent(id: string): AgentView {
+    return agentView(id, this.#brief());
   }
 
   /** Whether an agent of that name has ever been heard of. */

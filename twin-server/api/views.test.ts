@@ -5,7 +5,7 @@ import { phaseView, type Snapshot, serverState } from './views.js';
 
 const agent = (change: object = {}) => ({
   ...{ online: true, connectionId: 'c', compatible: true, detail: '', eligibleRows: 300, calibrated: true },
-  ...{ lastRound: 3, rejectedUpdates: 1, ...change },
+  ...{ lastRound: 3, rejectedUpdates: 1, strikes: [], quarantinedAtMs: null, ...change },
 });
 const ROUND: CurrentRound = {
   ...{ round: 4, attempt: 1, step: 'collecting', pausing: false, baseHash: 'g3', asked: ['a', 'b'] },
@@ -60,6 +60,16 @@ describe('views', () => {
       ['b', 300, 3],
       ['new', 0, null],
     ]);
+  });
+
+  it('tell who is in quarantine, since when and why, and count nobody on it', () => {
+    const strike = { round: 3, attempt: 1, verdict: 'too-large', detail: 'norm 9', atMs: 5 } as const;
+    const agents = { a: agent({ strikes: [strike], quarantinedAtMs: 5 }), b: agent({ strikes: [strike] }) };
+    const state = { ...RUNNING, agents, current: { ...ROUND, step: 'waiting' as const } };
+    const view = serverState({ ...SNAPSHOT, state });
+    const { attempt: _, ...reason } = strike;
+    expect(view.agents.map(({ quarantine }) => quarantine)).toEqual([{ sinceMs: 5, reasons: [reason] }, null]);
+    expect(view.activity).toBe('round 4 of 10 waits for agents: 1 of at least 2 are here (a: in quarantine)');
   });
 
   it('say in words what is waited for', () => {

@@ -1,7 +1,15 @@
 import type { Tag } from '@twinwatch/core/scada/tag';
-import type { AgentView, DecisionView, ModelView, RoundView, ServerState } from '@twinwatch/core/wire/http';
+import type {
+  AgentView,
+  DecisionView,
+  ModelView,
+  QuarantineView,
+  RoundView,
+  ServerState,
+} from '@twinwatch/core/wire/http';
 import type { AgentStatus, AlarmEvent, Telemetry } from '@twinwatch/core/wire/messages';
-import type { FederationState, MachineConfig } from '../aggregator/rounds/round-state.js';
+import { isReady } from '../aggregator/rounds/admission.js';
+import type { AgentState, FederationState, MachineConfig } from '../aggregator/rounds/round-state.js';
 import { currentRoundView } from '../aggregator/rounds/round-view.js';
 
 /** What the server knows, from wherever it is kept, in one piece: the source of every view. */
@@ -57,8 +65,15 @@ export function agentView(
     eligibleRows: known?.eligibleRows ?? 0,
     lastRound: known?.lastRound ?? null,
     rejectedUpdates: known?.rejectedUpdates ?? 0,
+    quarantine: known === undefined ? null : quarantineView(known),
     lastTelemetry: telemetry.get(id) ?? null,
   };
+}
+
+function quarantineView({ quarantinedAtMs, strikes }: AgentState): QuarantineView | null {
+  if (quarantinedAtMs === null) return null;
+  const reasons = strikes.map(({ round, verdict, detail, atMs }) => ({ round, verdict, detail, atMs }));
+  return { sinceMs: quarantinedAtMs, reasons };
 }
 
 export function phaseView(
@@ -69,7 +84,7 @@ export function phaseView(
     return { phase: 'simulating-twin', activity: 'simulating the twin', progress: twinProgress };
   }
   const agents = Object.values(state.agents);
-  const ready = agents.filter(({ online, compatible }) => online && compatible).length;
+  const ready = Object.keys(state.agents).filter((id) => isReady(state, id)).length;
   if (state.lineageHash === null) {
     const calibrated = agents.filter((agent) => agent.calibrated).length;
     if (ready < machine.quorum && calibrated < machine.quorum) {
@@ -110,7 +125,7 @@ export function phaseView(
 
 function unfit(state: FederationState): string {
   const problems = Object.entries(state.agents)
-    .filter(([, agent]) => agent.online && !agent.compatible)
-    .map(([id, agent]) => `${id}: ${agent.detail}`);
+    .filter(([, agent]) => agent.online && (!agent.compatible || agent.quarantinedAtMs !== null))
+    .map(([id, agent]) => `${id}: ${agent.compatible ? 'in quarantine' : agent.detail}`);
   return problems.length === 0 ? '' : ` (${problems.slice(0, 3).join('; ')})`;
 }

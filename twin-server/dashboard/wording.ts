@@ -1,4 +1,4 @@
-import type { DecisionView, ServerPhase } from '@twinwatch/core/wire/http';
+import type { DecisionView, QuarantineView, ServerPhase } from '@twinwatch/core/wire/http';
 
 /** Numbers and times as the page shows them. All pure; a missing value is an em dash. */
 
@@ -62,6 +62,12 @@ export function decisionWords({ action, by, agent, answer }: DecisionView): stri
 }
 
 /** A score or a rate in [0, 1]. */
+/** Why an agent is not asked any more, one line for each update that was refused. */
+export function quarantineWords({ sinceMs, reasons }: QuarantineView): string {
+  const lines = reasons.map(({ round, verdict, detail }) => `round ${round}: ${verdict}, ${detail}`);
+  return [`Not asked since ${dateTimeWords(sinceMs)}; an operator can lift that`, ...lines].join('\n');
+}
+
 export function scoreWords(score: number | null | undefined): string {
   return score === null || score === undefined || !Number.isFinite(score) ? MISSING : score.toFixed(3);
 }

@@ -12,6 +12,10 @@ export function admission(
   if (state.agents[update.agent]?.compatible !== true) {
     return { verdict: 'unknown-agent', detail: 'no hello with the tags of this federation came from it' };
   }
+  if (state.agents[update.agent]?.quarantinedAtMs !== null) {
+    const detail = 'it is in quarantine, since several of its updates were refused; an operator has to lift that';
+    return { verdict: 'quarantined', detail };
+  }
   const open = update.kind === 'fit' ? current : release;
   if (open === null || open.round !== update.round) {
     if (update.kind === 'evaluate' && current?.step === 'collecting' && current.round === update.round) {
@@ -56,7 +60,8 @@ export function isScoreAwaited(state: FederationState, agent: string): boolean {
   return !release.answered.includes(agent) && !release.refused.includes(agent);
 }
 
+/** Whether it is there, can take part, and may. */
 export function isReady(state: FederationState, agent: string): boolean {
   const known = state.agents[agent];
-  return known?.online === true && known.compatible;
+  return known?.online === true && known.compatible && known.quarantinedAtMs === null;
 }

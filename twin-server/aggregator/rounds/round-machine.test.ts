@@ -1,6 +1,7 @@
 import { roundsConfig } from '@twinwatch/core/config/server';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { NO_NORMS } from './defence.js';
 import { type ClosedRound, step } from './round-machine.js';
 import {
   type Effect,
@@ -72,6 +73,7 @@ class Federation {
       type: 'update',
       verdict: 'accepted',
       detail: '',
+      norm: current === null ? null : 1,
       update: {
         ...{ agent, round: open?.round ?? 9, attempt: open?.attempt ?? 1, kind: current === null ? 'evaluate' : 'fit' },
         ...{ baseHash: base, rows: 100, bytes: 50, ...change },
@@ -125,7 +127,7 @@ describe('round machine', () => {
     expect(f.state.release?.candidate).toEqual({ round: 2, parametersHash: 'g2', validation: worse });
     const before = f.state;
     f.on({ type: 'labels-changed' }).on({ type: 'labels-changed' });
-    expect(f.state).toEqual({ ...before, best: null });
+    expect(f.state).toEqual({ ...before, best: null, acceptedNorms: NO_NORMS });
   });
 
   it('calibrates, runs every round, releases the best, and finishes', () => {
@@ -185,6 +187,7 @@ describe('round machine', () => {
       type: 'update',
       verdict: 'not-finite',
       detail: 'NaN',
+      norm: null,
       update: { agent: 'c', round: 1, attempt: 1, kind: 'fit', baseHash: 'g0', rows: 1, bytes: 9 },
     });
     expect(g.types()).toEqual(['receipt', 'aggregate']);
@@ -252,11 +255,75 @@ describe('round machine', () => {
 
   it('goes on from a state that was written before refusals were kept apart', () => {
     const f = new Federation().started('a', 'b');
-    const { refused: _, ...older } = f.state.current!;
-    f.state = restoredState(JSON.stringify({ ...f.state, current: older }));
+    const { refused: _, leftOut: __, remarks: ___, ...older } = f.state.current!;
+    const { acceptedNorms: ____, optimizer: _____, ...rest } = f.state;
+    const agents = Object.entries(rest.agents).map(([id, { strikes: _s, quarantinedAtMs: _q, ...agent }]) => [
+      id,
+      agent,
+    ]);
+    f.state = restoredState(JSON.stringify({ ...rest, agents: Object.fromEntries(agents), current: older }));
     f.update('a');
     expect(f.update('b').types()).toEqual(['receipt', 'aggregate']);
     expect(restoredState(JSON.stringify(INITIAL_STATE))).toEqual(INITIAL_STATE);
+  });
+
+  it('asks an agent no more once several tasks were answered badly, until an operator says so', () => {
+    const f = new Federation({ count: 9, defence: { normRatio: 20, rowsRatio: 4, quarantineAfter: 2 } });
+    f.started('a', 'b', 'c');
+    const refused = (agent: string, verdict: 'too-large' | 'stale-round') => {
+      const { round, attempt, baseHash } = f.state.current!;
+      const update = { agent, round, attempt, kind: 'fit', baseHash: baseHash!, rows: 1, bytes: 9 } as const;
+      return f.on({ type: 'update', verdict, detail: 'huge', norm: null, update });
+    };
+    const commit = () => {
+      const hash = `g${f.state.current!.round}`;
+      f.update('a').update('b').aggregated(hash).on({ type: 'validated', validation: VALIDATION });
+    };
+    const strikes = () => f.state.agents.c!.strikes.map(({ round }) => round);
+    refused('c', 'too-large');
+    refused('c', 'too-large');
+    expect(strikes()).toEqual([1]);
+    commit();
+    f.update('c');
+    expect(strikes()).toEqual([]);
+    commit();
+    refused('c', 'stale-round');
+    expect(strikes()).toEqual([]);
+    refused('c', 'too-large');
+    commit();
+    refused('c', 'too-large');
+    expect(f.state.agents.c).toMatchObject({ quarantinedAtMs: 5_000, strikes: [{ round: 3 }, { round: 4 }] });
+    commit();
+    expect(f.state.current?.asked).toEqual(['a', 'b']);
+    expect(f.update('c').verdict()).toBe('quarantined');
+    f.on({ type: 'malformed-update', agent: 'c', task: null, detail: '' });
+    expect(strikes()).toEqual([3, 4]);
+    f.state = restoredState(JSON.stringify(f.state));
+    f.offline('b').hello('c');
+    expect(f.types()).not.toContain('send-fit');
+    f.on({ type: 'quarantine-lifted', agent: 'c' }).hello('c');
+    expect(f.effects).toEqual([{ type: 'send-fit', agents: ['c'] }]);
+    expect(f.update('c').verdict()).toBe('accepted');
+    expect(f.on({ type: 'quarantine-lifted', agent: 'nobody' }).state.agents.nobody).toBeUndefined();
+  });
+
+  it('remembers the norms it accepted, until people have said what rows were or most of the agents are beyond the bound', () => {
+    const f = new Federation({ count: 9 }).started('a', 'b', 'c');
+    f.update('a').update('b').update('c');
+    expect(f.state.acceptedNorms.norms).toEqual([1, 1, 1]);
+    f.aggregated('g1').on({ type: 'validated', validation: VALIDATION });
+    const tooLarge = (agent: string) => {
+      const update = { agent, round: 2, attempt: f.state.current!.attempt, kind: 'fit', baseHash: 'g1' } as const;
+      const about = { ...update, rows: 1, bytes: 9 };
+      return f.on({ type: 'update', verdict: 'too-large', detail: '', norm: null, update: about });
+    };
+    tooLarge('a').on({ type: 'deadline', round: 2, attempt: 1 });
+    expect(f.state.acceptedNorms.norms).toHaveLength(3);
+    tooLarge('a');
+    tooLarge('b').on({ type: 'deadline', round: 2, attempt: 2 });
+    expect(f.state.acceptedNorms.norms).toEqual([]);
+    f.update('a').on({ type: 'labels-changed' });
+    expect(f.state.acceptedNorms.norms).toEqual([]);
   });
 
   it('ignores a last will that belongs to an older connection', () => {

@@ -4,16 +4,18 @@ import { supersedes } from '@twinwatch/core/wire/presence';
 import { strategyNamed } from '../strategies/by-name.js';
 import type { RoundPlan } from '../strategies/strategy.js';
 import { admission, hasAnswered, isReady, isScoreAwaited, pendingOf } from './admission.js';
-import type {
-  AgentState,
-  CurrentRound,
-  Effect,
-  FederationEvent,
-  FederationState,
-  MachineConfig,
-  Rejection,
-  TwinFit,
-  Validation,
+import { forgiven, isBoundOutdated, NO_NORMS, struck, withNorm } from './defence.js';
+import {
+  type AgentState,
+  type CurrentRound,
+  type Effect,
+  type FederationEvent,
+  type FederationState,
+  type MachineConfig,
+  type Rejection,
+  type TwinFit,
+  UNSUSPECTED,
+  type Validation,
 } from './round-state.js';
 
 /**
@@ -60,7 +62,8 @@ export function step(state: FederationState, event: FederationEvent, config: Mac
     case 'hello':
       return onHello(same, event, at);
     case 'calibration': {
-      if (state.agents[event.agent]?.compatible !== true) return same;
+      const known = state.agents[event.agent];
+      if (known?.compatible !== true || known.quarantinedAtMs !== null) return same;
       return checkCalibrations(withAgent(same, event.agent, { calibrated: true }), false, at);
     }
     case 'calibration-deadline':
@@ -96,7 +99,12 @@ export function step(state: FederationState, event: FederationEvent, config: Mac
     }
     case 'labels-changed':
       // The best round so far did not know of it, and the twin's validation rows never will: it must not stay the best for that.
-      return state.best === null ? same : patch(same, { best: null });
+      return state.best === null && state.acceptedNorms === NO_NORMS
+        ? same
+        : patch(same, { best: null, acceptedNorms: NO_NORMS });
+    case 'quarantine-lifted':
+      if (state.agents[event.agent] === undefined) return same;
+      return reconsider(withAgent(same, event.agent, UNSUSPECTED), at);
     case 'step-failed':
       return onStepFailed(same, event.detail, at);
   }
@@ -124,7 +132,7 @@ function onHello(before: Step, event: Extract<FederationEvent, { type: 'hello' }
     if (pendingOf(after.state).includes(event.agent)) return sendFit(after, current, [event.agent]);
     const reachable = current.accepted.length + pendingOf(after.state).length;
     const answered = hasAnswered(current, event.agent);
-    if (reachable < at.config.quorum && !answered) {
+    if (reachable < at.config.quorum && !answered && isReady(after.state, event.agent)) {
       const joined = { ...current, asked: [...current.asked, event.agent] };
       return sendFit(patch(after, { current: joined }), joined, [event.agent]);
     }
@@ -216,9 +224,11 @@ function onUpdate(before: Step, event: Extract<FederationEvent, { type: 'update'
   }
   const current = before.state.current!;
   const accepted = [...current.accepted, { agent, rows: update.rows }];
-  const counted = withAgent(answered, agent, { lastRound: round });
+  const counted = withAgent(answered, agent, { lastRound: round, strikes: forgiven(answered.state.agents[agent]!) });
+  const { acceptedNorms } = before.state;
+  const norms = event.norm === null ? acceptedNorms : withNorm(acceptedNorms, event.norm, at.config);
   const next = { ...current, accepted, bytesUp: current.bytesUp + update.bytes };
-  return reconsider(patch(counted, { current: next }), at);
+  return reconsider(patch(counted, { current: next, acceptedNorms: norms }), at);
 }
 
 function onMalformedUpdate(
@@ -248,11 +258,13 @@ function refuse(before: Step, { agent, verdict, detail, task }: Refused, at: Set
   const open = current ?? release;
   if (open === null || (task !== null && task.round !== open.round)) return counted;
   const attempt = task?.attempt ?? open.attempt;
+  const strike = { round: open.round, attempt, verdict, detail, atMs: at.nowMs };
+  const after = withAgent(counted, agent, struck(known, strike, at.config));
   const answersThis = task?.attempt === open.attempt && open.asked.includes(agent);
   const refused = answersThis && !open.refused.includes(agent) ? [...open.refused, agent] : open.refused;
-  if (current === null) return reconsider(patch(counted, { release: { ...release!, refused } }), at);
+  if (current === null) return reconsider(patch(after, { release: { ...release!, refused } }), at);
   const rejected = [...current.rejected, { agent, attempt, verdict, detail }].slice(-KEPT_REJECTIONS);
-  return reconsider(patch(counted, { current: { ...current, rejected, refused } }), at);
+  return reconsider(patch(after, { current: { ...current, rejected, refused } }), at);
 }
 
 /** Whether what just changed ends the wait of the round, or of the release, that is going on. */
@@ -285,8 +297,9 @@ function onDeadline(before: Step, event: Extract<FederationEvent, { type: 'deadl
   }
   const detail = `${current.accepted.length} of ${at.config.quorum} updates at the deadline`;
   const again: CurrentRound = { ...current, step: 'waiting' };
+  const norms = isBoundOutdated(before.state) ? { acceptedNorms: NO_NORMS } : {};
   const failed = closeRound(
-    patch(before, { current: again }),
+    patch(before, { current: again, ...norms }),
     current,
     { committed: false, detail, validation: null },
     at,
@@ -422,6 +435,7 @@ const UNSEEN = {
   calibrated: false,
   lastRound: null,
   rejectedUpdates: 0,
+  ...UNSUSPECTED,
 } as const;
 
 function withAgent(before: Step, agent: string, change: Partial<FederationState['agents'][string]>): Step {

@@ -3,6 +3,7 @@ import type { AnsweredTask } from '@twinwatch/core/wire/envelope';
 import type { ParameterCodec, UpdateVerdict } from '@twinwatch/core/wire/messages';
 import type { LeftOut } from '../aggregation.js';
 import type { MethodConfig } from '../strategies/strategy.js';
+import { type AcceptedNorms, NO_NORMS } from './defence.js';
 
 /** What the federation knows of itself between two steps. Journalled whole, as JSON, before a step is acted on. */
 export interface FederationState {
@@ -17,6 +18,7 @@ export interface FederationState {
   readonly optimizer: OptimizerState | null;
   /** What clients are taught by, once it is trained; null before, and for methods without one. */
   readonly teacher: TeacherState | null;
+  readonly acceptedNorms: AcceptedNorms;
   /** Rounds committed so far. */
   readonly committed: number;
   readonly current: CurrentRound | null;
@@ -54,6 +56,15 @@ export interface AgentState {
   readonly rejectedUpdates: number;
   /** Hash of the last teacher that it was told to fetch. */
   readonly taughtBy?: string;
+  /** Refused updates that were not made up for, oldest first; of one in quarantine, what led to it. */
+  readonly strikes: readonly Strike[];
+  /** Since when it is in quarantine: not asked, and nothing of it counts. Null where it is not. */
+  readonly quarantinedAtMs: number | null;
+}
+
+export interface Strike extends Omit<Rejection, 'agent'> {
+  readonly round: number;
+  readonly atMs: number;
 }
 
 export type RoundStep = 'waiting' | 'twin-fit' | 'collecting' | 'aggregating' | 'validating';
@@ -115,7 +126,17 @@ export interface Validation {
 
 export type MachineConfig = Pick<
   RoundsConfig,
-  'method' | 'count' | 'quorum' | 'fraction' | 'deadline' | 'releaseEvery'
+  | 'method'
+  | 'count'
+  | 'quorum'
+  | 'fraction'
+  | 'deadline'
+  | 'releaseEvery'
+  | 'defence'
+  | 'epochs'
+  | 'batchSize'
+  | 'learningRate'
+  | 'exchangeShare'
 > &
   MethodConfig & {
     readonly seed: number;
@@ -160,6 +181,8 @@ export type FederationEvent =
       readonly update: UpdateFacts;
       readonly verdict: UpdateVerdict;
       readonly detail: string;
+      /** Euclidean norm of the update; null of an evaluation, and of what cannot be read. */
+      readonly norm: number | null;
     }
   /** Bytes in place of an update that are none; `task` is what they say they answer, null where that cannot be read. */
   | {
@@ -174,6 +197,8 @@ export type FederationEvent =
   | { readonly type: 'released'; readonly parametersHash: string; readonly modelVersion: string }
   /** People have said what rows were: parameters are learned from something else than before. */
   | { readonly type: 'labels-changed' }
+  /** An operator trusts an agent again. */
+  | { readonly type: 'quarantine-lifted'; readonly agent: string }
   | { readonly type: 'step-failed'; readonly detail: string };
 
 /** The parameters after a round, and what else came of it. */
@@ -222,6 +247,7 @@ export const INITIAL_STATE: FederationState = {
   twinHash: null,
   optimizer: null,
   teacher: null,
+  acceptedNorms: NO_NORMS,
   committed: 0,
   current: null,
   release: null,
@@ -232,15 +258,19 @@ export const INITIAL_STATE: FederationState = {
 
 /** A state as it was journalled; one of an earlier release lacks what came since. */
 export function restoredState(json: string): FederationState {
-  const { current, release, optimizer, teacher, ...rest } = JSON.parse(json) as FederationState;
+  const { agents, current, release, optimizer, teacher, acceptedNorms, ...rest } = JSON.parse(json) as FederationState;
   return {
     ...rest,
+    agents: Object.fromEntries(Object.entries(agents).map(([id, agent]) => [id, { ...UNSUSPECTED, ...agent }])),
     optimizer: optimizer ?? null,
     teacher: teacher ?? null,
+    acceptedNorms: acceptedNorms ?? NO_NORMS,
     current: current && { ...NONE_REFUSED, ...NOTHING_LEFT_OUT, ...current },
     release: release && { ...NONE_REFUSED, ...release },
   };
 }
 
+/** Of an agent of which nothing was refused. */
+export const UNSUSPECTED = { strikes: [], quarantinedAtMs: null } as const;
 const NONE_REFUSED = { refused: [] } as const;
 const NOTHING_LEFT_OUT = { leftOut: [], remarks: [] } as const;

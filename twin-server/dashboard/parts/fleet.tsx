@@ -2,7 +2,7 @@ import type { AgentView, ModelView } from '@twinwatch/core/wire/http';
 import type { AgentHealth, Telemetry } from '@twinwatch/core/wire/messages';
 import { type Alarm, activeAlarmOf } from '../alarm-list.js';
 import type { PageState } from '../page-state.js';
-import { bytesWords, countWords, durationWords, MISSING, scoreWords } from '../wording.js';
+import { bytesWords, countWords, durationWords, MISSING, quarantineWords, scoreWords } from '../wording.js';
 import { AlarmMark, Empty, WarningMark } from './marks.js';
 import { Sparkline } from './sparkline.js';
 
@@ -161,6 +161,11 @@ function Standing({
           <WarningMark /> Offline
         </span>
       )}
+      {agent.quarantine !== null && (
+        <span className="tag warn" title={quarantineWords(agent.quarantine)}>
+          <WarningMark /> Quarantine
+        </span>
+      )}
       {faults.length > 0 && (
         <span
           className="tag warn"
@@ -169,7 +174,9 @@ function Standing({
           <WarningMark /> {faults.length === 1 ? `${faults[0]} fault` : `${faults.length} faults`}
         </span>
       )}
-      {alarm === undefined && agent.status.online && faults.length === 0 && <span className="muted">online</span>}
+      {alarm === undefined && agent.status.online && faults.length === 0 && agent.quarantine === null && (
+        <span className="muted">online</span>
+      )}
     </>
   );
 }

@@ -127,6 +127,20 @@ function Round({ round }: { readonly round: RoundView }) {
           </td>
         </tr>
       ))}
+      {(round.leftOut ?? []).map(({ agent, detail }) => (
+        <tr key={`${agent} left out`} className="rejected">
+          <td />
+          <td colSpan={6}>
+            {agent} left out of the average: {detail}
+          </td>
+        </tr>
+      ))}
+      {(round.remarks ?? []).map((remark) => (
+        <tr key={remark} className="rejected">
+          <td />
+          <td colSpan={6}>{remark}</td>
+        </tr>
+      ))}
     </>
   );
 }

@@ -129,6 +129,7 @@ export function agent(id: string, index: number): AgentView {
     eligibleRows: 892 + index * 31,
     lastRound: offline ? 12 : 18,
     rejectedUpdates: id === 'site-2' ? 1 : 0,
+    quarantine: null,
     lastTelemetry: null,
   };
 }

@@ -37,6 +37,9 @@ export async function startPageServer(dashboardDir: string, state: () => ServerS
       },
       find: () => null,
     },
+    liftQuarantine: () => {
+      throw new Error('the page lifts no quarantine');
+    },
     timers: {
       sleep: () => Promise.reject(new Error('the API waits for nothing')),
       after: (_name, ms, callback) => {

@@ -127,6 +127,20 @@ describe.skipIf(CHROMIUM === undefined)('the page in Chromium', { timeout: 30_00
     const view = agent('site-1', 0);
     server.send('agent', { ...view, status: { ...view.status!, modelVersion: 'm-000020' } });
     await page.locator('[data-agent=site-1]:not(:has-text("behind"))').waitFor();
+    const reasons = [{ round: 19, verdict: 'too-large', detail: 'norm 88.1', atMs: 1 }];
+    server.send('agent', { ...agent('site-2', 1), quarantine: { sinceMs: 1, reasons } });
+    const why = page.locator('[data-agent=site-2] .tag', { hasText: 'Quarantine' });
+    expect(await why.getAttribute('title')).toMatch(/^Not asked since .*\nround 19: too-large, norm 88\.1$/);
+    const leftOut = [{ agent: 'site-4', detail: 'its cosine is -0.9' }];
+    server.send('round', {
+      ...round(21),
+      phase: 'committed',
+      rejected: [],
+      leftOut,
+      remarks: ['The median was taken'],
+    });
+    await page.getByText('site-4 left out of the average: its cosine is -0.9').waitFor();
+    await page.getByText('The median was taken').waitFor();
     server.send('phase', { phase: 'finished', activity: 'Watching five sites', progress: null });
     await page.getByText('Watching five sites').waitFor();
     expect(await page.getByRole('progressbar').count()).toBe(0);
