@@ -5,6 +5,7 @@
  *   demo ARGS   `twinwatch demo ARGS`     test ARGS        vitest, without the long suites
  *   run ARGS    `twinwatch ARGS`          test-long ARGS   the long suites
  *   build       nothing more              check            format, lint, types, dead code, generated files
+ *   test-acquisition [--long]             how devices are read; --long with a hundred thousand faults on the line
  */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -252,6 +253,11 @@ const COMMANDS = {
   build: () => {},
   check,
   test,
+  'test-acquisition': (args) => {
+    if (args.includes('--long')) process.env.TWINWATCH_LONG = '1';
+    const rest = args.filter((argument) => argument !== '--long');
+    return test([join('edge-agent', 'dist', 'sources'), join('core', 'dist', 'scada'), ...rest]);
+  },
   'test-long': (args) => {
     process.env.TWINWATCH_LONG = '1';
     return test(['--passWithNoTests', ...args]);

@@ -28,6 +28,8 @@ const LONGEST_RECONNECT_MS = 4_000;
 /** No exchange is longer than a few hundred bytes; a line that babbles must not fill memory. */
 const LONGEST_RECEIVED_BYTES = 8_192;
 const KEPT_BYTES = 1_024;
+/** After so many timeouts without a single byte, the line itself is opened anew: a gateway may be gone without having said so. */
+const SILENT_TIMEOUTS = 6;
 const NOTHING = Buffer.alloc(0);
 
 interface Waiting extends Asked {
@@ -52,6 +54,7 @@ export class ModbusBus {
   #transaction = 0;
   #closed = false;
   #openFailures = 0;
+  #silentTimeouts = 0;
   #reopenAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: BusOptions) {
@@ -123,6 +126,7 @@ export class ModbusBus {
       this.#stream = stream;
       this.#received = NOTHING;
       this.#openFailures = 0;
+      this.#silentTimeouts = 0;
     } catch (error) {
       const pauseMs = Math.min(LONGEST_RECONNECT_MS, FIRST_RECONNECT_MS * 2 ** Math.min(10, this.#openFailures++));
       this.#reopenAtMs = clock.monotonic() + pauseMs * (0.5 + random() / 2);
@@ -155,9 +159,14 @@ export class ModbusBus {
       if (failed ? outcome.code === 'MODBUS_TIMEOUT' : outcome.kind === 'malformed') await this.#drop();
       if (silenceMs > 0) await timers.sleep('modbus-silence', silenceMs);
     } else {
-      if (failed && outcome.code === 'MODBUS_TIMEOUT') this.#owed.owe(unit, request, clock.monotonic());
+      if (failed && outcome.code === 'MODBUS_TIMEOUT') {
+        this.#owed.owe(unit, request, clock.monotonic());
+        if (++this.#silentTimeouts >= SILENT_TIMEOUTS) await this.#drop();
+      }
       const beforeMs = this.#lastByteMs;
       await timers.sleep('modbus-silence', silenceMs);
+      // In a process that is busy, bytes may have come in time and not have been looked at: timers go first, then what came.
+      await timers.sleep('modbus-silence', 1);
       if (!failed && (this.#received.length > 0 || this.#lastByteMs !== beforeMs)) {
         this.#owed.owe(unit, request, clock.monotonic());
         throw this.#outOfStep(unit, 'gave more than one answer to a request');
@@ -203,6 +212,7 @@ export class ModbusBus {
   #onData(stream: ByteStream | null, bytes: Buffer): void {
     if (stream === null || this.#stream !== stream) return;
     this.#lastByteMs = this.#options.clock.monotonic();
+    this.#silentTimeouts = 0;
     const received = this.#received.length === 0 ? bytes : Buffer.concat([this.#received, bytes]);
     const { reply, rest } = this.#options.framing.scan(received, this.#waiting);
     this.#received = rest.length > LONGEST_RECEIVED_BYTES ? rest.subarray(-KEPT_BYTES) : rest;

@@ -49,25 +49,32 @@ export const tcpFraming: Framing = {
     return frame;
   },
   scan(received, asked) {
+    let reply: Reply | null = null;
     let at = 0;
-    while (at + MBAP_BYTES <= received.length) {
-      const length = received.readUInt16BE(at + 4);
-      if (received.readUInt16BE(at + 2) !== 0 || length < 3 || length > PDU_MAXIMUM_BYTES + 1) {
-        const detail = `not a Modbus TCP header: ${received.toString('hex', at, at + MBAP_BYTES)}`;
+    // To the end of what is there: bytes behind an answer that begin no frame mean that it was put together from pieces of several.
+    while (at < received.length) {
+      const head = received.subarray(at, at + MBAP_BYTES);
+      if (!beginsFrame(head)) {
+        const detail = `not a Modbus TCP header: ${head.toString('hex')}`;
         return { reply: { kind: 'malformed', detail }, rest: NOTHING };
       }
-      const end = at + 6 + length;
+      if (head.length < MBAP_BYTES) break;
+      const end = at + 6 + head.readUInt16BE(4);
       if (end > received.length) break;
-      if (asked !== null && received.readUInt16BE(at) === asked.transaction && received[at + 6] === asked.unit)
-        return {
-          reply: parsePdu(received.subarray(at + MBAP_BYTES, end), asked.request),
-          rest: received.subarray(end),
-        };
+      if (reply === null && asked !== null && head.readUInt16BE(0) === asked.transaction && head[6] === asked.unit)
+        reply = parsePdu(received.subarray(at + MBAP_BYTES, end), asked.request);
       at = end;
     }
-    return { reply: null, rest: received.subarray(at) };
+    return { reply, rest: received.subarray(at) };
   },
 };
+
+/** Of as many bytes as there are: protocol 0, and a length that a frame can have. */
+function beginsFrame(head: Buffer): boolean {
+  if ((head[2] ?? 0) !== 0 || (head[3] ?? 0) !== 0 || (head[4] ?? 0) !== 0) return false;
+  const length = head[5];
+  return length === undefined || (length >= 3 && length <= PDU_MAXIMUM_BYTES + 1);
+}
 
 const CRC_TABLE = Uint16Array.from({ length: 256 }, (_, byte) => {
   let crc = byte;

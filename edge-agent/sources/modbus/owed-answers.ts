@@ -4,7 +4,7 @@ import { isWrite, type ModbusRequest, type ReadRequest, replyBytes } from './req
 /** After a timeout on a line without transaction numbers, a unit is left alone for this many more: its late answer passes by while others are asked. */
 const HOLD_OFF_TIMEOUTS = 2;
 /** An unanswered request of a unit stops counting after this many timeouts: no device answers so late. */
-const FORGET_AFTER_TIMEOUTS = 20;
+const FORGET_AFTER_TIMEOUTS = 8;
 
 export type Standing =
   | { readonly kind: 'in-step' }

@@ -1,6 +1,6 @@
 import net from 'node:net';
 import type { Duplex } from 'node:stream';
-import { crc16 } from '../frames.js';
+import { crc16, lrc } from '../frames.js';
 
 /** For tests: a device on a real socket or serial port, byte for byte as the script says. */
 
@@ -89,6 +89,48 @@ export function rtuDevice(stream: Duplex, script: DeviceScript): { readonly requ
     }
   });
   return { requests };
+}
+
+/** A Modbus ASCII device on an open stream. */
+export function asciiDevice(stream: Duplex, script: DeviceScript): { readonly requests: DeviceRequest[] } {
+  const requests: DeviceRequest[] = [];
+  let pending = '';
+  stream.on('data', (bytes: Buffer) => {
+    const lines = (pending + bytes.toString('latin1')).split('\r\n');
+    pending = lines.pop() ?? '';
+    for (const line of lines) {
+      const request = parse(Buffer.from(line.slice(1), 'hex'), requests.length);
+      requests.push(request);
+      answer(stream, script(request), (pdu) => {
+        const body = Buffer.concat([Buffer.from([request.unit]), pdu]);
+        return Buffer.from(
+          `:${Buffer.concat([body, Buffer.from([lrc(body)])])
+            .toString('hex')
+            .toUpperCase()}\r\n`,
+        );
+      });
+    }
+  });
+  return { requests };
+}
+
+/** A device on a line behind a gateway: what `speak` answers, on a free port of the loopback. */
+export async function gatewayTo(speak: typeof rtuDevice, script: DeviceScript) {
+  const sockets = new Set<net.Socket>();
+  const server = net.createServer({ noDelay: true }, (socket) => {
+    sockets.add(socket);
+    socket.on('error', () => undefined);
+    socket.on('close', () => sockets.delete(socket));
+    speak(socket, script);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    port: (server.address() as net.AddressInfo).port,
+    close: () => {
+      for (const socket of sockets) socket.destroy();
+      return new Promise((resolve) => server.close(resolve));
+    },
+  };
 }
 
 function parse(unitAndPdu: Buffer, index: number): DeviceRequest {

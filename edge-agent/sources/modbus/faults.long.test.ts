@@ -1,0 +1,19 @@
+import { expect, it } from 'vitest';
+import { faultedReads } from './testing/faulted-reads.js';
+
+/** A hundred thousand answers with faults, others each time: a failure names the seed that repeats it. */
+it.each([
+  ['tcp', 50_000],
+  ['rtu+tcp', 35_000],
+  ['ascii+tcp', 15_000],
+] as const)(
+  'calls no wrong value good over a faulty %s line',
+  async (protocol, injections) => {
+    const { reads, good, injected } = await faultedReads(protocol, injections, 96, Date.now() % 1_000_000);
+    const tampered = [...injected].reduce((sum, [kind, count]) => (kind === 'none' ? sum : sum + count), 0);
+    console.log(`${protocol}: ${tampered} answers with faults, ${reads} reads, ${good} good, none of them wrong`);
+    expect(tampered).toBeGreaterThanOrEqual(injections);
+    expect(good).toBeGreaterThan(injections / 10);
+  },
+  1_200_000,
+);

@@ -1,0 +1,125 @@
+import type { Logger } from '@twinwatch/core/runtime';
+import fc from 'fast-check';
+import { systemClock, systemTimers } from '../../../system-runtime.js';
+import type { ModbusBus } from '../bus.js';
+import { openBus } from '../open-bus.js';
+import type { ReadRequest } from '../requests.js';
+import { anyFault, type Fault, type FaultyLine, faultyLine } from './faulty-line.js';
+import { bitCount, isTrue, type Protocol, type VersionedDevice, versionedDevice } from './versioned-device.js';
+
+/** For tests: reads through a line with faults, each held against what the device really answered. */
+
+const TIMEOUT_MS = 40;
+/** Kept after every exchange on lines without transaction numbers; a second answer within it is noticed. */
+const SILENCE_MS = 12;
+/** Out of order, an answer is told from others' for as long as a unit is left alone after a timeout: three timeouts. */
+const LATEST_TIMEOUTS = 2.7;
+const LONGEST_GAP_MS = 8;
+const STEPS = 24;
+/** A unit that owes nothing else than its last answer is believed again within these reads. */
+const RECOVERY_READS = 300;
+
+const quiet: Logger = { debug() {}, info() {}, warn() {}, error() {} };
+
+interface Step {
+  readonly unit: number;
+  readonly request: ReadRequest;
+}
+
+export interface FaultedReads {
+  reads: number;
+  good: number;
+  readonly injected: Map<Fault['kind'], number>;
+}
+
+const anyStep = fc
+  .record({
+    unit: fc.integer({ min: 1, max: 3 }),
+    table: fc.constantFrom('coil', 'discrete', 'holding', 'input'),
+    address: fc.integer({ min: 0, max: 400 }),
+    count: fc.oneof(fc.integer({ min: 1, max: 4 }), fc.integer({ min: 1, max: 125 })),
+  })
+  .map(
+    ({ unit, table, address, count }): Step => ({ unit, request: { table, address, count: bitCount(table, count) } }),
+  );
+
+/** The same few reads over and over are what a poller does, and what makes answers look alike. */
+const anySteps = fc.array(anyStep, { minLength: 1, maxLength: 3 });
+
+/**
+ * Runs until `injections` answers were tampered with, on `lines` lines at once.
+ * @throws with the shrunk counterexample where a wrong value was called good, or a line did not recover.
+ */
+export async function faultedReads(
+  protocol: Protocol,
+  injections: number,
+  lines: number,
+  seed: number,
+): Promise<FaultedReads> {
+  const total: FaultedReads = { reads: 0, good: 0, injected: new Map() };
+  const tampered = () => [...total.injected].reduce((sum, [kind, count]) => (kind === 'none' ? sum : sum + count), 0);
+  const property = () =>
+    fc.asyncProperty(
+      anySteps,
+      fc.array(anyFault(protocol, LATEST_TIMEOUTS, LONGEST_GAP_MS), { minLength: 4, maxLength: 40 }),
+      async (steps, faults) => {
+        await run(protocol, steps, faults, total);
+      },
+    );
+  const one = async (index: number) => {
+    for (let round = 0; tampered() < injections; round++)
+      await fc.assert(property(), { numRuns: 8, seed: seed + index * 10_007 + round, endOnFailure: true });
+  };
+  await Promise.all(Array.from({ length: lines }, (_, index) => one(index)));
+  return total;
+}
+
+async function run(protocol: Protocol, steps: readonly Step[], faults: readonly Fault[], total: FaultedReads) {
+  const device = await versionedDevice(protocol);
+  const line = await faultyLine(protocol, device.port, TIMEOUT_MS);
+  const bus = openBus(
+    {
+      url: `${protocol}://127.0.0.1:${line.port}`,
+      timeoutMs: TIMEOUT_MS,
+      delayMs: protocol === 'tcp' ? 0 : SILENCE_MS,
+    },
+    { clock: systemClock, timers: systemTimers, random: () => 0, log: quiet },
+  );
+  line.faults = faults;
+  try {
+    for (let i = 0; i < STEPS; i++) await read(bus, device, steps[i % steps.length]!, total);
+    await recover(bus, device, line, steps[0]!, total);
+  } finally {
+    await bus.close();
+    await line.close();
+    await device.close();
+    for (const [kind, count] of line.injected) total.injected.set(kind, (total.injected.get(kind) ?? 0) + count);
+  }
+}
+
+/** True where the value was good, and right. */
+async function read(bus: ModbusBus, device: VersionedDevice, { unit, request }: Step, total: FaultedReads) {
+  const from = device.answered();
+  total.reads++;
+  try {
+    const words = await bus.read(unit, request);
+    if (!isTrue(words, unit, request, from, device.answered()))
+      throw new Error(`wrong and called good: unit ${unit} ${JSON.stringify(request)} gave ${words.join(' ')}`);
+    total.good++;
+    return true;
+  } catch (error) {
+    const { code } = error as { code?: string };
+    if (code === undefined || !code.startsWith('MODBUS_')) throw error;
+    // Who is told that a unit is not in step, or a line not open, comes back a little later.
+    if (code === 'MODBUS_OUT_OF_STEP' || code === 'MODBUS_DISCONNECTED')
+      await systemTimers.sleep('test', TIMEOUT_MS / 4);
+    return false;
+  }
+}
+
+/** A line that only ever refused would pass, too: once the faults are over it has to go on. */
+async function recover(bus: ModbusBus, device: VersionedDevice, line: FaultyLine, step: Step, total: FaultedReads) {
+  line.faults = [];
+  for (let i = 0; i < RECOVERY_READS; i++) if (await read(bus, device, step, total)) return;
+  throw new Error(`unit ${step.unit} is not believed again although the faults are over`);
+}
