@@ -126,7 +126,7 @@ export const robustnessFields = {
 };
 
 /** Methods that never train the twin model: its direction says nothing. */
-const WITHOUT_TWIN_MODEL: readonly string[] = ['fedavg', 'fedprox', 'dtml'];
+const WITHOUT_TWIN_MODEL: readonly string[] = ['fedavg', 'fedprox', 'dtml', 'dtkd'];
 
 interface Checked {
   readonly method?: string;

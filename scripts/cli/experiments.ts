@@ -15,6 +15,13 @@ export function addExperiments(program: Command): void {
   addLeaveFamilyOut(experiment);
   addBaselines(experiment);
   addDismissals(experiment);
+  experiment
+    .command('poisoning')
+    .description('what hostile clients do to each way of combining updates, on a small made-up plant; a minute')
+    .action(async () => {
+      const { runPoisoning } = await import('../experiments/poisoning.js');
+      await runPoisoning();
+    });
 }
 
 function addLeaveFamilyOut(experiment: Command): void {
