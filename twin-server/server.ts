@@ -50,7 +50,7 @@ export interface RunningServer {
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const { config, twin, log } = options;
   const architecture = architectureOf(config.detector, {
-    features: expandFeatures(config.detector.features, twin.tags),
+    features: expandFeatures(config.detector.features, twin.tags, twin.rules),
   });
   await mkdir(options.dataDir, { recursive: true });
   const journal = openJournal(join(options.dataDir, 'server.db'));
@@ -147,7 +147,7 @@ function runKey({ config, twin, twinHash }: ServerOptions, architecture: Archite
   const { detector, rounds } = config;
   const identity = {
     ...{ tags: twin.tags, intervalMs: twin.intervalMs, features: detector.features, holdRows: detector.holdRows },
-    ...{ twinHash, twin: config.twin, clip: detector.clip, architecture },
+    ...{ twinHash, twin: config.twin, clip: detector.clip, twinScaling: detector.twinScaling, architecture },
     exchange: { rows: rounds.exchangeRows, mixed: rounds.exchangeShare > 0 },
   };
   return createHash('sha256').update(JSON.stringify(identity)).digest('hex').slice(0, 16);

@@ -13,12 +13,22 @@ const rows = z.int().min(1).max(10_000);
 const tag = z.string().min(1).meta({ description: "a tag, or a pattern such as 'L_*'" });
 
 const TYPES =
-  'raw: the value; delta: its change over `rows`; lag: its value `rows` before; rollingMean, rollingStd: over the last `rows`; hourOfDay: sine and cosine of the time of day; residual: what a linear expectation from other tags, fitted to the twin, leaves unexplained';
+  'raw: the value; delta: its change over `rows`; lag: its value `rows` before; rollingMean, rollingStd: over the last `rows`; hourOfDay: sine and cosine of the time of day; residual: what a linear expectation from other tags, fitted to the twin, leaves unexplained; rule: how far an on-off rule of a controller is broken';
 const ROWS = 'rows back, or rows of the window';
 const HARMONICS = 'pairs of sine and cosine of the time of day';
 
 const kind = <T extends string>(type: T) => z.literal(type).meta({ description: TYPES });
 const harmonics = z.int().max(6).meta({ description: HARMONICS });
+
+const ruleCondition = z
+  .strictObject({
+    tag: z.string().min(1),
+    below: z.number().optional().meta({ description: "threshold, in the tag's unit" }),
+    above: z.number().optional().meta({ description: "threshold, in the tag's unit" }),
+  })
+  .refine(({ below, above }) => (below === undefined) !== (above === undefined), {
+    error: 'must have exactly one of below and above',
+  });
 
 const featurePattern = z.discriminatedUnion('type', [
   z.strictObject({ type: kind('raw'), tag }),
@@ -53,6 +63,24 @@ const featurePattern = z.discriminatedUnion('type', [
       .default([1])
       .meta({ description: 'rows of each mean of the residual; 1: the residual itself. One input each' }),
   }),
+  z
+    .strictObject({
+      type: kind('rule'),
+      state: z.string().min(1).default('*').meta({
+        description: "tag of a pump's or valve's state; without `on` and `off`, a pattern over the plant's rules",
+      }),
+      on: ruleCondition.optional().meta({ description: 'what switches it on' }),
+      off: ruleCondition.optional().meta({ description: 'what switches it off' }),
+      windows: z
+        .array(rows)
+        .min(1)
+        .max(16)
+        .default([1])
+        .meta({ description: 'rows of each mean; 1: the row itself. Two inputs each' }),
+    })
+    .refine(({ on, off }) => (on === undefined) === (off === undefined), {
+      error: "must have both on and off, or neither to take the plant's rules",
+    }),
 ]);
 
 const csvTwin = z.strictObject({
@@ -131,6 +159,10 @@ const detector = z.strictObject({
     .default([32, 16])
     .meta({ description: 'width of each hidden layer, first to last' }),
   members: z.int().min(1).max(16).default(1).meta({ description: 'networks averaged into one score' }),
+  twinScaling: z.enum(['own', 'sites']).default('own').meta({
+    description:
+      "what the twin's rows are scaled by: their own normal running, so that a twin that is a little off still shows what an attack does; or the sites'",
+  }),
   clip: z.number().min(1).max(1_000).default(8).meta({ description: 'scaled inputs are cut off at ± this' }),
   alarm: z
     .strictObject({

@@ -32,6 +32,15 @@ describe('chooseThreshold', () => {
     expect(lax.threshold).toBeLessThanOrEqual(0.6);
   });
 
+  test('asks the twin for the false rate only where held-back rows are too few to show it', () => {
+    const scores = [0.1, 0.1, 0.6, 0.3, 0.5, 0.8];
+    const labels = [0, 0, 0, 1, 1, 1];
+    const enough = { scores, labels, normalHistogram: histogram([100, 0, 0, 0]), maximumFalseRate: 0.01 };
+    expect(chooseThreshold(enough).threshold).toBeLessThanOrEqual(0.3);
+    const few = { ...enough, normalHistogram: histogram([99, 0, 0, 0]) };
+    expect(chooseThreshold(few).threshold).toBeCloseTo(0.7, 12);
+  });
+
   test('says so where no threshold is within the maximum', () => {
     const choice = chooseThreshold({
       scores: [0.2, 0.9],

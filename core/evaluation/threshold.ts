@@ -16,9 +16,9 @@ export interface ThresholdChoice {
 
 /**
  * The threshold with the best balanced accuracy on labelled validation rows (the twin's, never those a result is reported on), among
- * those that alarm at most `maximumFalseRate` of the normal validation rows and at most the same share of the normal rows that the agents held
- * back. The first keeps it honest about attacks, the second about the real plant, whose normal rows no twin has. This
- * criterion is the project's choice; the paper uses 0.5.
+ * those that alarm at most `maximumFalseRate` of the normal rows that the agents held back: normal running of the real plant, which no twin
+ * knows as well. Where there are too few of them to show so small a rate, the normal validation rows must keep it, too; otherwise not: many of
+ * them lie between attacks, and strange for hours after each. This criterion is the project's choice; the paper uses 0.5.
  *
  * Candidates lie half-way between neighbouring scores, and on the histogram's edges; among equally good ones the middle is
  * taken, farthest from both classes.
@@ -38,6 +38,9 @@ export function chooseThreshold(
   const midpoints = ties.slice(1).map((tied, i) => (tied.score + ties[i]!.score) / 2);
   const thresholds = [...new Set([1, ...midpoints, ...edges])].filter((t) => t > 0 && t <= 1).sort((a, b) => b - a);
 
+  // Held-back rows that are too few to show so small a rate cannot vouch for it alone.
+  const isJudgedByTwin = heldBack === null || histogram!.rows * request.maximumFalseRate < 1;
+
   let next = 0;
   let found = 0;
   let falsely = 0;
@@ -54,7 +57,7 @@ export function chooseThreshold(
       balancedAccuracy: (recall + 1 - validationFalseRate) / 2,
       validationFalseRate,
       heldBackFalseRate: held,
-      isWithinMaximum: Math.max(validationFalseRate, held ?? 0) <= request.maximumFalseRate,
+      isWithinMaximum: Math.max(isJudgedByTwin ? validationFalseRate : 0, held ?? 0) <= request.maximumFalseRate,
     };
   });
   const allowed = candidates.filter((candidate) => candidate.isWithinMaximum);

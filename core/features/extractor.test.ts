@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createRandom } from '../learning/random.js';
 import { extractAll, FeatureExtractor, inputCount } from './extractor.js';
-import type { FeatureSchema, FeatureSpec } from './spec.js';
+import type { FeatureSchema, FeatureSpec, RuleCondition } from './spec.js';
 
 const HOUR_MS = 3_600_000;
 const level = { name: 'L', unit: 'm', kind: 'analog', resolution: 0.01 } as const;
@@ -208,6 +208,10 @@ describe('FeatureExtractor', () => {
   });
 });
 
+const condition = fc.oneof(
+  fc.record({ tag: fc.constantFrom('L', 'F'), below: fc.double({ min: -10, max: 10, noNaN: true }) }),
+  fc.record({ tag: fc.constantFrom('L', 'F'), above: fc.double({ min: -10, max: 10, noNaN: true }) }),
+);
 const spec = fc.oneof(
   fc.record({ type: fc.constant('raw' as const), tag: fc.constantFrom('L', 'F') }),
   fc.record({
@@ -233,6 +237,13 @@ const spec = fc.oneof(
     offset: fc.double({ min: -5, max: 5, noNaN: true }),
     windows: fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 3 }),
   }),
+  fc.record({
+    type: fc.constant('rule' as const),
+    state: fc.constantFrom('L', 'F'),
+    on: condition,
+    off: condition,
+    windows: fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 3 }),
+  }),
 );
 const value = fc.oneof(
   { weight: 5, arbitrary: fc.double({ min: -1e3, max: 1e3, noNaN: true }) },
@@ -246,6 +257,43 @@ const steps = fc.array(
   ),
   { maxLength: 60 },
 );
+
+describe('rule', () => {
+  const pump = {
+    type: 'rule' as const,
+    state: 'F',
+    on: { tag: 'L', below: 2 },
+    off: { tag: 'L', above: 5 },
+    windows: [1, 2],
+  };
+  const inputsOf = (levels: number[], states: number[], from = pump) => {
+    const extractor = new FeatureExtractor(schema([from]));
+    return levels.map((level, hour) => {
+      const features = extractor.push(row(hour, level, states[hour]!));
+      return features === null ? null : [...features].map((each) => Number(each.toFixed(4)));
+    });
+  };
+
+  test('says how far the level was beyond a threshold in two rows that the pump did not follow', () => {
+    // Two metres is the threshold: at 1.5 and then 1.2 the pump should have run since 1.5 at least.
+    expect(inputsOf([3, 1.5, 1.2, 1.4], [0, 0, 0, 1])).toEqual([null, null, [0.5, 0, 0.25, 0], [0, 0, 0.25, 0]]);
+    expect(inputsOf([5.5, 5.6, 6], [1, 1, 1]).at(-1)).toEqual([0.6, 0, 0.55, 0]);
+  });
+
+  test('says how far it was from the threshold when the pump switched all the same', () => {
+    expect(inputsOf([4, 4, 3, 3], [0, 0, 1, 0])).toEqual([null, null, [0, 1, 0, 0.5], [0, 2, 0, 1.5]]);
+  });
+
+  test('is silent while the rule is obeyed, and for pumps that empty a tank likewise', () => {
+    expect(inputsOf([3, 1.9, 2.4, 5.1, 4.8], [0, 1, 1, 0, 0]).slice(2)).toEqual([
+      [0, 0, 0, 0],
+      [0, 0, 0, 0],
+      [0, 0, 0, 0],
+    ]);
+    const emptying = { ...pump, on: { tag: 'L', above: 5 }, off: { tag: 'L', below: 2 } };
+    expect(inputsOf([5.5, 5.7, 5.6], [0, 0, 0], emptying as unknown as typeof pump).at(-1)).toEqual([0.6, 0, 0.55, 0]);
+  });
+});
 
 describe('extractAll', () => {
   test('gives what row-by-row extraction gives, and what the definitions say over the rows themselves', () => {
@@ -318,6 +366,24 @@ function byDefinition(declared: FeatureSchema, rows: ReturnType<typeof row>[]): 
       ]).flat();
     }
     const seriesOf = (tag: string) => held[tag === 'L' ? 0 : 1]!;
+    if (feature.type === 'rule') {
+      const beyond = ({ tag, below, above }: RuleCondition, ago: number): number => {
+        const value = seriesOf(tag).at(-1 - ago) ?? Number.NaN;
+        return below === undefined ? value - above! : below - value;
+      };
+      const isOn = (ago: number): boolean => (seriesOf(feature.state).at(-1 - ago) ?? Number.NaN) >= 0.5;
+      const broken = (ago: number): [number, number] => {
+        const [expected, taken] = isOn(ago) ? [feature.off, feature.on] : [feature.on, feature.off];
+        const kept = Math.max(0, Math.min(beyond(expected, ago), beyond(expected, ago + 1)));
+        if (isOn(ago) === isOn(ago + 1)) return [kept, 0];
+        return [kept, Math.max(0, Math.min(-beyond(taken, ago), -beyond(taken, ago + 1)))];
+      };
+      return feature.windows.flatMap((window) =>
+        [0, 1].map(
+          (part) => Array.from({ length: window }, (_, ago) => broken(ago)[part]!).reduce((a, b) => a + b, 0) / window,
+        ),
+      );
+    }
     const series = seriesOf(feature.tag);
     if (feature.type === 'residual') {
       const residual = (ago: number): number => {

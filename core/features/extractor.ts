@@ -2,7 +2,7 @@ import { TwinwatchError } from '../errors.js';
 import type { Row } from '../scada/sample.js';
 import { RollingWindow } from './rolling-window.js';
 import { type DeclaredInputs, describeInputs } from './schema.js';
-import type { FeatureSchema, FeatureSpec, ResidualSpec } from './spec.js';
+import type { FeatureSchema, FeatureSpec, ResidualSpec, RuleCondition } from './spec.js';
 
 const GAP_INTERVALS = 1.5;
 const DAY_MS = 86_400_000;
@@ -68,6 +68,8 @@ export class FeatureExtractor {
     this.#badRows.fill(0);
     for (const { window } of this.#plan.rolling) window.clear();
     for (const { means } of this.#plan.residuals) for (const { window } of means) window.clear();
+    for (const { means } of this.#plan.rules)
+      for (const { kept, switched } of means) for (const each of [kept, switched]) each.clear();
     this.#at = 0;
     this.#lastTimeMs = Number.NEGATIVE_INFINITY;
   }
@@ -147,6 +149,29 @@ export class FeatureExtractor {
         output[position] = window.mean();
       }
     }
+    for (const rule of this.#plan.rules) {
+      const { kept, switched } = this.#brokenRule(rule);
+      for (const mean of rule.means) {
+        mean.kept.push(kept);
+        mean.switched.push(switched);
+        output[mean.position] = mean.kept.mean();
+        output[mean.position + 1] = mean.switched.mean();
+      }
+    }
+  }
+
+  /** Both NaN where there is no row before. */
+  #brokenRule({ state, on, off }: Plan['rules'][number]): { kept: number; switched: number } {
+    const [now, before] = [this.#past(state, 0), this.#past(state, 1)];
+    const beyond = ({ tag, threshold, sign }: PlannedCondition, rowsAgo: number): number =>
+      sign * (this.#past(tag, rowsAgo) - threshold);
+    const [isOn, wasOn] = [now >= 0.5, before >= 0.5];
+    const leaving = isOn ? off : on;
+    const entering = isOn ? on : off;
+    const kept = Math.max(0, Math.min(beyond(leaving, 0), beyond(leaving, 1)));
+    const switched = isOn === wasOn ? 0 : Math.max(0, -Math.max(beyond(entering, 0), beyond(entering, 1)));
+    const known = Number.isNaN(before) ? Number.NaN : 0;
+    return { kept: kept + known, switched: switched + known };
   }
 
   #residual({ tag, isChange, spec, termTags }: Plan['residuals'][number]): number {
@@ -224,6 +249,24 @@ interface Plan {
     readonly termTags: readonly number[];
     readonly means: readonly { readonly window: RollingWindow; readonly position: number }[];
   }[];
+  readonly rules: readonly {
+    readonly state: number;
+    readonly on: PlannedCondition;
+    readonly off: PlannedCondition;
+    readonly means: readonly {
+      readonly kept: RollingWindow;
+      readonly switched: RollingWindow;
+      /** Of `kept`; `switched` follows. */
+      readonly position: number;
+    }[];
+  }[];
+}
+
+/** Holds where sign · (tag − threshold) is above 0. */
+interface PlannedCondition {
+  readonly tag: number;
+  readonly threshold: number;
+  readonly sign: 1 | -1;
 }
 
 function planFeatures(schema: FeatureSchema): Plan {
@@ -232,6 +275,7 @@ function planFeatures(schema: FeatureSchema): Plan {
   const rolling = new Map<string, Plan['rolling'][number]>();
   const hours: Plan['hours'][number][] = [];
   const residuals: Plan['residuals'][number][] = [];
+  const rules: Plan['rules'][number][] = [];
   let position = 0;
   const indexOf = (name: string, type: FeatureSpec['type']): number => {
     const tag = tagIndex.get(name);
@@ -245,6 +289,20 @@ function planFeatures(schema: FeatureSchema): Plan {
     if (spec.type === 'hourOfDay') {
       hours.push({ count: 2 * spec.harmonics, position });
       position += 2 * spec.harmonics;
+      continue;
+    }
+    if (spec.type === 'rule') {
+      const condition = ({ tag, below, above }: RuleCondition): PlannedCondition => ({
+        tag: indexOf(tag, spec.type),
+        threshold: below ?? above ?? Number.NaN,
+        sign: below === undefined ? 1 : -1,
+      });
+      const means = spec.windows.map((rows) => {
+        const mean = { kept: new RollingWindow(rows), switched: new RollingWindow(rows), position };
+        position += 2;
+        return mean;
+      });
+      rules.push({ state: indexOf(spec.state, spec.type), on: condition(spec.on), off: condition(spec.off), means });
       continue;
     }
     const tag = indexOf(spec.tag, spec.type);
@@ -272,6 +330,7 @@ function planFeatures(schema: FeatureSchema): Plan {
   const lookBacks = [
     ...points.map((point) => point.rowsAgo),
     ...residuals.flatMap(({ isChange, spec }) => [isChange ? 1 : 0, ...spec.terms.map((term) => term.rowsAgo)]),
+    rules.length > 0 ? 1 : 0,
   ];
   const hourCounts = [...hours.map(({ count }) => count), ...residuals.map(({ spec }) => spec.hours.length)];
   const largest = (numbers: readonly number[]): number => numbers.reduce((most, each) => Math.max(most, each), 0);
@@ -281,6 +340,7 @@ function planFeatures(schema: FeatureSchema): Plan {
       ...new Set([
         ...[...points, ...rolling.values(), ...residuals].map((feature) => feature.tag),
         ...residuals.flatMap(({ termTags }) => termTags),
+        ...rules.flatMap(({ state, on, off }) => [state, on.tag, off.tag]),
       ]),
     ],
     points,
@@ -288,5 +348,6 @@ function planFeatures(schema: FeatureSchema): Plan {
     hours,
     hourCount: 2 * Math.ceil(largest(hourCounts) / 2),
     residuals,
+    rules,
   };
 }

@@ -142,6 +142,21 @@ describe('expandFeatures', () => {
     expect(() => expandFeatures([unknown], tags)).toThrow(/'F_\*', 'G', which no tag matches/);
   });
 
+  test('takes the rules that are known of the plant, those that a pattern matches, or the one that is stated', () => {
+    const rule = (state: string) => ({ state, on: { tag: 'L_T1', below: 1 }, off: { tag: 'L_T1', above: 3 } });
+    const known = [rule('S_PU3'), rule('S_PU4')];
+    const windows = [1, 6];
+    const all = [...tags, { ...tags.at(-1)!, name: 'S_PU4' }];
+    const expand = (state: string, rules = known) => expandFeatures([{ type: 'rule', state, windows }], all, rules);
+    expect(expand('*')).toEqual(known.map((each) => ({ type: 'rule', ...each, windows })));
+    expect(expand('S_PU4')).toEqual([{ type: 'rule', ...rule('S_PU4'), windows }]);
+    const stated = { type: 'rule' as const, ...rule('S_PU3'), windows };
+    expect(expandFeatures([stated], all)).toEqual([stated]);
+    expect(() => expand('*', [])).toThrow(/no on-off rule for such a state; state the rule with on and off/);
+    const wrong = { ...stated, on: { tag: 'L_T9', below: 1 } };
+    expect(() => expandFeatures([wrong], all)).toThrow(/'L_T9', which no tag matches/);
+  });
+
   test('names every pattern that no tag matches; a dot is a dot', () => {
     const patterns = ['L.T1', 'P_*', 'L_T1'].map((name) => ({ type: 'raw' as const, tag: name }));
     expect(() => expandFeatures(patterns, tags)).toThrow(/'L\.T1', 'P_\*', which no tag matches.*L_T1, L_T2, S_PU3/);

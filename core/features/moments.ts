@@ -99,9 +99,9 @@ export function scalerFrom(moments: MomentsSummary, schema: FeatureSchema, optio
   const resolution = new Map(schema.tags.map((tag) => [tag.name, tag.resolution]));
   const mean: number[] = [];
   const scale: number[] = [];
-  described.forEach(({ tag, averagedRows }, i) => {
+  described.forEach(({ tag, averagedRows, unitTag = tag }, i) => {
     const deviation = Math.sqrt(moments.m2[i]! / moments.count);
-    const floor = Math.max((resolution.get(tag ?? '') ?? 0) / Math.sqrt(averagedRows), Number.EPSILON);
+    const floor = Math.max((resolution.get(unitTag ?? '') ?? 0) / Math.sqrt(averagedRows), Number.EPSILON);
     mean.push(tag === null ? 0 : Math.fround(moments.mean[i]!));
     scale.push(tag === null ? 1 : Math.fround(Math.max(deviation, floor)));
   });

@@ -1,7 +1,7 @@
 import { TwinwatchError } from '../errors.js';
 import type { Tag } from '../scada/tag.js';
 import { canonicalJson } from './schema.js';
-import type { FeatureSpec, ResidualSpec, ResidualTerm } from './spec.js';
+import type { ControlRule, FeatureSpec, ResidualSpec, ResidualTerm, RuleCondition, RuleSpec } from './spec.js';
 
 /** Features as configuration declares them: tags are patterns with * and ?, and residuals have no weights yet. */
 
@@ -22,9 +22,18 @@ export interface UnfittedResidual extends Omit<ResidualSpec, FittedElsewhere> {
   readonly harmonics: number;
 }
 
-type PlainSpec = Exclude<FeatureSpec, ResidualSpec>;
-type FeaturePattern = PlainSpec | ResidualPattern;
-export type ExpandedFeature = PlainSpec | UnfittedResidual;
+/** A rule that the file states; or, without `on` and `off`, every rule known of the plant whose state the pattern matches. */
+interface RulePattern {
+  readonly type: 'rule';
+  readonly state: string;
+  readonly on?: RuleCondition | undefined;
+  readonly off?: RuleCondition | undefined;
+  readonly windows: readonly number[];
+}
+
+type PlainSpec = Exclude<FeatureSpec, ResidualSpec | RuleSpec>;
+type FeaturePattern = PlainSpec | ResidualPattern | RulePattern;
+export type ExpandedFeature = PlainSpec | UnfittedResidual | RuleSpec;
 
 /** A pattern that no tag matches, and where it stands from the list of features. */
 interface Unmatched {
@@ -38,6 +47,9 @@ interface PatternFields {
   readonly tag?: string | undefined;
   readonly from?: readonly (string | undefined)[] | undefined;
   readonly squares?: readonly (string | undefined)[] | undefined;
+  readonly state?: string | undefined;
+  readonly on?: { readonly tag?: string | undefined } | undefined;
+  readonly off?: { readonly tag?: string | undefined } | undefined;
 }
 
 /** Every pattern that matches none of the tags. */
@@ -46,9 +58,12 @@ export function unmatchedPatterns(
   tagNames: readonly string[],
 ): Unmatched[] {
   return features.flatMap((feature, i) => {
-    const { tag, from = [], squares = [] } = feature ?? {};
+    const { tag, from = [], squares = [], state, on, off } = feature ?? {};
     const places: [readonly (string | number)[], string | undefined][] = [
       [[i, 'tag'], tag],
+      [[i, 'state'], state],
+      [[i, 'on', 'tag'], on?.tag],
+      [[i, 'off', 'tag'], off?.tag],
       ...from.map((pattern, k): [(string | number)[], string | undefined] => [[i, 'from', k], pattern]),
       ...squares.map((pattern, k): [(string | number)[], string | undefined] => [[i, 'squares', k], pattern]),
     ];
@@ -63,9 +78,14 @@ export function unmatchedPatterns(
  * One feature per tag that a pattern matches, in the order of `patterns` and then of `tags`. A feature that two patterns give is taken
  * once. A tag never explains itself in the same row.
  *
- * @throws TwinwatchError FEATURES_UNKNOWN_TAG naming every pattern that matches no tag.
+ * @param rules of the plant's controllers, as far as they are known.
+ * @throws TwinwatchError FEATURES_UNKNOWN_TAG naming every pattern that matches no tag, or no rule.
  */
-export function expandFeatures(patterns: readonly FeaturePattern[], tags: readonly Tag[]): ExpandedFeature[] {
+export function expandFeatures(
+  patterns: readonly FeaturePattern[],
+  tags: readonly Tag[],
+  rules: readonly ControlRule[] = [],
+): ExpandedFeature[] {
   const names = tags.map((tag) => tag.name);
   const unmatched = unmatchedPatterns(patterns, names);
   if (unmatched.length > 0) {
@@ -79,6 +99,7 @@ export function expandFeatures(patterns: readonly FeaturePattern[], tags: readon
   const matching = (pattern: string): string[] => names.filter(globMatcher(pattern));
   const expanded = patterns.flatMap((pattern): ExpandedFeature[] => {
     if (pattern.type === 'hourOfDay') return [pattern];
+    if (pattern.type === 'rule') return expandRule(pattern, rules);
     if (pattern.type !== 'residual') return matching(pattern.tag).map((tag) => ({ ...pattern, tag }));
     const { type, of, from, squares, rowsAgo, harmonics, windows } = pattern;
     const candidates = [
@@ -92,6 +113,16 @@ export function expandFeatures(patterns: readonly FeaturePattern[], tags: readon
   });
   const unique = new Map(expanded.map((spec) => [canonicalJson(spec), spec]));
   return [...unique.values()];
+}
+
+function expandRule({ type, state, on, off, windows }: RulePattern, rules: readonly ControlRule[]): RuleSpec[] {
+  if (on !== undefined && off !== undefined) return [{ type, state, on, off, windows }];
+  const matching = rules.filter((rule) => globMatcher(state)(rule.state));
+  if (matching.length > 0) return matching.map((rule) => ({ type, ...rule, windows }));
+  throw new TwinwatchError(
+    'FEATURES_UNKNOWN_TAG',
+    `a feature of type rule names '${state}', and the twin knows no on-off rule for such a state; state the rule with on and off, or remove the feature`,
+  );
 }
 
 function globMatcher(pattern: string): (name: string) => boolean {

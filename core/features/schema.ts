@@ -3,12 +3,14 @@ import type { FeatureSchema, FeatureSpec, ResidualSpec } from './spec.js';
 
 /** One input of the model, in the order of the declared features. */
 export interface FeatureInput {
-  /** 'L_T1', 'delta(L_T1,1)', 'residual(L_T1,24)', 'hourOfDay.sin1'. */
+  /** 'L_T1', 'delta(L_T1,1)', 'residual(L_T1,24)', 'rule.kept(S_PU1,6)', 'hourOfDay.sin1'. */
   readonly name: string;
   /** The tag it is computed from; of a residual, the tag that is explained; null for hourOfDay. */
   readonly tag: string | null;
-  /** Rows whose independent errors a residual averages; 1 for everything else, which says what the tag says. */
+  /** Rows whose independent errors a residual or a rule averages; 1 for everything else, which says what the tag says. */
   readonly averagedRows: number;
+  /** The tag whose resolution is the input's; `tag` where absent. */
+  readonly unitTag?: string;
 }
 
 /** What inputs follow from: residuals need no weights for that. */
@@ -35,6 +37,16 @@ export function describeInputs(schema: DeclaredInputs): FeatureInput[] {
         tag: spec.tag,
         averagedRows: rows,
       }));
+    }
+    if (spec.type === 'rule') {
+      return spec.windows.flatMap((rows) =>
+        ['kept', 'switched'].map((what) => ({
+          name: `rule.${what}(${spec.state},${rows})`,
+          tag: spec.state,
+          averagedRows: rows,
+          unitTag: spec.on.tag,
+        })),
+      );
     }
     const name = spec.type === 'raw' ? spec.tag : `${spec.type}(${spec.tag},${spec.rows})`;
     return [{ name, tag: spec.tag, averagedRows: 1 }];

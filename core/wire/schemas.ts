@@ -46,6 +46,10 @@ const tag = z.object({
   resolution: z.number().positive(),
 });
 
+const ruleCondition = z
+  .object({ tag: name, below: z.number().optional(), above: z.number().optional() })
+  .refine(({ below, above }) => (below === undefined) !== (above === undefined), 'must have one of below and above');
+
 const feature: ZodType<FeatureSpec> = z.discriminatedUnion('type', [
   z.object({ type: z.literal('raw'), tag: name }),
   z.object({ type: z.literal('delta'), tag: name, rows: positive }),
@@ -62,6 +66,13 @@ const feature: ZodType<FeatureSpec> = z.discriminatedUnion('type', [
       .max(4096),
     hours: z.array(z.number()).max(64),
     offset: z.number(),
+    windows: z.array(positive.max(10_000)).min(1).max(64),
+  }),
+  z.object({
+    type: z.literal('rule'),
+    state: name,
+    on: ruleCondition,
+    off: ruleCondition,
     windows: z.array(positive.max(10_000)).min(1).max(64),
   }),
 ]);

@@ -4,7 +4,7 @@ import type { TrainingEngine } from '@twinwatch/core/learning/engine';
 import { initialParameters } from '@twinwatch/core/learning/network';
 import type { ScoreHistogram } from '@twinwatch/core/wire/messages';
 import { architectureOf } from '@twinwatch/twin-server/aggregator/lineage';
-import { balancedDataset } from '@twinwatch/twin-server/aggregator/twin-rows';
+import { balancedDataset, balancedWeights } from '@twinwatch/twin-server/aggregator/twin-rows';
 import { affordableThreshold } from '@twinwatch/twin-server/registry/release';
 import { type Score, scoreRows } from '../catalogue/watch-run.js';
 import { learnAutoencoder } from './autoencoder.js';
@@ -26,14 +26,13 @@ const BINS = 10_000;
 export async function learnCentralised(request: GatheredRequest, engine: TrainingEngine): Promise<LearnedDetector> {
   const { rows, seed } = request;
   const { detector, rounds } = request.learning;
-  const { scaler, schema, twin } = rows;
+  const { schema, twin } = rows;
   const architecture = architectureOf(detector, schema);
-  const normals = new Float32Array(rows.normal.length / rows.inputs);
-  const data = balancedDataset(
-    { features: joined([rows.normal, twin.training.features]), labels: joined([normals, twin.training.labels]) },
-    scaler,
-  );
-  const validation = balancedDataset(twin.validation, scaler);
+  const labels = joined([new Float32Array(rows.normal.length / rows.inputs), twin.training.labels]);
+  const normal = scaleRows(rows.normal, rows.scaler, rows.inputs);
+  const simulated = scaleRows(twin.training.features, rows.twinScaler, rows.inputs);
+  const data = { features: joined([normal, simulated]), labels, weights: balancedWeights(labels) };
+  const validation = balancedDataset(twin.validation, rows.twinScaler);
   let parameters = initialParameters(architecture, seed);
   let best = { parameters, area: Number.NEGATIVE_INFINITY };
   for (let round = 0; round < rounds.count; round++) {
@@ -66,7 +65,7 @@ export async function learnFromNormal(request: GatheredRequest): Promise<Learned
 
 async function thresholded({ rows, learning }: GatheredRequest, score: Score): Promise<LearnedDetector> {
   const { schema, scaler, twin } = rows;
-  const validation = balancedDataset(twin.validation, scaler);
+  const validation = balancedDataset(twin.validation, rows.twinScaler);
   const scores = await score(validation.features);
   const { threshold } = affordableThreshold(
     { scores, labels: validation.labels },

@@ -4,7 +4,7 @@ import { Moments, scaleRows, scalerFrom } from '@twinwatch/core/features/moments
 import type { FeatureSchema } from '@twinwatch/core/features/spec';
 import type { Row } from '@twinwatch/core/scada/sample';
 import type { Lineage } from '@twinwatch/core/wire/messages';
-import { buildSchema } from '@twinwatch/twin-server/aggregator/lineage';
+import { buildSchema, twinScaler } from '@twinwatch/twin-server/aggregator/lineage';
 import { splitEpisodes, type TwinFeatures, twinFeatures } from '@twinwatch/twin-server/aggregator/twin-rows';
 import type { TwinRows } from '@twinwatch/twin-server/twin/twin-source';
 
@@ -12,6 +12,8 @@ import type { TwinRows } from '@twinwatch/twin-server/twin/twin-source';
 export interface GatheredRows {
   readonly schema: FeatureSchema;
   readonly scaler: Lineage['scaler'];
+  /** Of the twin's rows. */
+  readonly twinScaler: Lineage['scaler'];
   readonly inputs: number;
   /** Normal rows to learn from, not scaled. [n × inputs] */
   readonly normal: Float32Array;
@@ -43,7 +45,9 @@ export function gatherRows(
   const { mean, scale, clip } = scalerFrom(moments, schema, { clip: detector.clip });
   const scaler = { mean: [...mean], scale: [...scale], clip };
   const held = scaleRows(joined(parts.map((part) => part.held)), scaler, inputs);
-  return { schema, scaler, inputs, normal, held, twin: twinFeatures(schema, episodes) };
+  const features = twinFeatures(schema, episodes);
+  const ofTwin = twinScaler(features.moments, scaler, schema, detector.twinScaling);
+  return { schema, scaler, twinScaler: ofTwin, inputs, normal, held, twin: features };
 }
 
 export function joined(parts: readonly Float32Array[]): Float32Array {

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { TwinwatchError } from '@twinwatch/core/errors';
-import { loadPlant, plantTags } from '@twinwatch/twin-server/twin/plant-config';
+import { controlRules, loadPlant, plantTags } from '@twinwatch/twin-server/twin/plant-config';
 import { ProgressLine } from '../demo/progress-line.js';
 import { readTemplates } from '../plant/open-site.js';
 import type { PlantMessage } from '../plant/plant-messages.js';
@@ -175,7 +175,21 @@ export async function runFieldTrial(options: FieldTrialOptions): Promise<number>
     const polled = await readDutyStore(files.duty, tagNames);
     const acquisition = compareAcquisition(feed.rows, polled, throughRegister(templates.values(), tagNames));
     const data = await trialData({
-      ...{ options, startedAtMs, history, feed, tags, detector, polled, acquisition, released, learned, duty, view },
+      ...{
+        options,
+        startedAtMs,
+        history,
+        feed,
+        tags,
+        rules: controlRules(plant),
+        detector,
+        polled,
+        acquisition,
+        released,
+        learned,
+        duty,
+        view,
+      },
       steps: steps.list,
       intervalMs: plant.interval,
     });

@@ -4,6 +4,7 @@ import { basename } from 'node:path';
 import { serverConfig } from '@twinwatch/core/config/server';
 import { inputCount } from '@twinwatch/core/features/extractor';
 import { expandFeatures } from '@twinwatch/core/features/patterns';
+import type { ControlRule } from '@twinwatch/core/features/spec';
 import type { Tag } from '@twinwatch/core/scada/tag';
 import type { AgentView, ModelView } from '@twinwatch/core/wire/http';
 import type { AgentHealth, AlarmEvent } from '@twinwatch/core/wire/messages';
@@ -23,6 +24,7 @@ export interface TrialFacts {
   readonly history: Recording;
   readonly feed: Recording;
   readonly tags: readonly Tag[];
+  readonly rules: readonly ControlRule[];
   readonly detector: TrialDetector;
   readonly intervalMs: number;
   readonly polled: readonly PolledRow[];
@@ -109,7 +111,7 @@ function alarmRows(events: readonly AlarmEvent[]): AlarmRow[] {
 async function runOf(facts: TrialFacts): Promise<FieldTrialData['run']> {
   const { options, history, feed, released, acquisition, intervalMs } = facts;
   const detector = withDefaults(facts.detector);
-  const features = expandFeatures(detector.features, facts.tags);
+  const features = expandFeatures(detector.features, facts.tags, facts.rules);
   const network = await readFile(options.network);
   return {
     softwareVersion: facts.view.agents.get('duty')?.status?.softwareVersion ?? '',

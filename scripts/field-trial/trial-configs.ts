@@ -124,7 +124,13 @@ export function writeTrialConfigs(
     broker: { url: `mqtt://127.0.0.1:${ports.broker}` },
     dataDir: '../server',
     http: { host: '127.0.0.1', port: ports.page },
-    twin: { plant: plantFile, seed: options.seed, ...twinOf(intervalMs, options.episodes ?? null) },
+    twin: {
+      plant: plantFile,
+      // Districts' demands as the agents see them: summaries travel, rows do not.
+      demands: 'agents',
+      seed: options.seed,
+      ...twinOf(intervalMs, options.episodes ?? null),
+    },
     detector: facts.detector,
     rounds: {
       ...ROUNDS,

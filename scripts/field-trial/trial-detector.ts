@@ -30,16 +30,17 @@ export function twinOf(
 const FALSE_ALARM_MS = 14 * DAY_MS;
 
 /**
- * Features by what tags measure, whatever they are called: values, changes and means; and what a linear expectation leaves unexplained of a level's change (the
- * tank's mass balance), of a pressure (pump curves and losses), of a flow (command against state), each averaged over a few windows. Network,
- * features and windows were compared on episodes of other twin seeds, at the same false-alarm rate: a window remembers an attack that is over, and
- * windows of 24 rows lost more by that than they found. Alarm delays and hysteresis: best S on held-out episodes of C-Town's twin.
+ * Features by what tags measure, whatever they are called: values, changes and means; what a linear expectation leaves unexplained of a level's change (the
+ * tank's mass balance), of a pressure (pump curves and losses), of a flow (command against state); and how far the PLCs' own rules are broken.
+ *
+ * Features, windows, scaling and alarm settings were compared on simulated plants that are not the twin: C-Town with other pump curves (±3 %), pipe roughness (±6 %)
+ * and demands, a year of normal rows of each to scale by, attacks of other seeds to judge on. Longer windows lost there: they remember an attack that is over.
  */
 export function trialDetector(tags: readonly PlantTag[], intervalMs: number): TrialDetector {
   const named = (measures: PlantTag['measures']) =>
     tags.filter((tag) => tag.measures === measures).map(({ name }) => name);
   const [levels, pressures, flows, states] = [named('level'), named('pressure'), named('flow'), named('status')];
-  const windows = [1, 3, 6];
+  const windows = [1, 3];
   const balance = { from: [...flows, ...levels], rowsAgo: [0, 1] };
   const curve = { from: [...flows, ...states, ...levels] };
   const each = (names: readonly string[], feature: (tag: string) => FeatureShorthand) => names.map(feature);
@@ -53,6 +54,7 @@ export function trialDetector(tags: readonly PlantTag[], intervalMs: number): Tr
       ...each(levels, (tag) => ({ type: 'residual', tag, of: 'change', ...balance, harmonics: 2, windows })),
       ...each(pressures, (tag) => ({ type: 'residual', tag, ...curve, squares: flows, windows })),
       ...each(flows, (tag) => ({ type: 'residual', tag, from: [...states, ...levels], harmonics: 2, windows })),
+      { type: 'rule', windows: [1, 6] },
     ],
     hidden: [64, 32],
     members: 3,

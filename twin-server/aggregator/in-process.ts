@@ -36,7 +36,7 @@ interface Setting {
 
 export interface FederationRequest extends Setting {
   readonly clients: readonly ClientRows[];
-  readonly twin: Pick<TwinRows, 'tags' | 'intervalMs' | 'episodes'>;
+  readonly twin: Pick<TwinRows, 'tags' | 'intervalMs' | 'rules' | 'episodes'>;
   readonly validationShare: number;
   readonly onRound?: (round: RoundView) => void;
   /** Rounds of an earlier call that are gone on from, as after a restart: `rounds.count` counts those too. Not closed here. */

@@ -7,7 +7,7 @@ import { type DeclaredInputs, schemaHash } from '@twinwatch/core/features/schema
 import type { FeatureSchema } from '@twinwatch/core/features/spec';
 import type { Architecture } from '@twinwatch/core/learning/engine';
 import type { BlobRef, Calibration, Lineage } from '@twinwatch/core/wire/messages';
-import type { TwinEpisode } from '../twin/twin-source.js';
+import type { TwinEpisode, TwinRows } from '../twin/twin-source.js';
 import { fitExpectations } from './expectations.js';
 
 /** What all parties agree on before anything is averaged: features, scaling, architecture, and the rows that are shared. */
@@ -18,10 +18,10 @@ import { fitExpectations } from './expectations.js';
  */
 export function buildSchema(
   detector: DetectorConfig,
-  { tags, intervalMs }: Pick<FeatureSchema, 'tags' | 'intervalMs'>,
+  { tags, intervalMs, rules }: Pick<TwinRows, 'tags' | 'intervalMs' | 'rules'>,
   training: readonly TwinEpisode[],
 ): FeatureSchema {
-  const features = fitExpectations(expandFeatures(detector.features, tags), { tags, intervalMs }, training);
+  const features = fitExpectations(expandFeatures(detector.features, tags, rules), { tags, intervalMs }, training);
   return { tags, features, intervalMs, holdRows: detector.holdRows };
 }
 
@@ -59,6 +59,21 @@ export function mergedScaler(
   const real = clients.filter(({ count }) => count > 0);
   const { mean, scale } = scalerFrom(real.length > 0 ? Moments.merge(real) : twin, schema, { clip });
   return { mean: [...mean], scale: [...scale], clip };
+}
+
+/**
+ * What the twin's rows are scaled by. By their own normal rows (ours), normal running looks alike in both, and an attack is a deviation measured in
+ * the deviations of normal running: that carries over to a plant whose pumps, pipes and demands are not quite the twin's.
+ */
+export function twinScaler(
+  twin: Moments,
+  sites: Lineage['scaler'],
+  schema: FeatureSchema,
+  twinScaling: DetectorConfig['twinScaling'],
+): Lineage['scaler'] {
+  if (twinScaling === 'sites') return sites;
+  const { mean, scale } = scalerFrom(twin, schema, { clip: sites.clip });
+  return { mean: [...mean], scale: [...scale], clip: sites.clip };
 }
 
 export function lineageOf(

@@ -14,7 +14,7 @@ import { type ReleasedDetector, releaseDetector } from '../registry/release.js';
 import { aggregateRound } from './aggregation.js';
 import type { Momenta } from './combine/server-optimizer.js';
 import type { StoredUpdate } from './journal.js';
-import { architectureOf, lineageOf, mergedScaler } from './lineage.js';
+import { architectureOf, lineageOf, mergedScaler, twinScaler } from './lineage.js';
 import type { Aggregated, Candidate, OptimizerState, TeacherState, Validation } from './rounds/round-state.js';
 import { strategyNamed } from './strategies/by-name.js';
 import type { RoundPlan, ServerQuestion } from './strategies/strategy.js';
@@ -73,7 +73,7 @@ export class RoundWork {
     let lineage = withoutExchange;
     if (rounds.exchangeRows > 0 && rounds.exchangeShare > 0) {
       const { inputs } = this.architecture;
-      const training = balancedDataset(this.#twin.training, scaler);
+      const training = balancedDataset(this.#twin.training, this.#twinScaler(scaler));
       const sample = classBalancedSample(training, inputs, rounds.exchangeRows, seed);
       const bytes = encodeExchangeRows(sample, inputs, scaler.clip);
       lineage = lineageOf(schema, scaler, this.architecture, { hash: blobs.put(bytes), bytes: bytes.length });
@@ -243,13 +243,19 @@ export class RoundWork {
     return decodeParameters(blobs.get(hash), this.parameterCount);
   }
 
+  #twinScaler(sites: Lineage['scaler']): Lineage['scaler'] {
+    const { detector, schema } = this.#plan;
+    return twinScaler(this.#twin.moments, sites, schema, detector.twinScaling);
+  }
+
   /** Scaling the twin's rows takes a moment and much memory: done once per lineage. */
   #rows(lineageHash: string, blobs: Blobs): { readonly lineage: Lineage; readonly rows: Rows } {
     if (this.#scaled?.lineageHash === lineageHash) return this.#scaled;
     const lineage = decodeLineage(blobs.get(lineageHash));
+    const scaler = this.#twinScaler(lineage.scaler);
     const rows = {
-      training: balancedDataset(this.#twin.training, lineage.scaler),
-      validation: balancedDataset(this.#twin.validation, lineage.scaler),
+      training: balancedDataset(this.#twin.training, scaler),
+      validation: balancedDataset(this.#twin.validation, scaler),
     };
     this.#scaled = { lineageHash, lineage, rows };
     return this.#scaled;

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { buildSchema, mergedScaler } from './lineage.js';
+import { buildSchema, mergedScaler, twinScaler } from './lineage.js';
 import { plantRows, syntheticConfig, syntheticTwin, TAGS } from './testing/synthetic-plant.js';
 import { readTwinCache, writeTwinCache } from './twin-cache.js';
 import { balancedDataset, classBalancedSample, splitEpisodes, twinFeatures } from './twin-rows.js';
@@ -54,6 +54,20 @@ describe('scaler of a lineage', () => {
     const scaler = mergedScaler(moments, twin.moments, schema, 8);
     expect(scaler).toEqual({ mean: [2, 10, 1], scale: [1, 1, 1], clip: 8 });
     expect(mergedScaler([], twin.moments, schema, 8).mean[0]).toBeCloseTo(3, 1);
+  });
+});
+
+describe('scaler of the twin', () => {
+  it('makes its normal rows look like any normal rows, or is that of the sites', () => {
+    const sites = { mean: [5, 20, 1], scale: [2, 3, 1], clip: 8 };
+    expect(twinScaler(twin.moments, sites, schema, 'sites')).toEqual(sites);
+    const own = twinScaler(twin.moments, sites, schema, 'own');
+    const { features, labels } = balancedDataset(twin.training, own);
+    const levels = [...labels.keys()].filter((i) => labels[i] === 0).map((i) => features[i * 3]!);
+    const mean = levels.reduce((sum, each) => sum + each, 0) / levels.length;
+    const variance = levels.reduce((sum, each) => sum + (each - mean) ** 2, 0) / levels.length;
+    expect([mean, variance]).toEqual([expect.closeTo(0, 3), expect.closeTo(1, 3)]);
+    expect(own.clip).toBe(8);
   });
 });
 

@@ -83,12 +83,16 @@ export function twinFeatures(schema: FeatureSchema, episodes: SplitEpisodes): Tw
  * Scaled rows; normal and attacked ones weigh the same in all. Ours: attacks are a few per cent of a plant's hours, and a
  * loss that hardly sees them learns to call everything normal.
  */
-export function balancedDataset(rows: LabelledFeatures, scaler: Lineage['scaler']): Dataset {
-  const attacked = rows.labels.reduce((sum, label) => sum + label, 0);
-  const normal = rows.labels.length - attacked;
-  const half = rows.labels.length / 2;
-  const weights = rows.labels.map((label) => (label === 1 ? half / attacked : half / normal));
-  return { features: scaleRows(rows.features, scaler, scaler.mean.length), labels: rows.labels, weights };
+export function balancedDataset({ features, labels }: LabelledFeatures, scaler: Lineage['scaler']): Dataset {
+  return { features: scaleRows(features, scaler, scaler.mean.length), labels, weights: balancedWeights(labels) };
+}
+
+/** [labels] → [labels]: both classes weigh the same in all, a row 1 on average. */
+export function balancedWeights(labels: Float32Array): Float32Array {
+  const attacked = labels.reduce((sum, label) => sum + label, 0);
+  const normal = labels.length - attacked;
+  const half = labels.length / 2;
+  return labels.map((label) => (label === 1 ? half / attacked : half / normal));
 }
 
 /** At most `count` rows, half of them attacked as far as there are enough, drawn without repetition. */

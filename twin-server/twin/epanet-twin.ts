@@ -1,8 +1,9 @@
 import { Worker } from 'node:worker_threads';
 import { type ErrorCode, TwinwatchError } from '@twinwatch/core/errors';
+import type { ControlRule } from '@twinwatch/core/features/spec';
 import type { Tag } from '@twinwatch/core/scada/tag';
 import type { EpisodeRows } from './episode.js';
-import { type LoadedPlant, plantTags } from './plant-config.js';
+import { controlRules, type LoadedPlant, plantTags } from './plant-config.js';
 import type { TwinEpisode, TwinProgress, TwinRequest, TwinRows, TwinSource } from './twin-source.js';
 
 /** What a thread is given. */
@@ -27,6 +28,7 @@ export type FromTwinWorker =
 export class EpanetTwin implements TwinSource {
   readonly tags: readonly Tag[];
   readonly intervalMs: number;
+  readonly rules: readonly ControlRule[];
   readonly #plant: LoadedPlant;
   readonly #threads: number;
 
@@ -35,6 +37,7 @@ export class EpanetTwin implements TwinSource {
     this.#threads = options.threads ?? 1;
     this.tags = plantTags(options.plant.config);
     this.intervalMs = options.plant.config.interval;
+    this.rules = controlRules(options.plant.config);
   }
 
   async generate(
@@ -71,6 +74,7 @@ export class EpanetTwin implements TwinSource {
     return {
       tags: this.tags,
       intervalMs: this.intervalMs,
+      rules: this.rules,
       episodes: inOrder.map((rows) => toEpisode(rows, this.tags.length)),
       warnings,
     };

@@ -10,6 +10,7 @@ import {
 } from '@twinwatch/core/config/load';
 import { nearest } from '@twinwatch/core/config/nearest';
 import { declaredUnits, tagUnit, unitProblem } from '@twinwatch/core/config/tag-unit';
+import type { ControlRule } from '@twinwatch/core/features/spec';
 import type { Tag } from '@twinwatch/core/scada/tag';
 import { z } from 'zod';
 import { type AttackCatalogue, attackCatalogueSchema } from './attacks.js';
@@ -310,4 +311,12 @@ export async function checkPlant(path: string, readFile: ReadText, networkPath?:
 /** The plant's tags as features and rows know them, in the order of the file. */
 export function plantTags(config: PlantConfig): Tag[] {
   return config.tags.map(({ name, unit, kind, resolution }) => ({ name, unit, kind, resolution }));
+}
+
+/** The PLCs' on-off rules, for those actuators whose state is a tag. */
+export function controlRules({ controls, tags }: PlantConfig): ControlRule[] {
+  return controls.flatMap(({ actuator, on, off }) => {
+    const state = tags.find(({ measures, element }) => measures === 'status' && element === actuator)?.name;
+    return state === undefined || on === undefined || off === undefined ? [] : [{ state, on, off }];
+  });
 }

@@ -1,3 +1,4 @@
+import type { ControlRule } from '@twinwatch/core/features/spec';
 import type { Row } from '@twinwatch/core/scada/sample';
 import type { Tag } from '@twinwatch/core/scada/tag';
 
@@ -37,6 +38,8 @@ export interface TwinEpisode {
 export interface TwinRows {
   readonly tags: readonly Tag[];
   readonly intervalMs: number;
+  /** On-off rules of the plant's controllers; absent where the source knows none. */
+  readonly rules?: readonly ControlRule[];
   readonly episodes: readonly TwinEpisode[];
   /** What the simulator warned of, and how often. */
   readonly warnings: ReadonlyMap<string, number>;
@@ -46,6 +49,8 @@ export interface TwinSource {
   /** What the rows' values are, in their order; known without generating. */
   readonly tags: readonly Tag[];
   readonly intervalMs: number;
+  /** As in TwinRows. */
+  readonly rules?: readonly ControlRule[];
   /** Rejects with the signal's reason when aborted. @throws TwinwatchError TWIN_*, PLANT_* */
   generate(request: TwinRequest, onProgress: (progress: TwinProgress) => void, signal?: AbortSignal): Promise<TwinRows>;
 }
