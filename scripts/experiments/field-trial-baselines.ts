@@ -1,8 +1,11 @@
+import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { TwinwatchError } from '@twinwatch/core/errors';
 import type { TrainingEngine } from '@twinwatch/core/learning/engine';
 import type { Row } from '@twinwatch/core/scada/sample';
 import { createWorkerEngine } from '@twinwatch/core/training/engine-host';
+import { withDemands } from '@twinwatch/twin-server/twin/demand/demand-file';
+import { fitToHistory } from '@twinwatch/twin-server/twin/demand/history';
 import { EpanetTwin } from '@twinwatch/twin-server/twin/epanet-twin';
 import { loadPlant, plantTags } from '@twinwatch/twin-server/twin/plant-config';
 import type { TwinRows } from '@twinwatch/twin-server/twin/twin-source';
@@ -117,14 +120,21 @@ const CONTESTANTS: readonly Contestant[] = [
 /** @throws TwinwatchError CONFIG_*, FEED_INVALID, PLANT_*, TWIN_*, LEARNER_* */
 export async function runBaselines(options: BaselinesOptions): Promise<void> {
   const line = new ProgressLine(process.stdout, () => systemClock.monotonic());
-  const plant = await loadPlant(fromRepository(options.plant), readTextFile, options.network);
-  const { interval: intervalMs } = plant.config;
-  const detector = trialDetector(plant.config.tags, intervalMs);
-  const tags = plantTags(plant.config);
+  const asWritten = await loadPlant(fromRepository(options.plant), readTextFile, options.network);
+  const { interval: intervalMs } = asWritten.config;
+  const detector = trialDetector(asWritten.config.tags, intervalMs);
+  const tags = plantTags(asWritten.config);
   const columns = { dateOrder: 'auto', columns: {}, delimiter: ',' } as const;
   const names = tags.map(({ name }) => name);
   const history = await readRecording(options.history, names, columns);
   const feed = await readRecording(options.feed, names, columns);
+  // As the field trial does, there from the agents' summaries.
+  const bytes = await readFile(options.history);
+  const { fit } = await fitToHistory(asWritten, bytes, options.history, {
+    ...columns,
+    optionalLabelColumn: 'ATT_FLAG',
+  });
+  const plant = { ...asWritten, config: withDemands(asWritten.config, fit) };
   const sites = Array.from({ length: options.agents }, (_, k) => {
     const border = (i: number) => Math.floor((history.rows.length * i) / options.agents);
     return history.rows.slice(border(k), border(k + 1));
