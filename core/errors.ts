@@ -31,6 +31,9 @@ export const ERROR_CODES = {
   ROUND_NOT_AGGREGATED: 'The accepted updates of a round have no weighted mean; the round is collected anew',
   ROUND_OUT_OF_STEP: "The server's journalled state does not fit the step it is to perform",
   LINEAGE_MISMATCH: 'Tags, features or moments that were sent do not belong to the schema of this federation',
+  EXPERIMENT_NO_TEST_FILE: 'An experiment is to be judged on a file that was not named',
+  EXPERIMENT_NO_ROWS: 'No client of an experiment has a row to learn from, or none is left to judge on',
+  EXPERIMENT_WORKER_FAILED: 'A process that runs an experiment ended with an error',
   LEARNER_NO_ATTACKS: 'The twin rows hold no attack, or no normal row, to learn from or to validate on',
   RELEASE_ONNX_DIFFERS:
     'The exported ONNX file gives other scores than the network it was made from; it is not released',

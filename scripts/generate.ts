@@ -13,6 +13,7 @@ import { serverConfig } from '@twinwatch/core/config/server';
 import { ERROR_CODES } from '@twinwatch/core/errors';
 import { attackCatalogueSchema } from '@twinwatch/twin-server/twin/attacks';
 import { plantSchema } from '@twinwatch/twin-server/twin/plant-config';
+import { experimentSchema } from './experiments/runner/experiment-config.js';
 import { type ConfigFile, configurationPage, unexplainedFields } from './generate/configuration-page.js';
 import { codesWithoutAdvice, errorsPage } from './generate/errors-page.js';
 import { jsonSchema, withPlaceholders } from './generate/json-schema.js';
@@ -50,6 +51,12 @@ const CONFIG_FILES: readonly ConfigFile[] = [
     title: 'Plant simulator',
     about: 'For `twinwatch plant --config FILE`.',
     schema: jsonSchema(plantSimSchema, 'Twinwatch plant simulator'),
+  },
+  {
+    name: 'experiment',
+    title: 'Experiment',
+    about: 'For `twinwatch experiment FILE`; configs/experiments has those behind docs/results.',
+    schema: jsonSchema(experimentSchema, 'Twinwatch experiment'),
   },
   {
     name: 'plant',

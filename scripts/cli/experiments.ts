@@ -11,7 +11,26 @@ function whole(text: string): number {
 export function addExperiments(program: Command): void {
   const experiment = program
     .command('experiment')
-    .description('measurements behind docs/results, in one process and without the wall clock');
+    .description(
+      'measurements behind docs/results, without the wall clock: those of a file, or one of the commands below',
+    )
+    .argument('[file]', 'methods, seeds and data to compare: see configs/experiments')
+    .option(
+      '--out <dir>',
+      'results, one line a run, and the report; runs that are there are not done again',
+      'out/experiments',
+    )
+    .option('--data <dir>', "BATADAL's files and ctown.inp, in place of the simulated plant")
+    .option('--test <csv>', "what the scenario 'official' is judged on; labels in ATT_FLAG")
+    .option('--processes <n>', 'runs at the same time; as many as cores without it', whole)
+    .action(async (file: string | undefined, options) => {
+      if (file === undefined) {
+        experiment.help({ error: true });
+        return;
+      }
+      const { runExperiment } = await import('../experiments/runner/experiment.js');
+      await runExperiment(file, options);
+    });
   addLeaveFamilyOut(experiment);
   addBaselines(experiment);
   addDismissals(experiment);
