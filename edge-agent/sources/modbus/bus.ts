@@ -165,8 +165,7 @@ export class ModbusBus {
       }
       const beforeMs = this.#lastByteMs;
       await timers.sleep('modbus-silence', silenceMs);
-      // In a process that is busy, bytes may have come in time and not have been looked at: timers go first, then what came.
-      await timers.sleep('modbus-silence', 1);
+      await this.#stream?.caughtUp();
       if (!failed && (this.#received.length > 0 || this.#lastByteMs !== beforeMs)) {
         this.#owed.owe(unit, request, clock.monotonic());
         throw this.#outOfStep(unit, 'gave more than one answer to a request');

@@ -1,10 +1,13 @@
 import net from 'node:net';
+import { setImmediate } from 'node:timers/promises';
 import { TwinwatchError } from '@twinwatch/core/errors';
 import { SerialPort } from 'serialport';
 
 /** An open line to a bus: bytes out, bytes in, and its end, told exactly once. */
 export interface ByteStream {
   write(bytes: Buffer): void;
+  /** Resolves once bytes that have come by now, and that a busy process has not looked at yet, have been told. */
+  caughtUp(): Promise<void>;
   /** Resolves when the port or socket is really free again. */
   close(): Promise<void>;
 }
@@ -56,6 +59,8 @@ export function tcpStream(host: string, port: number, timeoutMs: number): OpenSt
         clearTimeout(connecting);
         resolve({
           write: (bytes) => void socket.write(bytes),
+          // Sockets are looked at between timers and immediates.
+          caughtUp: () => setImmediate(),
           close: () => {
             socket.destroy();
             return ended;
@@ -92,6 +97,7 @@ export function serialStream(settings: SerialSettings): OpenStream {
         if (failure !== null) return reject(unreachable(settings.path, failure));
         resolve({
           write: (bytes) => void port.write(bytes),
+          caughtUp: () => setImmediate(),
           close: () => {
             if (!port.isOpen) return ended;
             // Whatever still waits to be sent must not keep the port locked.
