@@ -213,6 +213,9 @@ it('a dismissed alarm is learned from in the next round, over restarts of both e
   expect(gained).toBeGreaterThan(lasted);
   expect(await twinwatch('alarms', '--all')).toContain('dismissed by Ada');
 
+  expect(await twinwatch('quarantine')).toContain('No agent is in quarantine.');
+  expect(await twinwatch('quarantine', 'lift', 'site', '--by', 'Ada')).toContain('site is not in quarantine any more');
+
   const from = new Date(START_MS).toISOString();
   const range = [from, new Date(START_MS + 9 * ROW_MS).toISOString()] as const;
   const labelled = await twinwatch('label', 'site', ...range, '--attack', '--by', 'Ada');

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { startBroker } from '@twinwatch/broker/broker';
 import { BuiltinEngine } from '@twinwatch/core/learning/builtin-engine';
 import { layers } from '@twinwatch/core/learning/network';
-import { decodeParameters } from '@twinwatch/core/wire/blobs';
+import { decodeParameters, encodeParameters, hashOf } from '@twinwatch/core/wire/blobs';
 import { encodeCbor } from '@twinwatch/core/wire/cbor';
 import { decodeEnvelope, encodeEnvelope } from '@twinwatch/core/wire/envelope';
 import { encodeJson } from '@twinwatch/core/wire/json-messages';
@@ -13,6 +13,7 @@ import type { EvaluateTask, FitTask, Receipt, Update, WireMessage } from '@twinw
 import { encodeDelta } from '@twinwatch/core/wire/parameter-codec';
 import { topics } from '@twinwatch/core/wire/topics';
 import { type ClientRows, clientExamples } from '@twinwatch/twin-server/aggregator/client-examples';
+import { runRounds } from '@twinwatch/twin-server/aggregator/in-process';
 import { InProcessClient } from '@twinwatch/twin-server/aggregator/in-process-client';
 import { openJournal } from '@twinwatch/twin-server/aggregator/journal';
 import { buildSchema } from '@twinwatch/twin-server/aggregator/lineage';
@@ -225,6 +226,34 @@ describe('a federation over a real broker', () => {
       ['site-1', 'duplicate', 1],
     ]);
     expect(service.runner.state.agents['site-2']?.rejectedUpdates).toBe(wrong.length + 1);
+  });
+
+  it.each([
+    { method: 'fedavg', combiner: { type: 'trimmedMean', trim: 0.2 }, serverOptimizer: { type: 'fedadam' } },
+    { method: 'fpf', filter: { cosine: 'median', normMultiple: 1 }, serverOptimizer: { type: 'fedyogi' } },
+    { method: 'cwa', combiner: { type: 'multiKrum', byzantine: 1 }, serverOptimizer: { type: 'fedavgm' } },
+  ])('comes to what the same federation in one process comes to, bit for bit: %o', async (robust) => {
+    const rounds = { count: 3, quorum: 5, codec: 'int8', ...robust };
+    serve(rounds);
+    const rows = normalClients(5, 2);
+    const live = rows.map((one) => new Site(one));
+    await Promise.all(live.map((site) => site.connect()));
+    for (let round = 1; round <= 3; round++) {
+      for (const site of live.toReversed()) {
+        const update = await site.answerTo(await site.task(round));
+        expect(await site.send(site.enveloped(update))).toMatchObject({ verdict: 'accepted', round });
+      }
+    }
+    await vi.waitFor(() => expect(service.runner.state.committed).toBe(3), within);
+    const simulated: Float32Array[] = [];
+    await runRounds({
+      ...{ schema, twin, detector, engine, seed: 1, now: () => 0, log: SILENT },
+      rounds: syntheticConfig({ epochs: 1, ...rounds }).rounds,
+      clients: rows.map((one) => clientExamples(schema, one)),
+      onRound: (_view, global) => simulated.push(global.slice()),
+    });
+    expect(service.runner.state.globalHash).toBe(hashOf(encodeParameters(simulated[2]!)));
+    expect(service.runner.state.optimizer?.type).toBe(robust.serverOptimizer.type);
   });
 
   it('puts an agent in quarantine that poisons, goes on without it over restarts, and asks it again once that is lifted', async () => {
