@@ -34,7 +34,7 @@ export interface ClientExamples {
   readonly weights: Float32Array | null;
   /** [count] 1 for rows that nobody has labelled; none where absent. */
   readonly assumed?: Uint8Array;
-  /** Of the normal training rows, for calibration. */
+  /** Of all normal rows, training and held back, for calibration. */
   readonly moments: Moments;
   /** Places in features and labels. */
   readonly training: readonly number[];
@@ -63,10 +63,11 @@ export function clientExamples(schema: FeatureSchema, { id, rows, labels, choice
   });
 }
 
-/** Completes examples with the moments of their normal training rows. */
+/** Completes examples with the moments of their normal rows, in the order in which an agent adds them up. */
 export function examplesOf(examples: Omit<ClientExamples, 'moments'>): ClientExamples {
-  const { features, labels, training, inputs } = examples;
+  const { features, labels, training, holdout, inputs } = examples;
   const moments = new Moments(inputs);
-  for (const i of training) if (labels[i] === 0) moments.add(features.subarray(i * inputs, (i + 1) * inputs));
+  const normal = [...training.filter((i) => labels[i] === 0), ...holdout];
+  for (const i of normal) moments.add(features.subarray(i * inputs, (i + 1) * inputs));
   return { ...examples, moments };
 }

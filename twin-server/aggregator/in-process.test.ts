@@ -75,7 +75,7 @@ describe('a federation in one process', () => {
 
   it('keeps DTML stable at a long step by its controls', async () => {
     const learn = async (controls: object) => {
-      const dtml = { beta: 50, ...controls };
+      const dtml = { beta: 10, ...controls };
       const { rounds } = await federate(normalClients(3), { method: 'dtml', count: 4, dtml });
       return rounds.at(-1)!.validation!.loss;
     };
