@@ -2,7 +2,7 @@ import { rowWeights } from './row-weights.js';
 import { PLAIN_PLAN, type Strategy } from './strategy.js';
 
 /**
- * CWA, cyclic weight adaptation of arXiv 2601.01701, as METHODS.md states it:
+ * CWA, cyclic weight adaptation of arXiv 2601.01701, as docs/methods.md states it:
  *   even t: clients fit from Θ^t;                          Θ^{t+1} = Θ_agg,  Θ_tw ← Θ_agg
  *   odd t:  Θ_tw ← fit(Θ_tw, D_tw); clients fit from Θ_tw;  Θ^{t+1} = Θ_agg
  * Ours: the twin's epochs per odd round (`rounds.twinEpochs`), that Θ_tw starts equal to Θ^0, and that the twin model is

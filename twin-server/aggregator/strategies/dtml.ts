@@ -2,7 +2,7 @@ import { rowWeights } from './row-weights.js';
 import { PLAIN_PLAN, type Strategy, trainingGradient, validationLoss } from './strategy.js';
 
 /**
- * DTML, digital-twin meta-learning of arXiv 2601.01701, section II.B, in the first-order form that METHODS.md gives it:
+ * DTML, digital-twin meta-learning of arXiv 2601.01701, section II.B, in the first-order form that docs/methods.md gives it:
  *   Θ^{t+1} = Θ_agg − β · mean_k ∇L_tw(Θ_k)
  * The clients' local training is the inner adaptation, the twin's rows are the query set. The paper's: that the clients adapt and the
  * twin's loss at what they adapted to moves the global parameters, and that under uneven data these gradients may pull apart. Ours: β

@@ -2,7 +2,7 @@ import { rvCoefficient } from './rv-coefficient.js';
 import { PLAIN_PLAN, type Strategy } from './strategy.js';
 
 /**
- * FPF, federated parameter fusion of arXiv 2601.01701, section II.C, as METHODS.md states it:
+ * FPF, federated parameter fusion of arXiv 2601.01701, section II.C, as docs/methods.md states it:
  *   r_k = RV(Θ_k, Θ_tw);  w = softmax(r);  Θ^{t+1} = γ Θ_tw + (1 − γ) Σ w_k Θ_k.
  * The paper's: the RV coefficient, the softmax, the weighted sum, and that γ of 0.3 to 0.4 did best (`rounds.fpf.gamma`, 0.35).
  * Ours: RV per layer's weight matrix [inputs × outputs], averaged over layers and members by their parameters; the softmax's

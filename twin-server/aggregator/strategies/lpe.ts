@@ -9,7 +9,7 @@ import {
 } from './strategy.js';
 
 /**
- * LPE, layer-wise parameter exchange of arXiv 2601.01701, section II.D, as METHODS.md states it: per layer l, by an exchange map,
+ * LPE, layer-wise parameter exchange of arXiv 2601.01701, section II.D, as docs/methods.md states it: per layer l, by an exchange map,
  *   twin → global:  Θ_l^{t+1} = Θ_tw,l        global → twin:  Θ_l^{t+1} = Θ_agg,l,  Θ_tw,l ← Θ_agg,l
  * and then the twin goes on training on D_tw. The paper's: the baseline policy, lower layers from the twin and upper ones from the
  * clients, and the reversed one as an ablation. Ours: where lower ends (`rounds.lpe.lowerLayers`; half of the layers, rounded up, but

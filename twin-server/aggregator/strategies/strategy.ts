@@ -3,7 +3,7 @@ import type { LayerSlice } from '@twinwatch/core/learning/network';
 
 /**
  * A learning method: pure, parameters in, parameters or a typed failure out. It knows neither MQTT nor time, nor an engine:
- * what the server has to compute for it, it asks for. `t` counts rounds from 0, as METHODS.md does; Θ^t are the global
+ * what the server has to compute for it, it asks for. `t` counts rounds from 0, as docs/methods.md does; Θ^t are the global
  * parameters before round t, Θ_tw the twin model's, Θ_k a client's. The clients of a round come sorted by their agent id.
  */
 export interface Strategy {
