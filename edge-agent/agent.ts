@@ -10,6 +10,7 @@ import { DetectionPipeline } from './detection/detection-pipeline.js';
 import { AgentFederation } from './federation/agent-federation.js';
 import type { SiteConfig } from './site-config.js';
 import { ModbusSource, stillAfterMs } from './sources/modbus/modbus-source.js';
+import { openSource } from './sources/open-sources.js';
 import type { Source } from './sources/source.js';
 import type { StoreStats } from './store/agent-database.js';
 import { Store } from './store/store.js';
@@ -149,19 +150,26 @@ class Acquisition {
   ) {
     const { interval, poll } = site.config;
     const devices = site.buses.flatMap((bus) => bus.devices);
-    this.devices = devices.length;
+    const { sources } = site.config;
+    this.devices = devices.length + sources.length;
     this.#runtime = runtime;
     this.#pipeline = pipeline;
     this.#clocked = devices.some(({ template }) => template.clock !== undefined);
     this.#tickMs = Math.max(20, Math.min(LONGEST_TICK_MS, interval / 4, poll.lateAfter / 4));
     const stillMs = stillAfterMs(interval, poll.lateAfter);
-    this.#sources = site.buses.map((bus) => new ModbusSource(bus.config, bus.devices, poll.every, stillMs, runtime));
+    const place = { agent: site.config.agent, broker: brokerOf(site), configPath: site.configPath };
+    this.#sources = [
+      ...site.buses.map((bus) => new ModbusSource(bus.config, bus.devices, poll.every, stillMs, runtime)),
+      ...sources.map((source) => openSource(source, place, runtime)),
+    ];
+    const polled = devices.map(({ name, template }) => ({
+      name,
+      tags: templateTags(template).map((tag) => tag.name),
+      clocked: template.clock !== undefined,
+    }));
+    const others = sources.map(({ name, tags }) => ({ name, tags: tags.map((tag) => tag.name), clocked: false }));
     this.#assembler = new RowAssembler({
-      devices: devices.map(({ name, template }) => ({
-        name,
-        tags: templateTags(template).map((tag) => tag.name),
-        clocked: template.clock !== undefined,
-      })),
+      devices: [...polled, ...others],
       intervalMs: interval,
       lateAfterMs: poll.lateAfter,
       align: poll.align,

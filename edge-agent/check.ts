@@ -29,7 +29,10 @@ export async function checkSite(site: SiteConfig, runtime: ModbusRuntime): Promi
     }
     await bus.close();
   }
-  if (site.buses.length === 0) lines.push('no buses: this agent learns from imported history only');
+  for (const source of site.config.sources)
+    lines.push(`${source.name} (${source.kind}): not tried here; the running agent reports what is wrong with it`);
+  if (site.buses.length === 0 && site.config.sources.length === 0)
+    lines.push('no buses: this agent learns from imported history only');
   const text = [
     ...lines,
     ...(rows.length > 0 ? ['', ...aligned([HEADER, ...rows])] : []),

@@ -19,7 +19,9 @@ export interface SiteConfig {
   readonly config: AgentConfig;
   readonly dataDir: string;
   readonly buses: readonly { readonly config: BusConfig; readonly devices: readonly ModbusDevice[] }[];
-  /** All tags, bus by bus, device by device, in the order of the templates: the order of values in rows. */
+  /** Of the agent's file: paths in it are relative to its folder. */
+  readonly configPath: string;
+  /** All tags, bus by bus, device by device, in the order of the templates, then those of other sources: the order of values in rows. */
   readonly tags: readonly string[];
   /** PEM of broker.ca. */
   readonly brokerCa: string | null;
@@ -42,7 +44,11 @@ export async function loadSite(configPath: string): Promise<SiteConfig> {
   const agent = checkConfig(agentSchema, await configText(configPath, (file) => readFile(file, 'utf8')), configPath);
   const problems: ConfigProblem[] = [...agent.problems];
   const templates = await readTemplates(agent, directory, problems);
-  problems.push(...tagsTwice(agent, templates), ...labelTagUnknown(agent, templates));
+  problems.push(
+    ...tagsTwice(agent, templates),
+    ...sourcesTwice(agent, templates),
+    ...labelTagUnknown(agent, templates),
+  );
   const { ca } = agent.sound.broker ?? {};
   let brokerCa: string | null = null;
   if (ca !== undefined)
@@ -61,7 +67,11 @@ export async function loadSite(configPath: string): Promise<SiteConfig> {
       config: bus,
       devices: bus.devices.map(({ name, unit }, d) => ({ name, unit, template: templateAt([b, d]) })),
     })),
-    tags: templates.flatMap(({ checked }) => templateTags(checked.value!).map(({ name }) => name)),
+    configPath: resolve(configPath),
+    tags: [
+      ...templates.flatMap(({ checked }) => templateTags(checked.value!).map(({ name }) => name)),
+      ...config.sources.flatMap((source) => source.tags.map(({ name }) => name)),
+    ],
     brokerCa,
   };
 }
@@ -172,12 +182,43 @@ function tagsTwice(
   return problems;
 }
 
+/** Sources whose name a device has, and their tags that something else has, too. */
+function sourcesTwice(
+  agent: CheckedConfig<typeof agentSchema>,
+  templates: readonly PlacedTemplate[],
+): readonly ConfigProblem[] {
+  const names = new Set(templates.map(({ device }) => device));
+  const owners = new Map(templates.flatMap((one) => tagNamesOf(one).map(({ name }) => [name, one.device] as const)));
+  const problems: ConfigProblem[] = [];
+  for (const [i, source] of (agent.sound.sources ?? []).entries()) {
+    const name = source?.name ?? `source ${i + 1}`;
+    if (names.has(name)) problems.push(agent.problemAt(['sources', i, 'name'], `device '${name}' is there twice`));
+    names.add(name);
+    for (const [t, tag] of (source?.tags ?? []).entries()) {
+      if (tag?.name === undefined) continue;
+      const owner = owners.get(tag.name);
+      if (owner !== undefined && owner !== name)
+        problems.push(
+          agent.problemAt(
+            ['sources', i, 'tags', t, 'name'],
+            `tag '${tag.name}' is also one of '${owner}'; a site has each tag once`,
+          ),
+        );
+      owners.set(tag.name, owner ?? name);
+    }
+  }
+  return problems;
+}
+
 function labelTagUnknown(
   agent: CheckedConfig<typeof agentSchema>,
   templates: readonly PlacedTemplate[],
 ): readonly ConfigProblem[] {
   const labelTag = agent.sound.training?.labelTag;
-  const tags = [...new Set(templates.flatMap(tagNamesOf).map(({ name }) => name))];
+  const ofSources = (agent.sound.sources ?? []).flatMap((source) =>
+    (source?.tags ?? []).flatMap((tag) => (tag?.name === undefined ? [] : [tag.name])),
+  );
+  const tags = [...new Set([...templates.flatMap(tagNamesOf).map(({ name }) => name), ...ofSources])];
   if (labelTag === undefined || tags.includes(labelTag)) return [];
   const meant = nearest(labelTag, tags);
   const advice =

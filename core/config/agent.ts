@@ -3,6 +3,7 @@ import { type Contradiction, crossCheck, type Sound } from './cross-check.js';
 import { duration, durationBetween } from './duration.js';
 import { identifier } from './identifier.js';
 import { recordedFileFields } from './recorded-file.js';
+import { sourceSchema } from './sources.js';
 import { givenParameters } from './template-parameters.js';
 
 /** An edge agent's configuration file. Paths are relative to the file. */
@@ -98,6 +99,9 @@ export const agentSchema = z
       .prefault({})
       .meta({ description: 'when devices are read' }),
     buses: z.array(bus).default([]).meta({ description: 'none for an agent that only learns from imported history' }),
+    sources: z.array(sourceSchema).default([]).meta({
+      description: 'sources that are not Modbus: lines of a serial port, MQTT, Sparkplug B, a CSV file that grows',
+    }),
     training: z
       .strictObject({
         enabled: z.boolean().default(true).meta({ description: 'false for an agent that only detects' }),

@@ -28,8 +28,8 @@ export interface MqttConnectOptions {
   readonly url: string;
   readonly clientId: string;
   readonly protocolVersion: 4;
-  /** The broker keeps what it has not delivered while the link is away. */
-  readonly clean: false;
+  /** False: the broker keeps what it has not delivered while the link is away. */
+  readonly clean: boolean;
   /** Seconds. */
   readonly keepalive: number;
   readonly connectTimeout: number;

@@ -1,0 +1,40 @@
+import { dirname, resolve } from 'node:path';
+import type { SourceConfig } from '@twinwatch/core/config/sources';
+import { CsvTailSource } from './csv/csv-tail-source.js';
+import { MqttSource } from './mqtt/mqtt-source.js';
+import type { BrokerAddress } from './mqtt/subscription.js';
+import { SerialLineSource } from './serial/serial-line-source.js';
+import type { Source } from './source.js';
+import type { SourceRuntime } from './source-runtime.js';
+import { SparkplugSource } from './sparkplug/sparkplug-source.js';
+
+export interface SourcePlace {
+  readonly agent: string;
+  /** The agent's own, for sources that name none. */
+  readonly broker: BrokerAddress;
+  /** Of the agent's file, which paths are relative to. */
+  readonly configPath: string;
+}
+
+/** The source that a configuration describes. */
+export function openSource(config: SourceConfig, place: SourcePlace, runtime: SourceRuntime): Source {
+  switch (config.kind) {
+    case 'serial-line':
+      return new SerialLineSource(config, runtime);
+    case 'csv-tail':
+      return new CsvTailSource(config, resolve(dirname(place.configPath), config.file), runtime);
+    case 'mqtt':
+      return new MqttSource(config, brokerOf(config, place), clientId(config, place), runtime);
+    case 'sparkplug':
+      return new SparkplugSource(config, brokerOf(config, place), clientId(config, place), runtime);
+  }
+}
+
+function brokerOf(
+  own: { url?: string | undefined; username?: string | undefined; password?: string | undefined },
+  { broker }: SourcePlace,
+): BrokerAddress {
+  return own.url === undefined ? broker : { url: own.url, username: own.username, password: own.password };
+}
+
+const clientId = ({ name }: SourceConfig, { agent }: SourcePlace) => `${agent}-${name}`;

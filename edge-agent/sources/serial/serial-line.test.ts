@@ -1,0 +1,171 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { createWriteStream, existsSync, mkdtempSync, rmSync, type WriteStream } from 'node:fs';
+import net from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type SourceConfig, sourceSchema } from '@twinwatch/core/config/sources';
+import type { Sample } from '@twinwatch/core/scada/sample';
+import { afterEach, describe, expect, it } from 'vitest';
+import { systemClock, systemTimers } from '../../system-runtime.js';
+import { openSource } from '../open-sources.js';
+import { checked, takeFrames } from './framing.js';
+import { lineValues } from './line-values.js';
+
+const quiet = { debug() {}, info() {}, warn() {}, error() {} };
+const cleanUps: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
+});
+const config = (rest: object) =>
+  sourceSchema.parse({ kind: 'serial-line', name: 'S', port: '/dev/none', tags: [], ...rest }) as Extract<
+    SourceConfig,
+    { kind: 'serial-line' }
+  >;
+const values = (line: string, rest: object) => {
+  const one = config(rest);
+  const read = lineValues(
+    Buffer.from(line, 'latin1'),
+    one,
+    one.pattern === undefined ? null : new RegExp(one.pattern, 'u'),
+  );
+  return read === null ? null : Object.fromEntries(read);
+};
+
+describe('frames', () => {
+  it('come by delimiter or by length, whatever pieces the bytes come in, and noise is given up', () => {
+    const line = { delimiter: Buffer.from('\r\n'), length: 0 };
+    const first = takeFrames(Buffer.from('a\r\nbc\r'), line);
+    expect(first.frames.map(String)).toEqual(['a']);
+    expect(takeFrames(Buffer.concat([first.rest, Buffer.from('\nd')]), line).frames.map(String)).toEqual(['bc']);
+    expect(takeFrames(Buffer.from('abcdefg'), { delimiter: null, length: 3 }).frames.map(String)).toEqual([
+      'abc',
+      'def',
+    ]);
+    expect(takeFrames(Buffer.alloc(5_000, 'x'), line)).toMatchObject({ frames: [], dropped: 5_000 });
+  });
+
+  it('are read only where their checksum holds', () => {
+    const sentence = '$GPGGA,092750.000,5321.6802,N,00630.3372,W,1,8,1.03,61.7,M,55.2,M,,*76';
+    expect(checked(sentence, 'nmea')).toBe(sentence.slice(0, -3));
+    expect(checked(sentence.replace('61.7', '61.8'), 'nmea')).toBeNull();
+    expect(checked(sentence.slice(0, -3), 'nmea')).toBeNull();
+    expect(checked('AB83', 'sum8')).toBe('AB');
+    expect(checked('AC83', 'sum8')).toBeNull();
+  });
+
+  it('hold values as fields, groups of a pattern, or JSON', () => {
+    const tags = (...fields: (string | number)[]) => ({ tags: fields.map((field, i) => ({ name: `T${i}`, field })) });
+    expect(values('12.5; 7;;x\r', { separator: ';', ...tags(0, 1, 2, 9) })).toEqual({
+      T0: '12.5',
+      T1: '7',
+      T2: Number.NaN,
+    });
+    const scale = { format: 'regex', pattern: '^ST,(?<w>[+-] *\\d+\\.\\d+)kg$' };
+    expect(values('ST,-  3.20kg', { ...scale, ...tags('w') })).toEqual({ T0: '-  3.20' });
+    expect(values('US,  3.20kg', { ...scale, ...tags('w') })).toBeNull();
+    expect(values('{"a":{"b":[1,2]}}', { format: 'json', ...tags('a.b[1]', 'a.c') })).toEqual({ T0: 2 });
+    expect(values('{"a":', { format: 'json', ...tags('a') })).toBeNull();
+    const gps = { checksum: 'nmea', tags: [{ name: 'alt', field: 9, match: '$GPGGA' }] };
+    expect(values('$GPGSA,A*2F', gps)).toEqual({});
+  });
+});
+
+describe('a source', () => {
+  function run(rest: object) {
+    const stop = new AbortController();
+    const latest = new Map<string, Sample>();
+    const faults: (string | null)[] = [];
+    const place = { agent: 'a', broker: { url: 'mqtt://127.0.0.1:1' }, configPath: '/x/agent.yaml' };
+    const runtime = {
+      clock: systemClock,
+      timers: systemTimers,
+      random: () => 0,
+      log: quiet,
+      connect: () => expect.fail(),
+    };
+    const running = openSource(config(rest), place, runtime).start(stop.signal, {
+      reading: ({ samples }) => {
+        for (const sample of samples) latest.set(sample.tag, sample);
+      },
+      fault: (_, fault) => faults.push(fault),
+    });
+    cleanUps.push(async () => {
+      stop.abort();
+      await running;
+    });
+    const until = (tag: string, wanted: object) =>
+      expect.poll(() => latest.get(tag), { timeout: 10_000, interval: 20 }).toMatchObject(wanted);
+    const fault = (wanted: unknown) =>
+      expect.poll(() => faults.at(-1), { timeout: 10_000, interval: 20 }).toEqual(wanted);
+    return { latest, until, fault };
+  }
+
+  it.skipIf(spawnSync('socat', ['-V']).status !== 0)(
+    '(with socat) survives noise, a flood, silence, and an unplugged port',
+    async () => {
+      const directory = mkdtempSync(join(tmpdir(), 'twinwatch-line-'));
+      cleanUps.push(() => rmSync(directory, { recursive: true }));
+      const [near, far] = [join(directory, 'near'), join(directory, 'far')];
+      const plug = async (): Promise<{ process: ChildProcess; line: WriteStream }> => {
+        const process = spawn('socat', [`pty,raw,echo=0,link=${near}`, `pty,raw,echo=0,link=${far}`]);
+        await expect.poll(() => existsSync(near) && existsSync(far), { timeout: 10_000 }).toBe(true);
+        const line = createWriteStream(far);
+        line.on('error', () => undefined);
+        return { process, line };
+      };
+      const unplug = async ({ process, line }: { process: ChildProcess; line: WriteStream }) => {
+        const ended = new Promise((resolve) => process.once('exit', resolve));
+        process.kill();
+        await ended;
+        line.destroy();
+      };
+      let cable = await plug();
+      cleanUps.push(() => unplug(cable));
+      const tags = [{ name: 'W', unit: 'kg', field: 1, scale: 0.5, maximum: 50 }];
+      const { until, fault } = run({ port: near, staleAfter: '600ms', tags });
+      cable.line.write('ST,20\r\nST,2');
+      await until('W', { value: 10, quality: 'good' });
+      await fault(null);
+      cable.line.write('2\r\n');
+      await until('W', { value: 11, quality: 'good' });
+      cable.line.write('ST,200\nST');
+      await until('W', { quality: 'bad', reason: 'OUT_OF_RANGE' });
+      cable.line.write('\nST,oops\n');
+      await until('W', { value: Number.NaN, quality: 'bad', reason: 'NOT_A_NUMBER' });
+      await fault('sends nothing');
+      cable.line.write('ST,20\n'.repeat(2_000));
+      await fault(expect.stringContaining('frames a second'));
+      await until('W', { value: 10, quality: 'good' });
+      await unplug(cable);
+      await fault(expect.stringMatching(/near/));
+      cable = await plug();
+      const again = setInterval(() => cable.line.write('ST,30\n'), 50);
+      await until('W', { value: 15, quality: 'good' });
+      await fault(null);
+      clearInterval(again);
+    },
+  );
+
+  it('reads a serial device server, and says that what it sends is no frame', async () => {
+    const sockets = new Set<net.Socket>();
+    const server = net.createServer((socket) => {
+      sockets.add(socket);
+      socket.on('error', () => undefined);
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    cleanUps.push(() => {
+      for (const socket of sockets) socket.destroy();
+      return new Promise((resolve) => server.close(resolve));
+    });
+    const { port } = server.address() as net.AddressInfo;
+    const { until, fault } = run({
+      ...{ port: `tcp://127.0.0.1:${port}`, format: 'json', tags: [{ name: 'P', field: 'p' }] },
+    });
+    await expect.poll(() => sockets.size).toBe(1);
+    const [socket] = sockets;
+    socket!.write('{"p":1.5}\n');
+    await until('P', { value: 1.5, quality: 'good' });
+    socket!.write('\u0000\u0001\n'.repeat(6));
+    await fault(expect.stringContaining('cannot be read'));
+  });
+});
