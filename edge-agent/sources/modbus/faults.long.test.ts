@@ -9,9 +9,11 @@ it.each([
 ] as const)(
   'calls no wrong value good over a faulty %s line',
   async (protocol, injections) => {
-    const { reads, good, injected } = await faultedReads(protocol, injections, 96, Date.now() % 1_000_000);
+    const { reads, good, injected, stalled } = await faultedReads(protocol, injections, 40, Date.now() % 1_000_000);
     const tampered = [...injected].reduce((sum, [kind, count]) => (kind === 'none' ? sum : sum + count), 0);
-    console.log(`${protocol}: ${tampered} answers with faults, ${reads} reads, ${good} good, none of them wrong`);
+    console.log(
+      `${protocol}: ${tampered} answers with faults, ${reads} reads, ${good} good, none of them wrong; ${stalled} runs left out for stalls of this machine`,
+    );
     expect(tampered).toBeGreaterThanOrEqual(injections);
     expect(good).toBeGreaterThan(injections / 10);
   },

@@ -7,7 +7,7 @@ it.each([
   ['rtu+tcp', 500],
   ['ascii+tcp', 300],
 ] as const)('calls no wrong value good over a faulty %s line', async (protocol, injections) => {
-  const { good, injected } = await faultedReads(protocol, injections, 48, 1);
+  const { good, injected } = await faultedReads(protocol, injections, 32, 1);
   expect(injected.size).toBe(11);
   expect(good).toBeGreaterThan(injections / 10);
 });
