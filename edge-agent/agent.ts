@@ -74,10 +74,9 @@ export async function runAgent(
     clock,
     log,
     onAlarm: (event) => {
-      log.info(
-        { alarmId: event.alarmId, score: event.score, contributions: event.contributions },
-        `alarm ${event.transition}`,
-      );
+      const { alarmId, score, contributions, communication, transition } = event;
+      if (communication === undefined) log.info({ alarmId, score, contributions }, `alarm ${transition}`);
+      else log.warn({ alarmId, ...communication }, `communication alarm ${transition}`);
       federation?.alarmStored();
     },
   });
@@ -141,6 +140,12 @@ class Acquisition {
   #astray: ReadonlySet<string> = new Set();
   readonly #clocked: boolean;
   readonly #tickMs: number;
+  readonly #intervalMs: number;
+  readonly #lateAfterMs: number;
+  /** Monotonic ms of the newest row; of the start before the first. */
+  #lastRowMs: number;
+  /** Whether it has been told that no row comes. */
+  #isSilent = false;
 
   constructor(
     site: SiteConfig,
@@ -154,6 +159,9 @@ class Acquisition {
     this.devices = devices.length + sources.length;
     this.#runtime = runtime;
     this.#pipeline = pipeline;
+    this.#intervalMs = interval;
+    this.#lateAfterMs = poll.lateAfter;
+    this.#lastRowMs = runtime.clock.monotonic();
     this.#clocked = devices.some(({ template }) => template.clock !== undefined);
     this.#tickMs = Math.max(20, Math.min(LONGEST_TICK_MS, interval / 4, poll.lateAfter / 4));
     const stillMs = stillAfterMs(interval, poll.lateAfter);
@@ -186,7 +194,7 @@ class Acquisition {
         if (fault === null) this.#faults.delete(device);
         else {
           this.#faults.set(device, fault);
-          this.#pass(this.#assembler.fault(device, clock.monotonic()));
+          this.#pass(this.#assembler.fault(device, clock.monotonic(), fault));
         }
       },
     };
@@ -194,6 +202,7 @@ class Acquisition {
     while (this.#sources.length > 0 && !signal.aborted) {
       this.#pass(this.#assembler.tick(clock.monotonic(), clock.now()));
       this.#tellAstray();
+      this.#tellSilence();
       await timers.sleep('assembler-tick', this.#tickMs, signal).catch(() => undefined);
     }
     await Promise.all(acquiring);
@@ -234,11 +243,31 @@ class Acquisition {
     this.#astray = new Set(faults.keys());
   }
 
+  /** Where devices have faults and no row comes any more, there is none that could raise the alarm. */
+  #tellSilence(): void {
+    const { clock } = this.#runtime;
+    if (this.#isSilent || this.#faults.size === 0) return;
+    if (clock.monotonic() - this.#lastRowMs <= this.#silentAfterMs()) return;
+    this.#isSilent = true;
+    const reason = [...this.#faults].map(([device, fault]) => `${device}: ${fault}`).join('; ');
+    void this.#pipeline.silence(clock.now(), reason).catch(() => undefined);
+  }
+
+  /** Rows are held for a number of intervals; those of devices with a clock come at a pace of their own. */
+  #silentAfterMs(): number {
+    const rows = this.#pipeline.holdRows + 1;
+    return this.#clocked ? rows * this.#lateAfterMs : rows * this.#intervalMs + this.#lateAfterMs;
+  }
+
   #timeKnown(): boolean {
     return this.#clocked || isClockSet(this.#runtime.clock.now());
   }
 
   #pass(rows: readonly AssembledRow[]): void {
+    if (rows.length > 0) {
+      this.#lastRowMs = this.#runtime.clock.monotonic();
+      this.#isSilent = false;
+    }
     for (const row of rows) {
       if (row.gap > 0) this.#runtime.log.warn({ rows: row.gap, atMs: row.row.timeMs }, 'rows are missing');
       void this.#pipeline.row(row, this.#timeKnown()).catch(() => undefined);

@@ -34,6 +34,8 @@ export interface AssembledRow {
   readonly row: Row;
   /** [tags], beside row.values. */
   readonly quality: readonly Quality[];
+  /** [tags]; why a value is not good, null where it is. */
+  readonly reasons: readonly (string | null)[];
   /** Monotonic ms at which the first device's response to the row's scan arrived, however long the row then waited for the others. */
   readonly receivedMs: number;
   /** Devices whose values are missing. */
@@ -85,6 +87,8 @@ const BELIEVED_AFTER = 4;
 const BEHIND_AFTER = 20;
 /** A time further on than this many rows is believed only once it persists. */
 const PLAUSIBLE_ROWS = 1_000;
+/** Why a value is stale where no more is known. */
+const NO_ANSWER = 'NO_ANSWER';
 /** A restart is told for this many rows. */
 const RESTART_TOLD_ROWS = 60;
 
@@ -99,7 +103,8 @@ export class RowAssembler {
   readonly #clocked: ReadonlySet<string>;
   readonly #tagIndex: ReadonlyMap<string, number>;
   readonly #pending = new Map<number, Pending>();
-  readonly #down = new Set<string>();
+  /** Device that has stopped answering → what is wrong with it. */
+  readonly #down = new Map<string, string>();
   /** Newest reading of every device without a clock, and when it came. */
   readonly #latest = new Map<string, { reading: DeviceReading; atMs: number }>();
   #last: { key: number; timeMs: number; missing: readonly string[] } | null;
@@ -163,8 +168,8 @@ export class RowAssembler {
   }
 
   /** A device has stopped answering: rows no longer wait for it, until its next reading. */
-  fault(device: string, nowMs: number): AssembledRow[] {
-    this.#down.add(device);
+  fault(device: string, nowMs: number, reason = NO_ANSWER): AssembledRow[] {
+    this.#down.set(device, reason);
     this.#latest.delete(device);
     return this.#release(nowMs);
   }
@@ -291,16 +296,21 @@ export class RowAssembler {
     const { devices } = this.#options;
     const values = new Float64Array(this.tags.length).fill(Number.NaN);
     const quality: Quality[] = new Array<Quality>(this.tags.length).fill('stale');
+    const reasons = new Array<string | null>(this.tags.length).fill(NO_ANSWER);
     const missing: string[] = [];
-    for (const { name, clocked } of devices) {
+    for (const { name, clocked, tags } of devices) {
       const latest = this.#latest.get(name);
       const fresh = latest !== undefined && this.#isFresh(latest.atMs, nowMs);
       const reading = pending.readings.get(name) ?? (clocked || !fresh ? undefined : latest.reading);
+      const fault = this.#down.get(name);
       if (reading === undefined) missing.push(name);
+      if (reading === undefined && fault !== undefined)
+        for (const tag of tags) reasons[this.#tagIndex.get(tag)!] = fault;
       for (const sample of reading?.samples ?? []) {
         const at = this.#tagIndex.get(sample.tag);
         if (at === undefined) continue;
         quality[at] = sample.quality;
+        reasons[at] = sample.quality === 'good' ? null : (sample.reason ?? sample.quality);
         if (sample.quality === 'good') values[at] = sample.value;
         else this.counts.badSamples++;
       }
@@ -311,7 +321,7 @@ export class RowAssembler {
     this.counts.rows++;
     this.counts.missingRows += gap;
     const row: Row = { timeMs: pending.timeMs, sequence: pending.sequence, values };
-    return { row, quality, receivedMs: pending.arrivedMs, missing, gap };
+    return { row, quality, reasons, receivedMs: pending.arrivedMs, missing, gap };
   }
 }
 

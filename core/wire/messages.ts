@@ -312,6 +312,8 @@ export interface AlarmEvent {
   readonly contributions: readonly { readonly tag: string; readonly share: number; readonly value: number }[];
   /** From the first device's response of the row's scan to alarm decided, milliseconds. */
   readonly latencyMs: number;
+  /** Of an alarm that says that values do not come, and that no detector raised: which, and why. Score and threshold are 0 then. */
+  readonly communication?: { readonly tags: readonly string[]; readonly reason: string };
 }
 
 /** JSON on agents/<id>/telemetry, for the page only. */

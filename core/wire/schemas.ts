@@ -392,6 +392,7 @@ export const alarmEventSchema: ZodType<AlarmEvent> = z.object({
   modelVersion: name,
   contributions: z.array(z.object({ tag: name, share: z.number(), value: z.number() })).max(256),
   latencyMs: z.number(),
+  communication: z.object({ tags: z.array(name).max(64), reason: z.string().max(1_024) }).exactOptional(),
 });
 
 export const telemetrySchema: ZodType<Telemetry> = z.object({

@@ -49,11 +49,36 @@ async function pipeline(bytes: Uint8Array | null = model()): Promise<DetectionPi
 function feed(made: DetectionPipeline, second: number, level: number, flow = 20): Promise<void> {
   const row = { timeMs: second * 1_000, sequence: second, values: Float64Array.of(flow, 1, level) };
   const quality = [...row.values].map((value) => (Number.isNaN(value) ? 'bad' : 'good') as 'bad' | 'good');
-  return made.row({ row, quality, receivedMs: systemClock.monotonic(), missing: [], gap: 0 }, true);
+  const reasons = quality.map((one) => (one === 'good' ? null : 'OUT_OF_RANGE'));
+  return made.row({ row, quality, reasons, receivedMs: systemClock.monotonic(), missing: [], gap: 0 }, true);
 }
 const told = () => events.map(({ transition, atMs }) => `${transition}@${atMs / 1_000}`);
 
 describe('DetectionPipeline', () => {
+  it('holds a bad tag, abstains, and raises one communication alarm that names it and clears', async () => {
+    const made = await pipeline();
+    const { holdRows } = made;
+    for (let second = 0; second < 4; second++) await feed(made, second, 5);
+    for (let second = 4; second < 10 + holdRows; second++) await feed(made, second, 5, Number.NaN);
+    expect(told()).toEqual([`raised@${4 + holdRows}`]);
+    expect(events[0]).toMatchObject({ communication: { tags: ['flow'], reason: 'OUT_OF_RANGE' }, score: 0 });
+    // Not one of the detector's, after which rows are not learned from.
+    expect(await store.call('alarms')).toEqual([]);
+    const { scores } = await store.call('rows', [], 99);
+    expect([...scores.slice(4, 4 + holdRows)].every(Number.isFinite)).toBe(true);
+    expect([...scores.slice(4 + holdRows)].every(Number.isNaN)).toBe(true);
+    await made.close();
+    const again = await pipeline();
+    for (let second = 20; second < 24 + holdRows; second++) await feed(again, second, 5);
+    await again.silence(90_000, 'PLC: MODBUS_TIMEOUT');
+    await again.silence(91_000, 'PLC: MODBUS_TIMEOUT');
+    expect(told()).toEqual([`raised@${4 + holdRows}`, `cleared@${19 + Math.max(1, holdRows)}`, 'raised@90']);
+    expect(events.map(({ eventId }) => eventId.replace(/^site:c\d+/, 'c'))).toEqual(['c:1', 'c:2', 'c:1']);
+    expect(events[2]!.communication!.tags).toEqual(TAGS);
+    expect(await store.call('outbox', 9)).toEqual(events);
+    await again.close();
+  });
+
   it('goes from rows to an alarm that names the tag, into the outbox, and clears it', async () => {
     const made = await pipeline();
     for (const [second, level] of [5, 5, 5, 9, 9, 9, 5, 5, 5].entries()) await feed(made, second, level);
@@ -99,7 +124,11 @@ describe('DetectionPipeline', () => {
     const made = await pipeline();
     for (const [second, level] of [5, 5, 5, 9, Number.NaN, Number.NaN, Number.NaN].entries())
       await feed(made, second, level);
-    expect(told()).toEqual(['raised@4']);
+    expect(told()).toEqual(['raised@4', 'raised@5']);
+    expect(events.map(({ communication }) => communication?.tags)).toEqual([
+      undefined,
+      expect.arrayContaining(['level']),
+    ]);
     expect(made.latest).toMatchObject({
       score: null,
       values: { level: { value: null, quality: 'bad' }, flow: { value: 20 } },

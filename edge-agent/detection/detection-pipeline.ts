@@ -8,6 +8,12 @@ import {
   alarmStep,
   QUIET_ALARM,
 } from '@twinwatch/core/scada/alarm';
+import {
+  type CommunicationEffect,
+  type CommunicationState,
+  communicationStep,
+  QUIET_COMMUNICATION,
+} from '@twinwatch/core/scada/communication-alarm';
 import type { AssembledRow } from '@twinwatch/core/scada/row-assembler';
 import type { AlarmCommand, AlarmEvent, Telemetry } from '@twinwatch/core/wire/messages';
 import { ANOMALOUS, NORMAL, type RowLabel, UNKNOWN, UNLABELLED } from '../store/row-table.js';
@@ -30,6 +36,11 @@ export interface AlarmOperation extends Pick<AlarmCommand, 'alarmId' | 'shelveMs
   readonly action: Exclude<AlarmCommand['action'], 'confirm' | 'dismiss'>;
 }
 
+/** What survives a restart, in one row of the store. */
+interface Kept extends AlarmState {
+  readonly communication: CommunicationState;
+}
+
 interface Running {
   readonly detector: Detector;
   readonly extractor: FeatureExtractor;
@@ -42,6 +53,10 @@ interface Running {
 
 /** Rows looked back on when a detector starts: enough to fill its windows and holds. */
 const WARM_UP_SPARE_ROWS = 16;
+/** Rows that a tag may be bad before it is told, while no detector says otherwise. */
+const HOLD_ROWS = 3;
+const NAMED_TAGS = 64;
+const LONGEST_REASON = 1_000;
 
 /**
  * Row → features → score → alarm → store. One row at a time, in order; a row is stored together with the alarm state it led to, and
@@ -52,6 +67,7 @@ export class DetectionPipeline {
   readonly #options: PipelineOptions;
   #running: Running | null = null;
   #state: AlarmState = QUIET_ALARM;
+  #communication: CommunicationState = QUIET_COMMUNICATION;
   #turn: Promise<void> = Promise.resolve();
   #latest: Telemetry | null = null;
 
@@ -77,6 +93,8 @@ export class DetectionPipeline {
       kept === null
         ? { ...QUIET_ALARM, alarmNumber: Math.floor(clock.now() / 1_000) }
         : (JSON.parse(kept) as AlarmState);
+    const communication = (this.#state as Partial<Kept>).communication;
+    this.#communication = communication ?? { ...QUIET_COMMUNICATION, alarmNumber: this.#state.alarmNumber };
   }
 
   /** Takes a detector into use between two rows, its windows filled from stored rows. The one before is closed. */
@@ -128,6 +146,51 @@ export class DetectionPipeline {
     return changed;
   }
 
+  /** Rows for which a tag that is not good keeps its last good value. */
+  get holdRows(): number {
+    return this.#running?.detector.metadata.schema.holdRows ?? HOLD_ROWS;
+  }
+
+  /** No row comes any more: what a row without any value would be. `reason` is what is known of it. */
+  silence(atMs: number, reason: string): Promise<void> {
+    return this.#inTurn(async () => {
+      const { tags } = this.#options;
+      this.#communicate(atMs, tags, () => reason, 0);
+    });
+  }
+
+  #communicate(atMs: number, bad: readonly string[], reasonOf: (tag: string) => string, holdRows: number): void {
+    const { state, effect } = communicationStep(this.#communication, bad, holdRows);
+    this.#communication = state;
+    if (effect !== null) this.#tellCommunication(effect, atMs, reasonOf);
+  }
+
+  #tellCommunication(effect: CommunicationEffect, atMs: number, reasonOf: (tag: string) => string): void {
+    const { agent, store, onAlarm } = this.#options;
+    const alarmId = `${agent}:c${effect.alarmNumber}`;
+    const tags = effect.tags.slice(0, NAMED_TAGS);
+    const reason = [...new Set(tags.map(reasonOf))].join('; ').slice(0, LONGEST_REASON);
+    const event: AlarmEvent = {
+      eventId: `${alarmId}:${effect.transitionNumber}`,
+      alarmId,
+      agent,
+      transition: effect.transition,
+      atMs,
+      score: 0,
+      threshold: 0,
+      modelVersion: this.modelVersion ?? 'none',
+      contributions: [],
+      latencyMs: 0,
+      communication: { tags, reason },
+    };
+    store.write({ op: 'alarm', event, alarmState: this.#keptState() });
+    onAlarm(event);
+  }
+
+  #keptState(): string {
+    return JSON.stringify({ ...this.#state, communication: { ...this.#communication, badRows: {} } } satisfies Kept);
+  }
+
   async close(): Promise<void> {
     await this.#inTurn(async () => {
       await this.#running?.detector.close();
@@ -135,7 +198,7 @@ export class DetectionPipeline {
     });
   }
 
-  async #judge({ row, quality, receivedMs }: AssembledRow, timeKnown: boolean): Promise<void> {
+  async #judge({ row, quality, reasons, receivedMs }: AssembledRow, timeKnown: boolean): Promise<void> {
     const { store, tags, clock, log } = this.#options;
     const running = this.#running;
     let score: number | null = null;
@@ -164,7 +227,13 @@ export class DetectionPipeline {
         this.#tell(effect, contributions, running, latencyMs);
       }
     }
-    const alarmState = running === null ? null : JSON.stringify(this.#state);
+    this.#communicate(
+      row.timeMs,
+      tags.filter((_, i) => quality[i] !== 'good'),
+      (tag) => reasons[tags.indexOf(tag)] ?? 'not good',
+      this.holdRows,
+    );
+    const alarmState = running === null ? null : this.#keptState();
     const { timeMs, sequence, values } = row;
     store.write({
       op: 'row',
@@ -215,7 +284,7 @@ export class DetectionPipeline {
       contributions: contributions.filter(({ value }) => Number.isFinite(value)),
       latencyMs,
     };
-    store.write({ op: 'alarm', event, alarmState: JSON.stringify(this.#state) });
+    store.write({ op: 'alarm', event, alarmState: this.#keptState() });
     onAlarm(event);
   }
 

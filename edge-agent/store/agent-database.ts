@@ -265,7 +265,8 @@ export class AgentDatabase {
           JSON.stringify(event),
         );
         this.#outbox += changes;
-        if (event.transition === 'raised')
+        // Values that did not come say nothing about those that did.
+        if (event.transition === 'raised' && event.communication === undefined)
           run('INSERT OR IGNORE INTO alarms (alarm_id, raised_ms) VALUES (?, ?)', event.alarmId, event.atMs);
         if (event.transition === 'cleared')
           run('UPDATE alarms SET cleared_ms = ? WHERE alarm_id = ?', event.atMs, event.alarmId);

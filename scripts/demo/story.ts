@@ -220,7 +220,7 @@ function hearRound(state: StoryState, round: RoundView): Step {
 function hearAlarm(options: StoryOptions, state: StoryState, alarm: AlarmEvent, nowMs: number): Step {
   const from = state.watchFrom[alarm.agent];
   const seen = state.alarms.get(alarm.alarmId);
-  if (from === undefined) return quietly(state);
+  if (from === undefined || alarm.communication !== undefined) return quietly(state);
   if (alarm.transition === 'raised' && seen === undefined && alarm.atMs >= from.timeMs) {
     const added: SeenAlarm = {
       alarmId: alarm.alarmId,

@@ -93,7 +93,7 @@ function rssOf({ duty, learned }: TrialFacts): FieldTrialData['agentRss'] {
 
 /** Raised and cleared events of the duty agent, brought together. */
 function alarmRows(events: readonly AlarmEvent[]): AlarmRow[] {
-  const own = events.filter(({ agent }) => agent === 'duty');
+  const own = events.filter(({ agent, communication }) => agent === 'duty' && communication === undefined);
   const clearedAt = new Map(
     own.filter(({ transition }) => transition === 'cleared').map((event) => [event.alarmId, event.atMs]),
   );
