@@ -14,7 +14,7 @@ export function addExperiments(program: Command): void {
     .description(
       'measurements behind docs/results, without the wall clock: those of a file, or one of the commands below',
     )
-    .argument('[file]', 'methods, seeds and data to compare: see configs/experiments')
+    .argument('[files...]', 'methods, seeds and data to compare: see configs/experiments')
     .option(
       '--out <dir>',
       'results, one line a run, and the report; runs that are there are not done again',
@@ -23,13 +23,17 @@ export function addExperiments(program: Command): void {
     .option('--data <dir>', "BATADAL's files and ctown.inp, in place of the simulated plant")
     .option('--test <csv>', "what the scenario 'official' is judged on; labels in ATT_FLAG")
     .option('--processes <n>', 'runs at the same time; as many as cores without it', whole)
-    .action(async (file: string | undefined, options) => {
-      if (file === undefined) {
+    .option(
+      '--quick',
+      'so small that it says nothing but that everything runs; without files, all of configs/experiments',
+    )
+    .action(async (files: string[], options) => {
+      if (files.length === 0 && options.quick !== true) {
         experiment.help({ error: true });
         return;
       }
-      const { runExperiment } = await import('../experiments/runner/experiment.js');
-      await runExperiment(file, options);
+      const { runExperiments } = await import('../experiments/runner/experiment.js');
+      await runExperiments(files, options);
     });
   addLeaveFamilyOut(experiment);
   addBaselines(experiment);

@@ -101,13 +101,22 @@ function addBench(program: Command): void {
   const bench = program
     .command('bench')
     .description('measure how fast something is on this machine')
-    .argument('<what>', 'twin: simulated hours per second and core, against the bare EPANET engine at the same step')
+    .argument(
+      '<what>',
+      'twin: simulated hours per second and core, against the bare EPANET engine at the same step; experiments: a round of each method, part by part',
+    )
     .option('--plant <file>', 'plant.yaml', REFERENCE_PLANT)
     .option('--network <inp>', "EPANET network instead of the plant file's")
     .option('--hours <n>', 'simulated in each run', whole, 2_000)
     .option('--repetitions <n>', 'of both, in turn; the median counts', whole, 5)
     .action(async (what: string, options) => {
-      if (what !== 'twin') throw new TwinwatchError('CLI_USAGE', `there is no bench '${what}'; there is 'twin'`);
+      if (what === 'experiments') {
+        const { benchExperiments } = await import('../bench/experiments.js');
+        await benchExperiments();
+        return;
+      }
+      if (what !== 'twin')
+        throw new TwinwatchError('CLI_USAGE', `there is no bench '${what}'; there are 'twin' and 'experiments'`);
       const { benchTwin } = await import('../bench/twin.js');
       process.exitCode = await benchTwin(options);
     });

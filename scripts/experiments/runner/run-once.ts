@@ -104,7 +104,8 @@ export async function runOnce(run: Run, data: ExperimentData, using: RunWith): P
 function clientsOf(run: Run, data: ExperimentData): ClientExamples[] {
   const { pool, inputs } = data;
   return dealRows(pool, run.clients, run.partition, run.seed).flatMap((rows, k) => {
-    if (rows.length === 0) return [];
+    // Without a normal row a client has nothing to calibrate with, and an agent would not take part either.
+    if (!rows.some((row) => pool.labels[row] === 0)) return [];
     const id = `client-${String(k + 1).padStart(3, '0')}`;
     const features = new Float32Array(rows.length * inputs);
     for (const [at, row] of rows.entries())

@@ -4,12 +4,13 @@ import { join } from 'node:path';
 import { parseConfig } from '@twinwatch/core/config/load';
 import { createRandom } from '@twinwatch/core/learning/random';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { runExperiment } from './experiment.js';
+import { runExperiments } from './experiment.js';
 import { type ExperimentConfig, experimentSchema } from './experiment-config.js';
 import { convergencePlot, standalone, sweepPlot } from './experiment-plots.js';
 import { bestThreshold } from './measures.js';
 import { pairedT, twoSidedP } from './paired-test.js';
 import { dealRows, dirichlet } from './partition.js';
+import { quickened, readyExperiments } from './quick.js';
 import { bordersBetweenAttacks } from './recorded-rows.js';
 import { parseResults } from './result-lines.js';
 import type { RunResult } from './run-once.js';
@@ -76,6 +77,18 @@ describe('an experiment’s file', () => {
       /small\.yaml:16.*method[\s\S]*small\.yaml:19.*sweep\.values\[1\].*gamma|seeds/,
     );
   });
+});
+
+it('has a sound file for every experiment that comes with the product, which is small when it has to be quick', async () => {
+  const files = await readyExperiments();
+  expect(files.length).toBeGreaterThan(15);
+  for (const file of files) {
+    const config = parseConfig(experimentSchema, readFileSync(file, 'utf8'), file);
+    expect(config.seeds.length).toBeGreaterThanOrEqual(5);
+    expect(config.methods.map(({ name }) => name)).toContain(config.baseline);
+    const quick = expandRuns(quickened(config), null);
+    expect(quick.every(({ rounds }) => rounds.count === 2)).toBe(true);
+  }
 });
 
 describe('rows are dealt', () => {
@@ -154,16 +167,16 @@ describe('an experiment that is run', () => {
 
   beforeAll(async () => {
     writeFileSync(file, SMALL);
-    await runExperiment(file, { out: join(folder, 'first'), processes: 2 });
+    await runExperiments([file], { out: join(folder, 'first'), processes: 2 });
   }, 120_000);
 
   it('finds the same again, in one process and after a line that broke off', async () => {
     const whole = lines('first');
     const [first, second] = whole.split('\n');
-    await runExperiment(file, { out: join(folder, 'second'), processes: 1 });
+    await runExperiments([file], { out: join(folder, 'second'), processes: 1 });
     expect(timeless(lines('second'))).toEqual(timeless(whole));
     writeFileSync(join(folder, 'second', 'small.jsonl'), `${first}\n${second!.slice(0, 100)}`);
-    await runExperiment(file, { out: join(folder, 'second'), processes: 1 });
+    await runExperiments([file], { out: join(folder, 'second'), processes: 1 });
     expect(lines('second').startsWith(`${first}\n{`)).toBe(true);
     expect(timeless(lines('second'))).toEqual(timeless(whole));
   }, 120_000);
