@@ -198,7 +198,7 @@ describe('an agent', () => {
     const site = await loadSite(configPath);
     const stop = new AbortController();
     await new Promise<void>((ready) => {
-      running = { stop, done: runAgent(site, runtime, stop.signal, ready) };
+      running = { stop, done: runAgent(site, runtime, stop.signal, () => ready()) };
     });
   }
   async function stopAgent() {

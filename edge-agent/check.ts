@@ -1,6 +1,5 @@
 import mqtt from 'mqtt';
-import { brokerOf } from './agent.js';
-import type { SiteConfig } from './site-config.js';
+import { brokerOf, type SiteConfig } from './site-config.js';
 import { DeviceReader, type ModbusDevice } from './sources/modbus/device-reader.js';
 import { type ModbusRuntime, openBus } from './sources/modbus/open-bus.js';
 

@@ -2,11 +2,12 @@ import { readFile } from 'node:fs/promises';
 import type { Logger } from '@twinwatch/core/runtime';
 import mqtt from 'mqtt';
 import { pino } from 'pino';
-import { type AgentRuntime, openStore, runAgent } from './agent.js';
+import { type AgentRuntime, openStore, type RunningAgent, runAgent } from './agent.js';
 import { checkSite } from './check.js';
 import { describeImport, type ImportReport, importHistory } from './history/csv-history.js';
-import { loadSite } from './site-config.js';
+import { loadSite, type SiteConfig } from './site-config.js';
 import { systemClock, systemTimers } from './system-runtime.js';
+import { watchFiles } from './watch-files.js';
 
 function logger(name: string, level: string): Logger {
   return pino({ level, name }, pino.destination({ dest: 2, sync: true }));
@@ -43,11 +44,34 @@ export async function main(configPath: string): Promise<void> {
   process.once('SIGINT', ask);
   process.once('SIGTERM', ask);
   process.once('disconnect', () => ask('parent process gone'));
-  await runAgent(site, await runtime(log), stop.signal, () => {
+  await runAgent(site, await runtime(log), stop.signal, (agent) => {
     const ready = { ready: true };
     process.stdout.write(`${JSON.stringify(ready)}\n`);
     process.send?.(ready);
+    reloadOnChange(site, agent, log, stop.signal);
   });
+}
+
+/** At SIGHUP, and when the agent's file or a template has changed. One that is wrong is told, and what was before goes on. */
+function reloadOnChange(site: SiteConfig, agent: RunningAgent, log: Logger, signal: AbortSignal): void {
+  let files = site.files ?? [];
+  let turn: Promise<void> = Promise.resolve();
+  const reload = () => {
+    turn = turn.then(async () => {
+      try {
+        const changed = await loadSite(site.configPath);
+        files = changed.files ?? [];
+        await agent.reload(changed);
+      } catch (error) {
+        log.error({}, `the changed configuration is not taken up, the one before goes on: ${(error as Error).message}`);
+      }
+    });
+    return turn;
+  };
+  const hangUp = () => void reload();
+  process.on('SIGHUP', hangUp);
+  signal.addEventListener('abort', () => process.off('SIGHUP', hangUp), { once: true });
+  void watchFiles(() => files, reload, systemTimers, signal);
 }
 
 /**

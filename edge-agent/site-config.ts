@@ -21,6 +21,8 @@ export interface SiteConfig {
   readonly buses: readonly { readonly config: BusConfig; readonly devices: readonly ModbusDevice[] }[];
   /** Of the agent's file: paths in it are relative to its folder. */
   readonly configPath: string;
+  /** The agent's file and all templates: what is looked at for changes. */
+  readonly files?: readonly string[];
   /** All tags, bus by bus, device by device, in the order of the templates, then those of other sources: the order of values in rows. */
   readonly tags: readonly string[];
   /** PEM of broker.ca. */
@@ -68,6 +70,7 @@ export async function loadSite(configPath: string): Promise<SiteConfig> {
       devices: bus.devices.map(({ name, unit }, d) => ({ name, unit, template: templateAt([b, d]) })),
     })),
     configPath: resolve(configPath),
+    files: [...new Set([resolve(configPath), ...templates.map(({ path }) => path)])],
     tags: [
       ...templates.flatMap(({ checked }) => templateTags(checked.value!).map(({ name }) => name)),
       ...config.sources.flatMap((source) => source.tags.map(({ name }) => name)),
@@ -233,4 +236,15 @@ function labelTagUnknown(
       `'${labelTag}' is not a tag of any device template that can be read; ${advice}`,
     ),
   ];
+}
+
+/** How to reach the broker, as clients of it want it. */
+export function brokerOf(site: SiteConfig): { url: string; username?: string; password?: string; ca?: string } {
+  const { url, username, password } = site.config.broker;
+  return {
+    url,
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+    ...(site.brokerCa === null ? {} : { ca: site.brokerCa }),
+  };
 }

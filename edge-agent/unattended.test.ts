@@ -62,7 +62,7 @@ async function startAgent(brokerPort: number, plcPort: number, template: string,
     rssBytes: () => process.memoryUsage.rss(),
   };
   const done = new Promise<void>((ready, failed) => {
-    const running = runAgent(site, runtime as Parameters<typeof runAgent>[1], stop.signal, ready);
+    const running = runAgent(site, runtime as Parameters<typeof runAgent>[1], stop.signal, () => ready());
     running.catch(failed);
     cleanUps.push(async () => {
       stop.abort();

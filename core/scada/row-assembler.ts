@@ -143,6 +143,25 @@ export class RowAssembler {
     return faults;
   }
 
+  /** Where another assembler goes on: the row told last, null before the first. */
+  get lastRow(): { readonly timeMs: number; readonly sequence: number | null } | null {
+    if (this.#last === null || !Number.isFinite(this.#last.key)) return null;
+    const { key, timeMs } = this.#last;
+    return { timeMs, sequence: this.#options.align === 'sequence' && this.#clocked.size > 0 ? key : null };
+  }
+
+  /** Readings that no row holds yet, in the order they came: for another assembler to go on with. */
+  get unfinished(): { readonly reading: DeviceReading; readonly nowMs: number }[] {
+    const pending = [...this.#pending.entries()].sort(([a], [b]) => a - b).map(([, row]) => row);
+    return [
+      ...[...this.#latest.values()].map(({ reading, atMs }) => ({ reading, nowMs: atMs })),
+      ...pending.flatMap(({ readings, firstMs }) =>
+        [...readings.values()].map((reading) => ({ reading, nowMs: firstMs })),
+      ),
+      ...[...this.#behind.values(), ...this.#ahead.values()].flatMap(({ held }) => held),
+    ];
+  }
+
   reading(reading: DeviceReading, nowMs: number): AssembledRow[] {
     const { device, sequence, timeMs } = reading;
     this.#down.delete(device);

@@ -70,9 +70,25 @@ export class DetectionPipeline {
   #communication: CommunicationState = QUIET_COMMUNICATION;
   #turn: Promise<void> = Promise.resolve();
   #latest: Telemetry | null = null;
+  #tags: readonly string[];
 
   constructor(options: PipelineOptions) {
     this.#options = options;
+    this.#tags = options.tags;
+  }
+
+  /** From the next row on, values stand for these tags. A tag of the detector that is not among them has no value. */
+  retag(tags: readonly string[]): Promise<void> {
+    return this.#inTurn(async () => {
+      this.#tags = tags;
+      const running = this.#running;
+      if (running === null) return;
+      const names = running.detector.metadata.schema.tags.map((tag) => tag.name);
+      const missing = names.filter((name) => !tags.includes(name));
+      if (missing.length > 0)
+        this.#options.log.warn({ missing }, 'the detector needs tags that no device has any more');
+      this.#running = { ...running, places: names.map((name) => tags.indexOf(name)) };
+    });
   }
 
   get modelVersion(): string | null {
@@ -101,7 +117,8 @@ export class DetectionPipeline {
   use(detector: Detector): Promise<void> {
     return this.#inTurn(async () => {
       const { schema, threshold, alarm } = detector.metadata;
-      const { tags, store } = this.#options;
+      const { store } = this.#options;
+      const tags = this.#tags;
       const names = schema.tags.map((tag) => tag.name);
       const extractor = new FeatureExtractor(schema);
       const depth = Math.max(1, ...schema.features.map((spec) => ('rows' in spec ? spec.rows : 0)));
@@ -154,7 +171,7 @@ export class DetectionPipeline {
   /** No row comes any more: what a row without any value would be. `reason` is what is known of it. */
   silence(atMs: number, reason: string): Promise<void> {
     return this.#inTurn(async () => {
-      const { tags } = this.#options;
+      const tags = this.#tags;
       this.#communicate(atMs, tags, () => reason, 0);
     });
   }
@@ -199,7 +216,8 @@ export class DetectionPipeline {
   }
 
   async #judge({ row, quality, reasons, receivedMs }: AssembledRow, timeKnown: boolean): Promise<void> {
-    const { store, tags, clock, log } = this.#options;
+    const { store, clock, log } = this.#options;
+    const tags = this.#tags;
     const running = this.#running;
     let score: number | null = null;
     if (running !== null) {
@@ -260,7 +278,8 @@ export class DetectionPipeline {
     values: Float64Array,
   ): Promise<readonly Contribution[]> {
     if (features === null) return [];
-    const { tags, log } = this.#options;
+    const { log } = this.#options;
+    const tags = this.#tags;
     try {
       return await running.detector.contributions(features, (tag) => values[tags.indexOf(tag)] ?? Number.NaN);
     } catch (error) {
@@ -289,7 +308,8 @@ export class DetectionPipeline {
   }
 
   #label(values: Float64Array): RowLabel {
-    const { labelTag, tags } = this.#options;
+    const { labelTag } = this.#options;
+    const tags = this.#tags;
     const value = labelTag === null ? Number.NaN : (values[tags.indexOf(labelTag)] ?? Number.NaN);
     return Number.isNaN(value) ? UNLABELLED : value === 0 ? NORMAL : ANOMALOUS;
   }

@@ -229,6 +229,11 @@ export class AgentFederation {
     void this.#hello();
   }
 
+  /** The site has other tags than it told. */
+  siteChanged(): void {
+    void this.#hello();
+  }
+
   async #hello(): Promise<void> {
     const { training, store, siteTags, softwareVersion, log } = this.#options;
     try {

@@ -141,7 +141,7 @@ async function startAgent(): Promise<void> {
   const site = await loadSite(join(directory, 'agent.yaml'));
   const stop = new AbortController();
   await new Promise<void>((ready) => {
-    agent = { stop, done: runAgent(site, runtime, stop.signal, ready) };
+    agent = { stop, done: runAgent(site, runtime, stop.signal, () => ready()) };
   });
 }
 

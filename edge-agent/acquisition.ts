@@ -1,0 +1,258 @@
+import { templateTags } from '@twinwatch/core/config/device-template';
+import { type AssembledRow, RowAssembler } from '@twinwatch/core/scada/row-assembler';
+import { isClockSet } from '@twinwatch/core/scada/sample';
+import type { AgentHealth } from '@twinwatch/core/wire/messages';
+import type { AgentRuntime } from './agent.js';
+import type { DetectionPipeline } from './detection/detection-pipeline.js';
+import { brokerOf, type SiteConfig } from './site-config.js';
+import { ModbusSource, stillAfterMs } from './sources/modbus/modbus-source.js';
+import { openSource } from './sources/open-sources.js';
+import type { Source, SourceSink } from './sources/source.js';
+import type { StoreStats } from './store/agent-database.js';
+import type { Store } from './store/store.js';
+
+const LONGEST_TICK_MS = 1_000;
+
+interface LastRow {
+  readonly timeMs: number;
+  readonly sequence: number | null;
+}
+
+/** A source as configured: what it was made from tells whether another one is the same. */
+interface PlannedSource {
+  readonly identity: string;
+  readonly open: () => Source;
+}
+
+interface RunningSource {
+  readonly source: Source;
+  readonly stop: AbortController;
+  readonly ended: Promise<void>;
+}
+
+/** From sources to rows to the pipeline. Waits for nobody behind it. */
+export class Acquisition {
+  readonly #runtime: AgentRuntime;
+  readonly #pipeline: DetectionPipeline;
+  readonly #running = new Map<string, RunningSource>();
+  readonly #faults = new Map<string, string>();
+  /** Devices that the assembler has named. */
+  #astray: ReadonlySet<string> = new Set();
+  #site: SiteConfig;
+  #assembler: RowAssembler;
+  #clocked: boolean;
+  #signal: AbortSignal | null = null;
+  /** Monotonic ms of the newest row; of the start before the first. */
+  #lastRowMs: number;
+  /** Whether it has been told that no row comes. */
+  #isSilent = false;
+  #reloading: Promise<void> = Promise.resolve();
+
+  constructor(site: SiteConfig, runtime: AgentRuntime, pipeline: DetectionPipeline, last: LastRow | null) {
+    this.#site = site;
+    this.#runtime = runtime;
+    this.#pipeline = pipeline;
+    this.#lastRowMs = runtime.clock.monotonic();
+    this.#assembler = assemblerOf(site, last);
+    this.#clocked = isClocked(site);
+  }
+
+  get devices(): number {
+    return this.#site.buses.flatMap((bus) => bus.devices).length + this.#site.config.sources.length;
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, timers } = this.#runtime;
+    this.#signal = signal;
+    this.#startNew();
+    while (!signal.aborted) {
+      this.#pass(this.#assembler.tick(clock.monotonic(), clock.now()));
+      this.#tellAstray();
+      this.#tellSilence();
+      const { interval, poll } = this.#site.config;
+      const tickMs = Math.max(20, Math.min(LONGEST_TICK_MS, interval / 4, poll.lateAfter / 4));
+      await timers.sleep('assembler-tick', tickMs, signal).catch(() => undefined);
+    }
+    await this.#reloading;
+    await Promise.all([...this.#running.values()].map(({ ended }) => ended));
+  }
+
+  /**
+   * Other devices, between two rows. Sources that are as they were go on without noticing: what they have read and no row holds yet
+   * is taken along. Those that are gone or changed end first, since a port has one owner.
+   */
+  reload(site: SiteConfig): Promise<void> {
+    this.#reloading = this.#reloading.then(async () => {
+      const wanted = new Set(plannedSources(site, this.#runtime).map(({ identity }) => identity));
+      const leaving = [...this.#running].filter(([identity]) => !wanted.has(identity));
+      for (const [, { stop }] of leaving) stop.abort(new Error('the configuration changed'));
+      await Promise.all(leaving.map(([, { ended }]) => ended));
+      for (const [identity] of leaving) this.#running.delete(identity);
+      this.#takeUp(site);
+      this.#startNew();
+    });
+    return this.#reloading;
+  }
+
+  health(store: Store, { outboxEvents, evictedRows, isDiskTight }: StoreStats): AgentHealth {
+    const { counts } = this.#assembler;
+    const { latency } = this.#pipeline;
+    const faults = Object.fromEntries([...this.#assembler.faults, ...this.#faults]);
+    if (store.refused !== null)
+      faults.disk = `does not take what is written (${store.refused}); alarms and the newest rows are kept in memory`;
+    else if (isDiskTight) faults.disk = `is full, or nearly so; ${evictedRows} old rows were given up since the start`;
+    if (!this.#timeKnown())
+      faults['system clock'] = 'is not set and no device serves a time; rows are not learned from';
+    return {
+      rowsAcquired: counts.rows,
+      rowsMissing: counts.missingRows,
+      badSamples: counts.badSamples,
+      duplicateReadings: counts.duplicates,
+      lateReadings: counts.late,
+      droppedTelemetry: store.droppedRows,
+      outboxEvents,
+      rssBytes: this.#runtime.rssBytes(),
+      sensorToAlarmMsP50: latency.percentile(0.5),
+      sensorToAlarmMsP99: latency.percentile(0.99),
+      sensorToAlarmCount: latency.count,
+      deviceFaults: faults,
+    };
+  }
+
+  /** From here on rows have the new site's tags. */
+  #takeUp(site: SiteConfig): void {
+    const before = this.#assembler;
+    const names = new Set(deviceNames(site));
+    this.#site = site;
+    this.#clocked = isClocked(site);
+    this.#assembler = assemblerOf(site, before.lastRow);
+    Object.assign(this.#assembler.counts, before.counts);
+    void this.#pipeline.retag(this.#assembler.tags).catch(() => undefined);
+    for (const device of this.#faults.keys()) if (!names.has(device)) this.#faults.delete(device);
+    for (const { reading, nowMs } of before.unfinished)
+      if (names.has(reading.device)) this.#pass(this.#assembler.reading(reading, nowMs));
+    for (const [device, fault] of this.#faults)
+      this.#pass(this.#assembler.fault(device, this.#runtime.clock.monotonic(), fault));
+  }
+
+  #startNew(): void {
+    const signal = this.#signal;
+    if (signal === null || signal.aborted) return;
+    for (const { identity, open } of plannedSources(this.#site, this.#runtime)) {
+      if (this.#running.has(identity)) continue;
+      const stop = new AbortController();
+      const source = open();
+      const forward = () => stop.abort(signal.reason);
+      signal.addEventListener('abort', forward, { once: true });
+      const ended = source.start(stop.signal, this.#sinkOf(stop.signal)).finally(() => {
+        signal.removeEventListener('abort', forward);
+      });
+      this.#running.set(identity, { source, stop, ended });
+    }
+  }
+
+  /** What a source says that was told to stop is of a device that may be another's by now. */
+  #sinkOf(signal: AbortSignal): SourceSink {
+    const { clock } = this.#runtime;
+    return {
+      reading: (reading) => {
+        if (!signal.aborted) this.#pass(this.#assembler.reading(reading, clock.monotonic()));
+      },
+      fault: (device, fault) => {
+        if (signal.aborted) return;
+        if (fault === null) this.#faults.delete(device);
+        else {
+          this.#faults.set(device, fault);
+          this.#pass(this.#assembler.fault(device, clock.monotonic(), fault));
+        }
+      },
+    };
+  }
+
+  /** Once for each device whose counter or clock is not where the rows are, and once when it is over. */
+  #tellAstray(): void {
+    const { log } = this.#runtime;
+    const { faults } = this.#assembler;
+    for (const [device, fault] of faults) if (!this.#astray.has(device)) log.warn({ device }, fault);
+    for (const device of this.#astray)
+      if (!faults.has(device)) log.info({ device }, 'counter and clock are in step again');
+    this.#astray = new Set(faults.keys());
+  }
+
+  /** Where devices have faults and no row comes any more, there is none that could raise the alarm. */
+  #tellSilence(): void {
+    const { clock } = this.#runtime;
+    if (this.#isSilent || this.#faults.size === 0) return;
+    if (clock.monotonic() - this.#lastRowMs <= this.#silentAfterMs()) return;
+    this.#isSilent = true;
+    const reason = [...this.#faults].map(([device, fault]) => `${device}: ${fault}`).join('; ');
+    void this.#pipeline.silence(clock.now(), reason).catch(() => undefined);
+  }
+
+  /** Rows are held for a number of intervals; those of devices with a clock come at a pace of their own. */
+  #silentAfterMs(): number {
+    const { interval, poll } = this.#site.config;
+    const rows = this.#pipeline.holdRows + 1;
+    return this.#clocked ? rows * poll.lateAfter : rows * interval + poll.lateAfter;
+  }
+
+  #timeKnown(): boolean {
+    return this.#clocked || isClockSet(this.#runtime.clock.now());
+  }
+
+  #pass(rows: readonly AssembledRow[]): void {
+    if (rows.length > 0) {
+      this.#lastRowMs = this.#runtime.clock.monotonic();
+      this.#isSilent = false;
+    }
+    for (const row of rows) {
+      if (row.gap > 0) this.#runtime.log.warn({ rows: row.gap, atMs: row.row.timeMs }, 'rows are missing');
+      void this.#pipeline.row(row, this.#timeKnown()).catch(() => undefined);
+    }
+  }
+}
+
+function isClocked({ buses }: SiteConfig): boolean {
+  return buses.some(({ devices }) => devices.some(({ template }) => template.clock !== undefined));
+}
+
+function deviceNames({ buses, config }: SiteConfig): string[] {
+  return [
+    ...buses.flatMap(({ devices }) => devices.map(({ name }) => name)),
+    ...config.sources.map(({ name }) => name),
+  ];
+}
+
+function assemblerOf({ buses, config }: SiteConfig, last: LastRow | null): RowAssembler {
+  const polled = buses.flatMap(({ devices }) =>
+    devices.map(({ name, template }) => ({
+      name,
+      tags: templateTags(template).map((tag) => tag.name),
+      clocked: template.clock !== undefined,
+    })),
+  );
+  const others = config.sources.map(({ name, tags }) => ({ name, tags: tags.map((tag) => tag.name), clocked: false }));
+  return new RowAssembler({
+    devices: [...polled, ...others],
+    intervalMs: config.interval,
+    lateAfterMs: config.poll.lateAfter,
+    align: config.poll.align,
+    last,
+  });
+}
+
+function plannedSources(site: SiteConfig, runtime: AgentRuntime): PlannedSource[] {
+  const { interval, poll, agent, sources } = site.config;
+  const stillMs = stillAfterMs(interval, poll.lateAfter);
+  const place = { agent, broker: brokerOf(site), configPath: site.configPath };
+  return [
+    ...site.buses.map(({ config, devices }) => ({
+      identity: JSON.stringify([config, devices, poll.every, stillMs]),
+      open: () => new ModbusSource(config, devices, poll.every, stillMs, runtime),
+    })),
+    ...sources.map((source) => ({
+      identity: JSON.stringify([source, place]),
+      open: () => openSource(source, place, runtime),
+    })),
+  ];
+}

@@ -1,0 +1,102 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import Database from 'libsql';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { type DeviceScript, honest, tcpDevice } from './sources/modbus/testing/scripted-device.js';
+
+/** An agent as a process of its own, whose files change while it polls. */
+
+const cleanUps: (() => unknown)[] = [];
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'twinwatch-reload-'));
+});
+afterEach(async () => {
+  for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
+  rmSync(directory, { recursive: true });
+});
+
+/** A controller whose next scan begins once the last was read whole: its clock at holding 0, read before and after the values, and the scan's number at 10. */
+function scanning(): DeviceScript {
+  let clockReads = 0;
+  return ({ address, count }) => {
+    const scan = Math.floor((address === 0 ? clockReads++ : clockReads - 1) / 2);
+    const seconds = 1_700_000_000 + scan;
+    const clock = [scan >>> 16, scan & 0xffff, seconds >>> 16, seconds & 0xffff];
+    const pdu = Buffer.alloc(2 + count * 2);
+    pdu.writeUInt8(3, 0);
+    pdu.writeUInt8(count * 2, 1);
+    for (let i = 0; i < count; i++) pdu.writeUInt16BE(address === 0 ? clock[i]! : scan & 0xffff, 2 + i * 2);
+    return { pdu };
+  };
+}
+
+const template = (tag: string, clock = '') =>
+  `${clock}tags:\n  - { name: ${tag}, register: holding, address: 10, type: UINT16 }\n`;
+
+it('takes up changed devices without a gap in the others, and goes on with the old file where the new one is wrong', async () => {
+  const kept = await tcpDevice(scanning());
+  const changed = await tcpDevice((request) => ({ pdu: honest(request) }));
+  cleanUps.push(kept.close, changed.close);
+  const agent = (devices: string, rest = '') =>
+    `federation: f\nagent: a\nbroker: { url: mqtt://127.0.0.1:1 }\ndataDir: data\ninterval: 100ms\npoll: { every: 5ms, lateAfter: 200ms }
+training: { enabled: false }\nbuses:\n  - { url: 'tcp://127.0.0.1:${kept.port}', devices: [{ name: K, unit: 1, template: kept.yaml }] }\n${devices}${rest}`;
+  const second = (name: string) =>
+    `  - { url: 'tcp://127.0.0.1:${changed.port}', devices: [{ name: ${name}, unit: 1, template: changed.yaml }] }\n`;
+  const write = (name: string, text: string) => writeFileSync(join(directory, name), text);
+  write('kept.yaml', template('kept', 'clock: { register: holding, address: 0 }\n'));
+  write('changed.yaml', template('first'));
+  write('agent.yaml', agent(second('C')));
+  write(
+    'run.mjs',
+    `import { main } from ${JSON.stringify(new URL('./main.js', import.meta.url).href)};\nawait main('agent.yaml');\n`,
+  );
+  const child: ChildProcess = spawn(process.execPath, ['run.mjs'], { cwd: directory });
+  let log = '';
+  child.stderr!.on('data', (text: Buffer) => {
+    log += text.toString();
+  });
+  const ended = new Promise((resolve) => child.once('exit', resolve));
+  cleanUps.push(async () => {
+    child.kill('SIGKILL');
+    await ended;
+  });
+  await new Promise((resolve) => child.stdout!.once('data', resolve));
+  const logged = (text: string) => expect.poll(() => log, { timeout: 15_000, interval: 20 }).toContain(text);
+  const polls = (device: { requests: readonly unknown[] }, more: number) => {
+    const from = device.requests.length;
+    return expect.poll(() => device.requests.length, { timeout: 15_000 }).toBeGreaterThan(from + more);
+  };
+  await polls(kept, 60);
+  write('changed.yaml', 'tags: [{ name: second, register: holding, adress: 10, type: UINT16 }]');
+  child.kill('SIGHUP');
+  await logged("did you mean 'address'?");
+  expect(log).toContain('the one before goes on');
+  await polls(changed, 60);
+  write('changed.yaml', template('second'));
+  child.kill('SIGHUP');
+  await logged('devices were taken up');
+  await polls(changed, 60);
+  // By itself, without a signal; the other bus is gone, and a setting waits for a restart.
+  write('agent.yaml', agent('', 'statusEvery: 7s\n'));
+  await logged('wait for a restart');
+  await polls(kept, 60);
+  child.kill('SIGTERM');
+  await ended;
+  const database = new Database(join(directory, 'data', 'rows.db'));
+  const rows = database
+    .prepare('SELECT sequence, tags, vals FROM rows JOIN tag_lists ON tag_lists.id = rows.tag_list ORDER BY time_ms')
+    .raw()
+    .all() as [number, string, Buffer][];
+  database.close();
+  const lists = [...new Set(rows.map(([, tags]) => tags))];
+  expect(lists).toEqual(['["kept","first"]', '["kept","second"]', '["kept"]']);
+  const values = rows.map(([sequence, , bytes]) => ({ sequence, kept: bytes.readDoubleLE(0) }));
+  for (const { sequence, kept: value } of values) expect(value).toBe(sequence & 0xffff);
+  expect(rows.length).toBeGreaterThan(40);
+  // Every scan that was read is in a row, across both changes.
+  expect(new Set(values.slice(1).map(({ sequence }, i) => sequence - values[i]!.sequence))).toEqual(new Set([1]));
+  expect(rows.some(([, tags, bytes]) => tags === lists[1] && !Number.isNaN(bytes.readDoubleLE(8)))).toBe(true);
+}, 30_000);
