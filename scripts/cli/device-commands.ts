@@ -1,5 +1,5 @@
-import { Argument, type Command } from 'commander';
-import { withExamples } from './options.js';
+import { Argument, type Command, Option } from 'commander';
+import { type Ranges, ranges, whole, withExamples } from './options.js';
 
 /** Commands that write a first configuration of devices. */
 export function addDevices(program: Command): void {
@@ -21,5 +21,32 @@ export function addDevices(program: Command): void {
     'import-config telegraf /etc/telegraf/telegraf.conf --out site',
     'import-config thingsboard modbus.json',
     'import-config neuron tags.csv --url tcp://10.0.0.17:502',
+  );
+  const discovering = program
+    .command('discover')
+    .description('scan a Modbus bus without writing to it, and make a first agent file and a template for each unit')
+    .argument('<url>', "of the bus: tcp://host:502, or 'rtu:///dev/serial/by-id/…?baudRate=9600'")
+    .addOption(
+      new Option('--units <list>', 'unit ids to try')
+        .argParser((text) => ranges(text, 255))
+        .default(ranges('1-32,247,255', 255), '1-32,247,255'),
+    )
+    .addOption(
+      new Option('--addresses <list>', 'zero-based addresses to try in every table')
+        .argParser((text) => ranges(text, 65_535))
+        .default(ranges('0-199', 65_535), '0-199'),
+    )
+    .option('--timeout <ms>', 'longest wait for an answer', whole, 300)
+    .option('--out <dir>', 'where the files go; nothing that is there is written over', 'discovered')
+    .action(async (url: string, options: { units: Ranges; addresses: Ranges; timeout: number; out: string }) => {
+      const { discover } = await import('../devices/discover.js');
+      const units = options.units.flatMap(({ from, to }) => Array.from({ length: to - from + 1 }, (_, i) => from + i));
+      await discover({ url, units, addresses: options.addresses, timeoutMs: options.timeout, out: options.out });
+    });
+  withExamples(
+    discovering,
+    'discover tcp://10.0.0.17:502 --units 1-10',
+    "discover 'rtu:///dev/ttyUSB0?baudRate=19200&parity=even' --units 1-247 --timeout 100",
+    'discover tcp://10.0.0.17:502 --units 1 --addresses 0-99,4096-4200 --out pump-house',
   );
 }

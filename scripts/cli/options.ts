@@ -30,3 +30,17 @@ export function firstPort(text: string): number {
     throw new InvalidArgumentError(`write a port up to ${LAST_PORT - PORTS_AT_MOST}`);
   return value;
 }
+
+export type Ranges = readonly { readonly from: number; readonly to: number }[];
+
+/** '1-10,255': each from and to included, none above `most`. */
+export function ranges(text: string, most: number): Ranges {
+  return text.split(',').map((part) => {
+    const match = /^(\d+)(?:-(\d+))?$/.exec(part.trim());
+    const from = Number(match?.[1]);
+    const to = Number(match?.[2] ?? match?.[1]);
+    if (match === null || from > to || to > most)
+      throw new InvalidArgumentError(`write numbers up to ${most} and ranges of them, such as 1-10,${most}`);
+    return { from, to };
+  });
+}

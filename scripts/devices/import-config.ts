@@ -49,6 +49,5 @@ export async function writeDraft(draft: SiteDraft, out: string, origin: string):
     });
   const lines = [`${devices} devices with ${tags} tags, written to ${join(out, 'agent.yaml')}`];
   for (const note of notes) lines.push(`  ${note}`);
-  if (notes.length === 0) lines.push('  all of it was taken over');
   process.stdout.write(`${lines.join('\n')}\n`);
 }

@@ -1,0 +1,100 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { loadSite } from '@twinwatch/edge-agent/site-config';
+import { exception, honest, tcpDevice } from '@twinwatch/edge-agent/sources/modbus/testing/scripted-device';
+import { afterEach, describe, expect, it } from 'vitest';
+import { fromRepository } from '../processes/repository.js';
+import { discover } from './discover.js';
+import { typedRun } from './register-types.js';
+
+const PYTHON = '/usr/bin/python3';
+const hasPymodbus = spawnSync(PYTHON, ['-c', 'import pymodbus.server']).status === 0;
+if (!hasPymodbus) console.log('pymodbus is not installed: discover is not tested against it');
+const cleanUps: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
+});
+
+async function found(url: string, units: readonly number[], addresses = [{ from: 0, to: 99 }]) {
+  const directory = mkdtempSync(join(tmpdir(), 'twinwatch-discover-'));
+  cleanUps.push(() => rmSync(directory, { recursive: true }));
+  await discover({ url, units, addresses, timeoutMs: 2_000, out: directory });
+  const site = await loadSite(join(directory, 'agent.yaml'));
+  return site.buses.flatMap(({ devices }) =>
+    devices.flatMap(({ unit, template }) =>
+      template.tags.map((tag) => `${unit} ${tag.register} ${tag.address} ${tag.type} ${tag.byte_order}`),
+    ),
+  );
+}
+
+describe('discover', () => {
+  it('finds tables, holes and units behind a gateway, and sends nothing but reads', async () => {
+    const device = await tcpDevice(({ unit, functionCode, address, count }) => {
+      if (unit !== 3) return { pdu: exception(functionCode, 11) };
+      if (functionCode === 2 || functionCode === 4) return { pdu: exception(functionCode, 1) };
+      const isThere = (at: number) => (functionCode === 1 ? at < 4 : (at >= 10 && at < 14) || at === 50);
+      if (!Array.from({ length: count }, (_, i) => address + i).every(isThere))
+        return { pdu: exception(functionCode, 2) };
+      return { pdu: honest({ unit, functionCode, address, count }) };
+    });
+    cleanUps.push(device.close);
+    expect(await found(`tcp://127.0.0.1:${device.port}`, [1, 2, 3])).toEqual([
+      ...[10, 11, 12, 13, 50].map((address) => `3 holding ${address} UINT16 ABCD`),
+      ...[0, 1, 2, 3].map((address) => `3 coil ${address} BIT ABCD`),
+    ]);
+    expect(new Set(device.requests.map(({ functionCode }) => functionCode))).toEqual(new Set([1, 2, 3, 4]));
+  });
+
+  it.skipIf(!hasPymodbus)('(with pymodbus) guesses floats in their order, small and negative numbers', async () => {
+    const free = createServer();
+    await new Promise<void>((resolve) => free.listen(0, '127.0.0.1', resolve));
+    const { port } = free.address() as { port: number };
+    await new Promise((resolve) => free.close(resolve));
+    const script = fromRepository('edge-agent/sources/modbus/testing/pymodbus-server.py');
+    const server = spawn(PYTHON, [script, 'tcp', String(port)], { stdio: ['pipe', 'pipe', 'inherit'] });
+    const ended = new Promise((resolve) => server.once('exit', resolve));
+    cleanUps.push(() => {
+      server.kill();
+      return ended;
+    });
+    const float = (register: string, address: number, raw: number, byte_order: string) => ({
+      ...{ register, address, raw, byte_order, add: 'add_32bit_float' },
+    });
+    server.stdin.end(
+      JSON.stringify([
+        ...[20.5, 3.25, -117.125].map((raw, i) => float('holding', 2 * i, raw, 'CDAB')),
+        ...[1.5, 1000.25].map((raw, i) => float('input', 31 + 2 * i, raw, 'ABCD')),
+        { register: 'holding', address: 60, add: 'add_16bit_int', raw: -5 },
+        { register: 'holding', address: 61, add: 'add_16bit_uint', raw: 1234 },
+      ]),
+    );
+    await new Promise((resolve) => server.stdout.once('data', resolve));
+    const tags = await found(`tcp://127.0.0.1:${port}`, [6, 7]);
+    expect(tags.filter((tag) => !tag.includes('coil') && !tag.includes('discrete'))).toEqual([
+      ...[0, 2, 4].map((address) => `7 holding ${address} FLOAT32 CDAB`),
+      '7 holding 60 INT16 ABCD',
+      '7 holding 61 UINT16 ABCD',
+      ...[31, 33].map((address) => `7 input ${address} FLOAT32 ABCD`),
+    ]);
+  });
+});
+
+it('takes registers for floats only where most of them look so, and shows what was seen', () => {
+  const words = (...list: number[]) => ({
+    address: 5,
+    passes: [Uint16Array.from(list), Uint16Array.from(list, (word) => word + 1)],
+  });
+  expect(typedRun(words(7, 1_000, 12, 30_000), 'input')).toEqual({
+    alwaysZero: 0,
+    tags: [
+      { name: 'input_5', register: 'input', address: 5, type: 'UINT16', comment: 'seen 7, 8' },
+      { name: 'input_6', register: 'input', address: 6, type: 'UINT16', comment: 'seen 1000, 1001' },
+      { name: 'input_7', register: 'input', address: 7, type: 'UINT16', comment: 'seen 12, 13' },
+      { name: 'input_8', register: 'input', address: 8, type: 'UINT16', comment: 'seen 30000, 30001' },
+    ],
+  });
+  expect(typedRun({ address: 0, passes: [Uint16Array.of(0, 0)] }, 'holding')).toEqual({ alwaysZero: 2, tags: [] });
+});
