@@ -78,6 +78,7 @@ function addBaselines(experiment: Command): void {
     .option('--episodes <n>', "fortnights that the twin simulates; the field trial's without it", whole)
     .option('--agents <k>', 'agents that learn, each from a slice of the history', whole, 5)
     .option('--rounds <n>', 'federated rounds', whole, 20)
+    .option('--only <names...>', 'detectors that learn, such as Twinwatch centralised; all without it')
     .option('--out <file>', 'results as JSON; seeds that are there with the same options are not run again')
     .action(async (options) => {
       const { runBaselines } = await import('../experiments/field-trial-baselines.js');

@@ -39,6 +39,8 @@ export interface BaselinesOptions {
   readonly episodes?: number;
   readonly agents: number;
   readonly rounds: number;
+  /** Names of the detectors that learn; all where absent. */
+  readonly only?: readonly string[];
   readonly out?: string;
 }
 
@@ -117,8 +119,18 @@ const CONTESTANTS: readonly Contestant[] = [
   },
 ];
 
-/** @throws TwinwatchError CONFIG_*, FEED_INVALID, PLANT_*, TWIN_*, LEARNER_* */
+/** @throws TwinwatchError CLI_USAGE where there is no detector of such a name. */
+function chosen(names: readonly string[] | undefined): readonly Contestant[] {
+  if (names === undefined) return CONTESTANTS;
+  const known = CONTESTANTS.map(({ name }) => name);
+  const unknown = names.find((name) => !known.includes(name));
+  if (unknown === undefined) return CONTESTANTS.filter(({ name }) => names.includes(name));
+  throw new TwinwatchError('CLI_USAGE', `there is no detector '${unknown}'; write one of '${known.join("', '")}'`);
+}
+
+/** @throws TwinwatchError CLI_USAGE, CONFIG_*, FEED_INVALID, PLANT_*, TWIN_*, LEARNER_* */
 export async function runBaselines(options: BaselinesOptions): Promise<void> {
+  const contestants = chosen(options.only);
   const line = new ProgressLine(process.stdout, () => systemClock.monotonic());
   const asWritten = await loadPlant(fromRepository(options.plant), readTextFile, options.network);
   const { interval: intervalMs } = asWritten.config;
@@ -151,7 +163,7 @@ export async function runBaselines(options: BaselinesOptions): Promise<void> {
       line.live(`seed ${seed}: simulating the twin`);
       const source = new EpanetTwin({ plant, threads: Math.min(2, availableParallelism()) });
       const twin = await source.generate({ seed, episodes, hoursPerEpisode: days * 24, attackShare }, () => undefined);
-      for (const { name, learn } of CONTESTANTS) {
+      for (const { name, learn } of contestants) {
         line.live(`seed ${seed}: ${name}`);
         const learned = await learn({ sites, twin, detector, seed, engine, rounds: options.rounds });
         const result = await judge({ name, seed }, learned, learningOf(detector, ROUNDS).detector, feed, intervalMs);
@@ -167,7 +179,7 @@ export async function runBaselines(options: BaselinesOptions): Promise<void> {
     await engine.close();
     line.end();
   }
-  const what = CONTESTANTS.map(({ name, description }) => `- ${name}: ${description}`).join('\n');
+  const what = contestants.map(({ name, description }) => `- ${name}: ${description}`).join('\n');
   process.stdout.write(`\n${scoreTable(file.results)}\n\n${delayTable(file.results)}\n\n${what}\n`);
 }
 
