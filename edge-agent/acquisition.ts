@@ -1,5 +1,5 @@
 import { templateTags } from '@twinwatch/core/config/device-template';
-import { type AssembledRow, RowAssembler } from '@twinwatch/core/scada/row-assembler';
+import { type AssembledDevice, type AssembledRow, RowAssembler } from '@twinwatch/core/scada/row-assembler';
 import { isClockSet } from '@twinwatch/core/scada/sample';
 import type { AgentHealth } from '@twinwatch/core/wire/messages';
 import type { AgentRuntime } from './agent.js';
@@ -38,6 +38,7 @@ export class Acquisition {
   readonly #faults = new Map<string, string>();
   /** Devices that the assembler has named. */
   #astray: ReadonlySet<string> = new Set();
+  readonly #told: (row: AssembledRow, tags: readonly string[]) => void;
   #site: SiteConfig;
   #assembler: RowAssembler;
   #clocked: boolean;
@@ -48,7 +49,15 @@ export class Acquisition {
   #isSilent = false;
   #reloading: Promise<void> = Promise.resolve();
 
-  constructor(site: SiteConfig, runtime: AgentRuntime, pipeline: DetectionPipeline, last: LastRow | null) {
+  /** @param told is called with every row and its tags. */
+  constructor(
+    site: SiteConfig,
+    runtime: AgentRuntime,
+    pipeline: DetectionPipeline,
+    last: LastRow | null,
+    told: (row: AssembledRow, tags: readonly string[]) => void,
+  ) {
+    this.#told = told;
     this.#site = site;
     this.#runtime = runtime;
     this.#pipeline = pipeline;
@@ -57,8 +66,9 @@ export class Acquisition {
     this.#clocked = isClocked(site);
   }
 
-  get devices(): number {
-    return this.#site.buses.flatMap((bus) => bus.devices).length + this.#site.config.sources.length;
+  /** In the order of their tags in rows. */
+  get devices(): readonly { readonly name: string; readonly tags: readonly string[] }[] {
+    return assembledDevices(this.#site);
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -207,6 +217,7 @@ export class Acquisition {
     }
     for (const row of rows) {
       if (row.gap > 0) this.#runtime.log.warn({ rows: row.gap, atMs: row.row.timeMs }, 'rows are missing');
+      this.#told(row, this.#assembler.tags);
       void this.#pipeline.row(row, this.#timeKnown()).catch(() => undefined);
     }
   }
@@ -223,7 +234,7 @@ function deviceNames({ buses, config }: SiteConfig): string[] {
   ];
 }
 
-function assemblerOf({ buses, config }: SiteConfig, last: LastRow | null): RowAssembler {
+function assembledDevices({ buses, config }: SiteConfig): AssembledDevice[] {
   const polled = buses.flatMap(({ devices }) =>
     devices.map(({ name, template }) => ({
       name,
@@ -232,8 +243,13 @@ function assemblerOf({ buses, config }: SiteConfig, last: LastRow | null): RowAs
     })),
   );
   const others = config.sources.map(({ name, tags }) => ({ name, tags: tags.map((tag) => tag.name), clocked: false }));
+  return [...polled, ...others];
+}
+
+function assemblerOf(site: SiteConfig, last: LastRow | null): RowAssembler {
+  const { config } = site;
   return new RowAssembler({
-    devices: [...polled, ...others],
+    devices: assembledDevices(site),
     intervalMs: config.interval,
     lateAfterMs: config.poll.lateAfter,
     align: config.poll.align,

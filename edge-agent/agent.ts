@@ -6,6 +6,7 @@ import { Acquisition } from './acquisition.js';
 import { DetectionPipeline } from './detection/detection-pipeline.js';
 import { AgentFederation } from './federation/agent-federation.js';
 import { brokerOf, type SiteConfig } from './site-config.js';
+import { SparkplugPublisher } from './sparkplug/publisher.js';
 import { Store } from './store/store.js';
 
 export interface AgentRuntime {
@@ -48,6 +49,7 @@ export interface RunningAgent {
   reload(site: SiteConfig): Promise<void>;
 }
 
+const BD_SEQ = 'sparkplug-bdseq';
 /** Of the agent's file: what a running agent takes up. */
 const RELOADED = ['buses', 'sources'];
 
@@ -66,6 +68,7 @@ export async function runAgent(
   const store = await openStore(site, runtime);
   let tags: readonly string[] = site.tags.length > 0 ? site.tags : await store.call('lastTags');
   let federation: AgentFederation | null = null;
+  const sparkplug = await sparkplugOf(site, runtime, store);
   const pipeline = new DetectionPipeline({
     agent: config.agent,
     tags,
@@ -78,10 +81,14 @@ export async function runAgent(
       if (communication === undefined) log.info({ alarmId, score, contributions }, `alarm ${transition}`);
       else log.warn({ alarmId, ...communication }, `communication alarm ${transition}`);
       federation?.alarmStored();
+      sparkplug?.alarm(event);
     },
   });
   await pipeline.restore();
-  const acquisition = new Acquisition(site, runtime, pipeline, await store.call('lastRow'));
+  const acquisition = new Acquisition(site, runtime, pipeline, await store.call('lastRow'), (row, rowTags) =>
+    sparkplug?.row(row, rowTags),
+  );
+  sparkplug?.devices(acquisition.devices);
   let engine: Promise<TrainingEngine> | null = null;
   const { training } = config;
   federation = new AgentFederation({
@@ -109,7 +116,7 @@ export async function runAgent(
   });
   await federation.restore();
   const acquiring = acquisition.run(signal);
-  log.info({ tags: tags.length, devices: acquisition.devices, dataDir: site.dataDir }, 'agent started');
+  log.info({ tags: tags.length, devices: acquisition.devices.length, dataDir: site.dataDir }, 'agent started');
   onReady({
     reload: async (changed) => {
       const fields = Object.keys(changed.config) as (keyof typeof changed.config)[];
@@ -121,13 +128,30 @@ export async function runAgent(
       const { buses, sources } = changed.config;
       await acquisition.reload({ ...changed, dataDir: site.dataDir, config: { ...config, buses, sources } });
       if (changed.tags.length > 0) tags = changed.tags;
-      log.info({ tags: tags.length, devices: acquisition.devices }, 'devices were taken up from the changed files');
+      log.info(
+        { tags: tags.length, devices: acquisition.devices.length },
+        'devices were taken up from the changed files',
+      );
+      sparkplug?.devices(acquisition.devices);
       federation?.siteChanged();
     },
   });
-  await Promise.all([acquiring, federation.run(signal)]);
+  await Promise.all([acquiring, federation.run(signal), sparkplug?.run(signal)]);
   await pipeline.close();
   const started = engine as Promise<TrainingEngine> | null;
   if (started !== null) await (await started).close();
   await store.close();
+}
+
+async function sparkplugOf(site: SiteConfig, runtime: AgentRuntime, store: Store): Promise<SparkplugPublisher | null> {
+  const { agent, sparkplug } = site.config;
+  if (sparkplug === undefined) return null;
+  const { url, username, password, group, node = agent, primaryHost = null } = sparkplug;
+  const kept = await store.call('state', BD_SEQ);
+  return new SparkplugPublisher({
+    broker: url === undefined ? brokerOf(site) : { url, username, password },
+    ...{ group, node, primaryHost, runtime },
+    bdSeq: kept === null ? -1 : Number(Buffer.from(kept).toString()),
+    keepBdSeq: (bdSeq) => store.write({ op: 'state', key: BD_SEQ, value: String(bdSeq) }),
+  });
 }

@@ -102,6 +102,30 @@ export const agentSchema = z
     sources: z.array(sourceSchema).default([]).meta({
       description: 'sources that are not Modbus: lines of a serial port, MQTT, Sparkplug B, a CSV file that grows',
     }),
+    sparkplug: z
+      .strictObject({
+        url: brokerConnectionSchema.shape.url.optional(),
+        username: brokerConnectionSchema.shape.username,
+        password: brokerConnectionSchema.shape.password,
+        group: z
+          .string()
+          .regex(/^[^#+/]+$/, { error: 'must be without +, # and /' })
+          .meta({ description: 'group id' }),
+        node: z
+          .string()
+          .regex(/^[^#+/]+$/, { error: 'must be without +, # and /' })
+          .optional()
+          .meta({ description: "edge node id; the agent's name without it" }),
+        primaryHost: z
+          .string()
+          .regex(/^[^#+/]+$/, { error: 'must be without +, # and /' })
+          .optional()
+          .meta({ description: 'host application without which nothing is published' }),
+      })
+      .optional()
+      .meta({
+        description: 'tags and alarms as Sparkplug B, for other systems; nothing is published where this is absent',
+      }),
     training: z
       .strictObject({
         enabled: z.boolean().default(true).meta({ description: 'false for an agent that only detects' }),

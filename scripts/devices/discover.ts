@@ -35,7 +35,7 @@ export async function discover(options: DiscoverOptions): Promise<void> {
   await writeDraft(draft, options.out, `Found on ${options.url}: types and orders are guesses, compare what was seen`);
 }
 
-export async function scan(options: DiscoverOptions, say: (line: string) => void): Promise<SiteDraft> {
+async function scan(options: DiscoverOptions, say: (line: string) => void): Promise<SiteDraft> {
   const { url, timeoutMs } = options;
   const config = busConfig(url, timeoutMs);
   const quiet = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
