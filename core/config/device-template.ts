@@ -77,9 +77,31 @@ const written = z.strictObject({
   tags: z.array(templateTag).min(1).meta({ description: 'what the device serves, and where' }),
 });
 
+/** Spans by the registers that they take: a template may have thousands of tags. */
+class PlacedSpans {
+  readonly #byRegister = new Map<string, Span[]>();
+
+  add(span: Span): void {
+    for (let at = span.start; at < span.end; at++) {
+      const here = this.#byRegister.get(`${span.table} ${at}`);
+      if (here === undefined) this.#byRegister.set(`${span.table} ${at}`, [span]);
+      else here.push(span);
+    }
+  }
+
+  /** One that was added before and takes some of the same bits. */
+  overlapping(span: Span): Span | undefined {
+    for (let at = span.start; at < span.end; at++) {
+      const taken = this.#byRegister.get(`${span.table} ${at}`)?.find((other) => overlaps(span, other));
+      if (taken !== undefined) return taken;
+    }
+    return undefined;
+  }
+}
+
 /** What one field cannot say alone: types against tables, spans against the end of the table and against each other, units against the file's own. */
 function* contradictions(template: Sound<z.infer<typeof written>>): Generator<Contradiction> {
-  const spans: Span[] = [];
+  const spans = new PlacedSpans();
   const { addresses } = template;
   const { register, address: start } = template.clock ?? {};
   if (register !== undefined && start !== undefined) {
@@ -87,7 +109,7 @@ function* contradictions(template: Sound<z.infer<typeof written>>): Generator<Co
     if (problem !== null) yield { path: ['clock', 'address'], message: problem };
     const first = zeroBased(addresses, register, start) ?? 0;
     if (problem === null)
-      spans.push({ table: register, start: first, end: first + CLOCK_WORDS, mask: null, owner: 'the clock' });
+      spans.add({ table: register, start: first, end: first + CLOCK_WORDS, mask: null, owner: 'the clock' });
     if (problem === null && first + CLOCK_WORDS > ADDRESS_MAX + 1)
       yield { path: ['clock', 'address'], message: 'the clock runs past 65535' };
   }
@@ -118,10 +140,10 @@ function* contradictions(template: Sound<z.infer<typeof written>>): Generator<Co
     const shift = zeroBased(addresses, span.table, span.start)! - span.start;
     const placed = { ...span, start: span.start + shift, end: span.end + shift };
     if (placed.end > ADDRESS_MAX + 1) yield at('address', `a ${tag.type} at ${tag.address} runs past 65535`);
-    const taken = spans.find((other) => overlaps(placed, other));
+    const taken = spans.overlapping(placed);
     if (taken !== undefined)
       yield at('address', `${tag.register} ${tag.address} overlaps ${taken.owner} at ${taken.start}–${taken.end - 1}`);
-    spans.push(placed);
+    spans.add(placed);
   }
 }
 

@@ -1,7 +1,6 @@
 import { availableParallelism } from 'node:os';
-import { TwinwatchError } from '@twinwatch/core/errors';
 import type { RecordingColumns } from '@twinwatch/twin-server/twin/recording';
-import { type Command, Option } from 'commander';
+import { Argument, type Command, Option } from 'commander';
 import { collect, positive, whole, withExamples } from './options.js';
 
 /** Commands about the twin itself: its demands, its attacks, how near it is to reality, and how fast. */
@@ -101,24 +100,39 @@ function addBench(program: Command): void {
   const bench = program
     .command('bench')
     .description('measure how fast something is on this machine')
-    .argument(
-      '<what>',
-      'twin: simulated hours per second and core, against the bare EPANET engine at the same step; experiments: a round of each method, part by part',
+    .addArgument(
+      new Argument(
+        '<what>',
+        'twin: simulated hours per second and core, against the bare EPANET engine at the same step; acquisition: tags per second over Modbus, against a bare modbus-serial loop; experiments: a round of each method, part by part',
+      ).choices(['twin', 'acquisition', 'experiments']),
     )
     .option('--plant <file>', 'plant.yaml', REFERENCE_PLANT)
     .option('--network <inp>', "EPANET network instead of the plant file's")
     .option('--hours <n>', 'simulated in each run', whole, 2_000)
+    .option('--seconds <n>', 'of one measurement of acquisition', whole, 5)
     .option('--repetitions <n>', 'of both, in turn; the median counts', whole, 5)
     .action(async (what: string, options) => {
-      if (what === 'experiments') {
-        const { benchExperiments } = await import('../bench/experiments.js');
-        await benchExperiments();
-        return;
+      switch (what) {
+        case 'twin': {
+          const { benchTwin } = await import('../bench/twin.js');
+          process.exitCode = await benchTwin(options);
+          break;
+        }
+        case 'experiments': {
+          const { benchExperiments } = await import('../bench/experiments.js');
+          await benchExperiments();
+          break;
+        }
+        default: {
+          const { benchAcquisition } = await import('../bench/acquisition/acquisition.js');
+          process.exitCode = await benchAcquisition(options);
+        }
       }
-      if (what !== 'twin')
-        throw new TwinwatchError('CLI_USAGE', `there is no bench '${what}'; there are 'twin' and 'experiments'`);
-      const { benchTwin } = await import('../bench/twin.js');
-      process.exitCode = await benchTwin(options);
     });
-  withExamples(bench, 'bench twin', 'bench twin --plant configs/ctown/plant.yaml --network ctown.inp');
+  withExamples(
+    bench,
+    'bench twin',
+    'bench acquisition',
+    'bench twin --plant configs/ctown/plant.yaml --network ctown.inp',
+  );
 }

@@ -51,6 +51,8 @@ export class ModbusBus {
   #received: Buffer = NOTHING;
   #lastByteMs = Number.NEGATIVE_INFINITY;
   #tail: Promise<unknown> = Promise.resolve();
+  /** Requests that have not been settled. */
+  #queued = 0;
   #transaction = 0;
   #closed = false;
   #openFailures = 0;
@@ -86,8 +88,12 @@ export class ModbusBus {
   }
 
   #inTurn(unit: number, request: ModbusRequest): Promise<Uint16Array> {
-    const turn = this.#tail.then(() => this.#ask(unit, request));
-    this.#tail = turn.catch(() => undefined);
+    // Where nobody waits, the request is on its way before this returns: who asked has time for other work until the answer comes.
+    const turn = this.#queued++ === 0 ? this.#ask(unit, request) : this.#tail.then(() => this.#ask(unit, request));
+    const done = () => {
+      this.#queued--;
+    };
+    this.#tail = turn.then(done, done);
     return turn;
   }
 

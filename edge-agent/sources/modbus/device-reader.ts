@@ -14,6 +14,14 @@ export interface ModbusDevice {
   readonly template: DeviceTemplate;
 }
 
+/** An answer that has come and is not taken apart yet. */
+interface Answer {
+  readonly read: PlannedRead;
+  readonly words: Uint16Array;
+  readonly times: SampleTimes;
+  readonly tell: TellWords | undefined;
+}
+
 /** Registers (or the bit) that a tag came in. */
 export type TellWords = (tag: string, words: readonly number[]) => void;
 
@@ -96,14 +104,19 @@ export class DeviceReader {
     const startedMs = this.#clock.monotonic();
     const queue = [...this.#reads];
     const plan: PlannedRead[] = [];
+    let before: Answer | null = null;
     for (let read = queue.shift(); read !== undefined; read = queue.shift()) {
       if (read.everyMs !== null && (this.#dueMs.get(read) ?? startedMs) > startedMs) {
         plan.push(read);
         continue;
       }
       try {
-        const words = await this.#bus.read(this.device.unit, read.request);
-        this.#keep(read, words, sourceTimeMs, tell);
+        const answer = this.#bus.read(this.device.unit, read.request);
+        // While the device thinks about this one, the answer before it is taken apart.
+        if (before !== null) this.#keep(before);
+        before = null;
+        const words = await answer;
+        before = { read, words, times: this.#times(sourceTimeMs), tell };
       } catch (error) {
         const exception = error instanceof TwinwatchError ? error.context.exception : undefined;
         if (!(error instanceof TwinwatchError) || typeof exception !== 'number') throw error;
@@ -119,6 +132,7 @@ export class DeviceReader {
       plan.push(read);
       if (read.everyMs !== null) this.#dueMs.set(read, startedMs + read.everyMs);
     }
+    if (before !== null) this.#keep(before);
     // What had to be halved once is asked in halves from now on.
     this.#reads = plan;
     for (const read of this.#dueMs.keys()) if (!plan.includes(read)) this.#dueMs.delete(read);
@@ -134,10 +148,24 @@ export class DeviceReader {
     };
   }
 
-  #keep(read: PlannedRead, words: Uint16Array, sourceTimeMs: number | null, tell?: TellWords): void {
-    const times = this.#times(sourceTimeMs);
+  #keep({ read, words, times, tell }: Answer): void {
+    const kept = this.#kept;
+    if (read.columns !== null && tell === undefined) {
+      const { decode, names, places, indexes } = read.columns;
+      for (let i = 0; i < names.length; i++) {
+        const value = decode(words, indexes[i]!);
+        kept[places[i]!] = Number.isNaN(value)
+          ? otherSample(read.tags[i]!, value, words, times)
+          : new GoodSample(names[i]!, value, times);
+      }
+      return;
+    }
     for (const planned of read.tags) {
-      this.#kept[planned.place] = sampleOf(planned, words, times);
+      const value = planned.decode(words, planned.index);
+      kept[planned.place] =
+        value >= planned.minimum && value <= planned.maximum
+          ? new GoodSample(planned.name, value, times)
+          : otherSample(planned, value, words, times);
       tell?.(
         planned.tag.name,
         Array.from(words.subarray(planned.index, planned.index + registerWidth(planned.layout))),
@@ -158,21 +186,49 @@ export class DeviceReader {
 
 type SampleTimes = Pick<Sample, 'sourceTimeMs' | 'receivedTimeMs' | 'receivedMonotonicMs' | 'isTimeKnown'>;
 
-function badSample(tag: string, value: number, reason: string, times: SampleTimes): Sample {
-  const { sourceTimeMs, receivedTimeMs, receivedMonotonicMs, isTimeKnown } = times;
-  return { tag, value, quality: 'bad', reason, sourceTimeMs, receivedTimeMs, receivedMonotonicMs, isTimeKnown };
+/** What nearly every sample is. The times are the read's: numbers of their own in each sample would cost more than reading and decoding together. */
+class GoodSample implements Sample {
+  readonly tag: string;
+  readonly value: number;
+  readonly quality = 'good';
+  readonly times: SampleTimes;
+
+  constructor(tag: string, value: number, times: SampleTimes) {
+    this.tag = tag;
+    this.value = value;
+    this.times = times;
+  }
+
+  get sourceTimeMs(): number {
+    return this.times.sourceTimeMs;
+  }
+
+  get receivedTimeMs(): number {
+    return this.times.receivedTimeMs;
+  }
+
+  get receivedMonotonicMs(): number {
+    return this.times.receivedMonotonicMs;
+  }
+
+  get isTimeKnown(): boolean {
+    return this.times.isTimeKnown;
+  }
 }
 
-function sampleOf({ tag, layout, decode, index }: PlannedTag, words: Uint16Array, times: SampleTimes): Sample {
-  if (layout.type === 'STRING') {
-    const text = decodeText(words, index, layout);
-    if (text !== null) return { tag: tag.name, value: Number.NaN, text, quality: 'good', ...times };
-  }
-  const value = decode(words, index);
+function badSample(tag: string, value: number, reason: string, times: SampleTimes): Sample {
+  return { tag, value, quality: 'bad', reason, ...times };
+}
+
+/** Of a value that is not one, or out of its limits, or letters. */
+function otherSample(
+  { tag, layout, index }: PlannedTag,
+  value: number,
+  words: Uint16Array,
+  times: SampleTimes,
+): Sample {
+  const text = layout.type === 'STRING' ? decodeText(words, index, layout) : null;
+  if (text !== null) return { tag: tag.name, value: Number.NaN, text, quality: 'good', ...times };
   if (Number.isNaN(value)) return badSample(tag.name, value, reasonOfNone(words, index, layout), times);
-  if ((tag.minimum !== undefined && value < tag.minimum) || (tag.maximum !== undefined && value > tag.maximum))
-    return badSample(tag.name, value, 'OUT_OF_RANGE', times);
-  // Written out: a spread costs more here than reading and decoding together.
-  const { sourceTimeMs, receivedTimeMs, receivedMonotonicMs, isTimeKnown } = times;
-  return { tag: tag.name, value, quality: 'good', sourceTimeMs, receivedTimeMs, receivedMonotonicMs, isTimeKnown };
+  return badSample(tag.name, value, 'OUT_OF_RANGE', times);
 }

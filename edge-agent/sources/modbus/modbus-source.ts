@@ -84,16 +84,19 @@ export class ModbusSource implements Source {
     }));
     this.#polled = polled;
     while (!signal.aborted) {
+      let answers = 0;
       for (const device of polled) {
         if (signal.aborted) break;
         const nowMs = clock.monotonic();
-        if (nowMs >= device.dueMs && mayAsk(device.breaker, nowMs)) await this.#poll(device, sink, signal);
+        if (nowMs < device.dueMs || !mayAsk(device.breaker, nowMs)) continue;
+        await this.#poll(device, sink, signal);
+        if (device.troubledMs === null) answers++;
       }
       const nowMs = clock.monotonic();
       const nextMs = Math.min(...polled.map(({ dueMs, breaker }) => Math.max(dueMs, breaker.retryAtMs ?? 0)));
-      // Even with nothing to wait for, other work of the process gets its turn.
       const pauseMs = Math.max(0, Math.min(IDLE_MS, nextMs - nowMs));
-      await timers.sleep('modbus-poll', pauseMs, signal).catch(() => undefined);
+      // Even with nothing to wait for, other work of the process gets its turn: while answers come, each of them gives it one.
+      if (pauseMs > 0 || answers === 0) await timers.sleep('modbus-poll', pauseMs, signal).catch(() => undefined);
     }
     this.#bus = null;
     await bus.close();

@@ -6,18 +6,34 @@ import type { ReadRequest } from './requests.js';
 /** A tag inside a read. */
 export interface PlannedTag {
   readonly tag: TemplateTag;
+  readonly name: string;
   readonly layout: RegisterLayout;
   readonly decode: ValueDecoder;
   /** Place of the tag in the template. */
   readonly place: number;
+  /** Engineering limits, infinite where there are none. */
+  readonly minimum: number;
+  readonly maximum: number;
   /** Index of its first register (or bit) in the read's answer. */
   readonly index: number;
+}
+
+/**
+ * The tags of a read column by column, where all decode alike and none has limits: for thousands of tags, going from object to object in memory costs
+ * more than decoding.
+ */
+interface Columns {
+  readonly decode: ValueDecoder;
+  readonly names: readonly string[];
+  readonly places: Int32Array;
+  readonly indexes: Int32Array;
 }
 
 /** One read and the tags that it brings. */
 export interface PlannedRead {
   readonly request: ReadRequest;
   readonly tags: readonly PlannedTag[];
+  readonly columns: Columns | null;
   /** How often it is due, ms; null for every poll. */
   readonly everyMs: number | null;
 }
@@ -30,20 +46,39 @@ const widthOf = ({ layout, tag }: Pick<Placed, 'layout' | 'tag'>) =>
 function readOf(table: RegisterTable, tags: readonly Placed[], everyMs: number | null): PlannedRead {
   const address = Math.min(...tags.map(({ tag }) => tag.address));
   const end = Math.max(...tags.map((placed) => placed.tag.address + widthOf(placed)));
+  const planned = tags.map((placed) => ({ ...placed, index: placed.tag.address - address }));
+  return { request: { table, address, count: end - address }, tags: planned, columns: columnsOf(planned), everyMs };
+}
+
+function columnsOf(tags: readonly PlannedTag[]): Columns | null {
+  const decode = tags[0]!.decode;
+  const isAlike = (tag: PlannedTag) =>
+    tag.decode === decode && tag.minimum === Number.NEGATIVE_INFINITY && tag.maximum === Number.POSITIVE_INFINITY;
+  if (!tags.every(isAlike)) return null;
   return {
-    request: { table, address, count: end - address },
-    tags: tags.map((placed) => ({ ...placed, index: placed.tag.address - address })),
-    everyMs,
+    decode,
+    names: tags.map(({ name }) => name),
+    places: Int32Array.from(tags, ({ place }) => place),
+    indexes: Int32Array.from(tags, ({ index }) => index),
   };
 }
 
 /** The fewest reads that bring all tags of a device, each within the limits of the standard and of the device, for each interval its own. */
 export function planReads(template: DeviceTemplate): PlannedRead[] {
   const { maximumBits, maximumRegisters, mergeGap, groups } = template;
-  const placed = template.tags.map((tag, place) => {
+  // One decoder for all tags of a layout: it keeps what it works in.
+  const decoders = new Map<string, { layout: RegisterLayout; decode: ValueDecoder }>();
+  const decoderOf = (tag: TemplateTag) => {
     const layout = layoutOf(tag);
+    const key = JSON.stringify(layout);
+    const made = decoders.get(key) ?? { layout, decode: createDecoder(layout) };
+    decoders.set(key, made);
+    return made;
+  };
+  const placed = template.tags.map((tag, place) => {
+    const { minimum = Number.NEGATIVE_INFINITY, maximum = Number.POSITIVE_INFINITY } = tag;
     const everyMs = tag.interval ?? (tag.group === undefined ? undefined : groups?.[tag.group]) ?? null;
-    return { tag, layout, decode: createDecoder(layout), place, everyMs };
+    return { tag, name: tag.name, ...decoderOf(tag), place, everyMs, minimum, maximum };
   });
   const reads: PlannedRead[] = [];
   for (const everyMs of new Set(placed.map((tag) => tag.everyMs)))

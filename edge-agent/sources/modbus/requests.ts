@@ -51,7 +51,7 @@ export function replyBytes(request: ModbusRequest): number {
 export function requestPdu(request: ModbusRequest): Buffer {
   const code = functionOf(request);
   const many = isWrite(request) && code === WRITE_REGISTERS;
-  const pdu = Buffer.alloc(many ? ECHO_BYTES + 1 + 2 * request.words.length : ECHO_BYTES);
+  const pdu = Buffer.allocUnsafe(many ? ECHO_BYTES + 1 + 2 * request.words.length : ECHO_BYTES);
   pdu[0] = code;
   pdu.writeUInt16BE(request.address, 1);
   if (!isWrite(request)) pdu.writeUInt16BE(request.count, 3);
@@ -85,6 +85,6 @@ export function parsePdu(pdu: Buffer, request: ModbusRequest): Reply {
     return { kind: 'malformed', detail: `${pdu.length - 2} data bytes (says ${pdu[1] ?? 0}) instead of ${bytes}` };
   const words = new Uint16Array(request.count);
   if (isBitTable(request.table)) for (let i = 0; i < request.count; i++) words[i] = (pdu[2 + (i >> 3)]! >> (i & 7)) & 1;
-  else for (let i = 0, at = 2; i < request.count; i++, at += 2) words[i] = (pdu[at]! << 8) | pdu[at + 1]!;
+  else for (let i = 0, at = 2; i < words.length; i++, at += 2) words[i] = (pdu[at]! << 8) | pdu[at + 1]!;
   return { kind: 'words', words };
 }
