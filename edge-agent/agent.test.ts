@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { sourceSchema } from '@twinwatch/core/config/sources';
 import { schemaHash } from '@twinwatch/core/features/schema';
 import { layers } from '@twinwatch/core/learning/network';
 import type { Logger } from '@twinwatch/core/runtime';
@@ -383,6 +384,21 @@ telemetry: { everyMs: 100 }
       `PLC1 (unit 1 on tcp://127.0.0.1:${device.port}): 2 of 2 tags good, scan 130 of 2014-05-13T`,
     );
     expect(ok).toBe(true);
+    const sender = net.createServer((socket) => {
+      socket.on('error', () => undefined);
+      socket.write('W,7.5\n');
+    });
+    await new Promise<void>((resolve) => sender.listen(0, '127.0.0.1', resolve));
+    const { port } = sender.address() as net.AddressInfo;
+    const line = sourceSchema.parse({
+      ...{ kind: 'serial-line', name: 'scale', port: `tcp://127.0.0.1:${port}` },
+      tags: [{ name: 'W', unit: 'kg', field: 1 }],
+    });
+    const listened = await checkSite({ ...site, config: { ...site.config, sources: [line] } }, runtime);
+    sender.close();
+    expect(listened.text).toContain('scale (serial-line): 1 of 1 tags good');
+    expect(listened.text).toMatch(/scale +W +7.5 +kg +good +serial-line/);
+    expect(listened.ok).toBe(true);
     const nobody = { ...site, config: { ...site.config, broker: { url: 'mqtt://127.0.0.1:1' } } };
     expect(await checkSite(nobody, runtime)).toMatchObject({
       ok: false,

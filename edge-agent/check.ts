@@ -1,14 +1,20 @@
+import type { SourceConfig } from '@twinwatch/core/config/sources';
+import type { Sample } from '@twinwatch/core/scada/sample';
 import mqtt from 'mqtt';
 import { brokerOf, type SiteConfig } from './site-config.js';
 import { DeviceReader, type ModbusDevice } from './sources/modbus/device-reader.js';
-import { type ModbusRuntime, openBus } from './sources/modbus/open-bus.js';
+import { openBus } from './sources/modbus/open-bus.js';
+import { openSource } from './sources/open-sources.js';
+import type { SourceRuntime } from './sources/source-runtime.js';
 
 const BROKER_TIMEOUT_MS = 5_000;
+/** Most sensors that send by themselves do so within this time. */
+const LISTEN_MS = 10_000;
 const HEADER = ['device', 'tag', 'value', 'unit', 'quality', 'address', 'raw'];
 const VALUE_COLUMN = 2;
 
 /** Tries the broker and every bus, and reads every tag once. `text` is for a person; `ok` false where anything failed. */
-export async function checkSite(site: SiteConfig, runtime: ModbusRuntime): Promise<{ ok: boolean; text: string }> {
+export async function checkSite(site: SiteConfig, runtime: SourceRuntime): Promise<{ ok: boolean; text: string }> {
   const lines: string[] = [];
   const broker = await tryBroker(site);
   lines.push(`broker ${site.config.broker.url}: ${broker ?? 'connected'}`);
@@ -28,8 +34,12 @@ export async function checkSite(site: SiteConfig, runtime: ModbusRuntime): Promi
     }
     await bus.close();
   }
-  for (const source of site.config.sources)
-    lines.push(`${source.name} (${source.kind}): not tried here; the running agent reports what is wrong with it`);
+  for (const source of site.config.sources) {
+    const { line, rows: read, good } = await trySource(source, site, runtime);
+    lines.push(line);
+    rows.push(...read);
+    ok &&= good;
+  }
   if (site.buses.length === 0 && site.config.sources.length === 0)
     lines.push('no buses: this agent learns from imported history only');
   const text = [
@@ -39,6 +49,44 @@ export async function checkSite(site: SiteConfig, runtime: ModbusRuntime): Promi
     ok ? 'all good' : 'something is wrong, see above',
   ];
   return { ok, text: text.join('\n') };
+}
+
+/** Listens until every tag has a good value, or for a while. */
+async function trySource(source: SourceConfig, site: SiteConfig, runtime: SourceRuntime) {
+  const stop = new AbortController();
+  const samples = new Map<string, Sample>();
+  let fault: string | null = null;
+  const place = {
+    agent: `${site.config.agent}-check-${process.pid}`,
+    broker: brokerOf(site),
+    configPath: site.configPath,
+  };
+  const isAllGood = () => source.tags.every(({ name }) => samples.get(name)?.quality === 'good');
+  const giveUp = runtime.timers.after('check-source', LISTEN_MS, () => stop.abort());
+  await openSource(source, place, runtime).start(stop.signal, {
+    reading: (reading) => {
+      for (const sample of reading.samples) samples.set(sample.tag, sample);
+      if (isAllGood()) stop.abort();
+    },
+    fault: (_, what) => {
+      fault = what;
+    },
+  });
+  giveUp();
+  const good = source.tags.filter(({ name }) => samples.get(name)?.quality === 'good').length;
+  const trouble = good === source.tags.length || fault === null ? '' : `; ${fault}`;
+  return {
+    line: `${source.name} (${source.kind}): ${good} of ${source.tags.length} tags good within ${LISTEN_MS / 1_000} s${trouble}`,
+    rows: source.tags.map(({ name, unit }) => {
+      const sample = samples.get(name);
+      const value =
+        sample === undefined || Number.isNaN(sample.value) ? '–' : String(Number(sample.value.toPrecision(7)));
+      const quality =
+        sample?.quality === 'good' ? 'good' : `${sample?.quality ?? 'stale'}: ${sample?.reason ?? 'NEVER_HEARD_OF'}`;
+      return [source.name, name, value, unit, quality, source.kind, ''];
+    }),
+    good: good === source.tags.length,
+  };
 }
 
 async function tryDevice(device: ModbusDevice, reader: DeviceReader, url: string) {

@@ -16,6 +16,8 @@ export interface SparkplugMetric {
   readonly value: number | boolean | string | null;
   /** For encoding; what it was on the wire is in `value` already. */
   readonly type: SparkplugType;
+  /** Of the past, sent later: not what the value is now. */
+  readonly isHistorical?: boolean;
   /** OPC's number, from the property 'Quality': 192 good, 0 bad, 500 stale. Null where there is none. */
   readonly quality: number | null;
 }
@@ -98,6 +100,7 @@ function decodeMetric(bytes: Buffer): SparkplugMetric {
     name: of.has(1) ? asBytes(of.get(1)!).toString('utf8') : null,
     alias: number(2),
     timeMs: number(3),
+    ...(number(5) === 1 ? { isHistorical: true } : {}),
     type: dataType === 11 ? 'Boolean' : dataType === 12 || dataType === 14 ? 'String' : 'Double',
     value: number(7) === 1 ? null : decodeValue(of, dataType),
     quality: of.has(9) ? qualityOf(asBytes(of.get(9)!)) : null,

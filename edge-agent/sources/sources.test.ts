@@ -175,7 +175,13 @@ describe.skipIf(!hasPeer())('Sparkplug B, from an edge node in Python over mosqu
     await until('run', { value: 1, quality: 'good' });
     await fault(null);
     const spoilt = { keys: ['Quality'], values: [{ type: 3, int_value: 500 }] };
-    data(2, { alias: 1, datatype: 9, float_value: 21 }, { alias: 2, datatype: 3, int_value: 5, properties: spoilt });
+    const past = { alias: 1, datatype: 9, float_value: 50, is_historical: true };
+    data(2, { alias: 1, datatype: 9, float_value: 21 }, past, {
+      alias: 2,
+      datatype: 3,
+      int_value: 5,
+      properties: spoilt,
+    });
     await until('temp', { value: 21, quality: 'good' });
     await until('count', { quality: 'bad', reason: 'SPARKPLUG_QUALITY 500' });
     data(4, { alias: 1, datatype: 9, float_value: 99 });

@@ -1,5 +1,14 @@
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -58,6 +67,12 @@ const database = (rest: Partial<StoreOptions> = {}, told: string[] = []) =>
     () => 'stamp',
     (message) => told.push(message),
   );
+
+/** As a sector that was half written: the last bytes are others. */
+function garbledTail(bytes: Buffer): Buffer {
+  for (let i = Math.max(32, bytes.length - 3_000); i < bytes.length; i += 7) bytes[i]! ^= 0x5a;
+  return bytes;
+}
 
 describe('AgentDatabase', () => {
   it('gives rows back oldest first, in the tags asked for, across a change of tags, and once', () => {
@@ -232,7 +247,8 @@ describe('AgentDatabase', () => {
     expect(readdirSync(directory).filter((name) => name.includes('damaged'))).toEqual([]);
   });
 
-  it('loses nothing that was written when the process is killed', async () => {
+  /** Writes rows and alarms in a process that is killed; gives the number of the last row it told. */
+  async function killedWriter(): Promise<number> {
     const child = spawn(process.execPath, [
       fileURLToPath(new URL('./testing/kill-writer.js', import.meta.url)),
       directory,
@@ -245,6 +261,30 @@ describe('AgentDatabase', () => {
       });
       child.on('exit', () => resolve());
     });
+    return last;
+  }
+
+  it.each([
+    ['torn', (journal: string) => truncateSync(journal, statSync(journal).size - 1_000)],
+    ['garbled', (journal: string) => writeFileSync(journal, garbledTail(readFileSync(journal)))],
+    ['followed by noise', (journal: string) => appendFileSync(journal, Buffer.alloc(10_000, 0xa5))],
+  ])('goes on with what is whole where the end of a journal is %s', async (_, damage) => {
+    await killedWriter();
+    for (const name of ['rows.db-wal', 'agent.db-wal']) damage(join(directory, name));
+    const store = database();
+    const { timesMs } = store.rows([], 1e6);
+    expect(timesMs.length).toBeGreaterThan(20);
+    expect([...timesMs]).toEqual([...timesMs.keys()]);
+    const events = store.outbox(1e6);
+    expect(events.map(({ atMs }) => atMs)).toEqual([...events.keys()]);
+    expect(store.stats().damagedFiles).toBe(0);
+    store.apply([row(1e9, [1])]);
+    expect(store.rows([], 1).timesMs[0]).toBe(1e9);
+    store.close();
+  });
+
+  it('loses nothing that was written when the process is killed', async () => {
+    const last = await killedWriter();
     const store = database();
     const { timesMs } = store.rows([], 1e6);
     expect(timesMs.at(-1)).toBeGreaterThanOrEqual(last);

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type SourceConfig, sourceSchema } from '@twinwatch/core/config/sources';
 import type { Sample } from '@twinwatch/core/scada/sample';
+import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { systemClock, systemTimers } from '../../system-runtime.js';
 import { openSource } from '../open-sources.js';
@@ -42,6 +43,37 @@ describe('frames', () => {
       'def',
     ]);
     expect(takeFrames(Buffer.alloc(5_000, 'x'), line)).toMatchObject({ frames: [], dropped: 5_000 });
+  });
+
+  it('are the same however the bytes are cut, and one changed letter of a sentence is never read', () => {
+    const letters = fc.stringMatching(/^[0-9A-Z,.]{1,12}$/);
+    fc.assert(
+      fc.property(
+        fc.array(letters, { minLength: 1, maxLength: 6 }),
+        fc.array(fc.nat(20), { maxLength: 20 }),
+        (lines, cuts) => {
+          const line = { delimiter: Buffer.from('\r\n'), length: 0 };
+          let left = Buffer.from(lines.map((text) => `${text}\r\n`).join(''));
+          let rest: Buffer = Buffer.alloc(0);
+          const frames: string[] = [];
+          for (const cut of [...cuts, left.length]) {
+            const taken = takeFrames(Buffer.concat([rest, left.subarray(0, cut)]), line);
+            frames.push(...taken.frames.map(String));
+            rest = taken.rest;
+            left = left.subarray(cut);
+          }
+          expect(frames.join('|')).toBe(lines.join('|'));
+        },
+      ),
+    );
+    fc.assert(
+      fc.property(letters, fc.nat(), fc.integer({ min: 1, max: 127 }), (body, at, flip) => {
+        const sum = [...Buffer.from(body)].reduce((a, b) => a ^ b, 0);
+        const sentence = Buffer.from(`$${body}*${sum.toString(16).padStart(2, '0').toUpperCase()}`);
+        sentence[1 + (at % body.length)]! ^= flip;
+        expect(checked(sentence.toString('latin1'), 'nmea')).toBeNull();
+      }),
+    );
   });
 
   it('are read only where their checksum holds', () => {

@@ -105,6 +105,7 @@ export class SparkplugSource implements Source {
       return;
     }
     for (const metric of payload.metrics) {
+      if (metric.isHistorical === true) continue;
       const name = metric.name ?? this.#aliases.get(metric.alias ?? -1);
       if (name === undefined) this.#askForBirth();
       for (const tag of this.#config.tags) {
