@@ -9,7 +9,7 @@ import { agentSchema } from '@twinwatch/core/config/agent';
 import { brokerSchema } from '@twinwatch/core/config/broker';
 import { deviceTemplateSchema } from '@twinwatch/core/config/device-template';
 import { plantSimSchema } from '@twinwatch/core/config/plant-sim';
-import { serverConfig } from '@twinwatch/core/config/server';
+import { serverFile } from '@twinwatch/core/config/server';
 import { ERROR_CODES } from '@twinwatch/core/errors';
 import { attackCatalogueSchema } from '@twinwatch/twin-server/twin/attacks';
 import { plantSchema } from '@twinwatch/twin-server/twin/plant-config';
@@ -38,7 +38,7 @@ const CONFIG_FILES: readonly ConfigFile[] = [
     name: 'server',
     title: 'Server',
     about: 'For `twinwatch server --config FILE`, one per federation.',
-    schema: jsonSchema(serverConfig, 'Twinwatch server'),
+    schema: jsonSchema(serverFile, 'Twinwatch server'),
   },
   {
     name: 'broker',

@@ -9,6 +9,7 @@ import { createWorkerEngine } from '@twinwatch/core/training/engine-host';
 import type { LinkOptions } from '@twinwatch/core/wire/link';
 import mqtt from 'mqtt';
 import { pino } from 'pino';
+import { settleRounds } from './advice/settle-method.js';
 import { openTwin } from './open-twin.js';
 import { startServer } from './server.js';
 import { loadServerConfig } from './server-config.js';
@@ -31,13 +32,14 @@ const timers: Timers = {
  * @throws TwinwatchError CONFIG_*, PLANT_*, TWIN_*, JOURNAL_UNREADABLE, API_PORT_BUSY.
  */
 export async function main(configPath: string): Promise<void> {
-  const config = await loadServerConfig(configPath, readText);
+  const file = await loadServerConfig(configPath, readText);
   const beside = (file: string): string => resolve(dirname(configPath), file);
-  const log = pino({ level: config.log, name: 'server' }, pino.destination({ dest: 2, sync: true }));
-  const broker = await brokerOptions(config, beside);
-  const dataDir = beside(config.dataDir);
+  const log = pino({ level: file.log, name: 'server' }, pino.destination({ dest: 2, sync: true }));
+  const broker = await brokerOptions(file, beside);
+  const dataDir = beside(file.dataDir);
   const survey = { broker, clock, timers, log, softwareVersion: SOFTWARE_VERSION, random: Math.random };
-  const { twin, twinHash } = await openTwin({ config, dataDir, beside, readText, survey, log });
+  const { twin, twinHash } = await openTwin({ config: file, dataDir, beside, readText, survey, log });
+  const config: ServerConfig = { ...file, rounds: await settleRounds(file, twin, { beside, log }) };
   const server = await startServer({
     ...{ config, twin, twinHash, clock, timers, log },
     dataDir,
@@ -60,7 +62,7 @@ export async function main(configPath: string): Promise<void> {
 }
 
 async function brokerOptions(
-  { broker }: ServerConfig,
+  { broker }: Pick<ServerConfig, 'broker'>,
   beside: (file: string) => string,
 ): Promise<Pick<LinkOptions, 'connect' | 'url' | 'username' | 'password' | 'ca'>> {
   return {

@@ -6,7 +6,7 @@ import { mergeProfiles } from '@twinwatch/core/calibration/merge-profiles';
 import type { SiteProfile } from '@twinwatch/core/calibration/profile';
 import { siteProfile } from '@twinwatch/core/calibration/site-profile';
 import { parseConfig } from '@twinwatch/core/config/load';
-import type { ServerConfig } from '@twinwatch/core/config/server';
+import type { ServerFile } from '@twinwatch/core/config/server';
 import { TwinwatchError } from '@twinwatch/core/errors';
 import type { FeatureSchema } from '@twinwatch/core/features/spec';
 import type { Logger } from '@twinwatch/core/runtime';
@@ -21,7 +21,7 @@ import { type LoadedPlant, loadPlant, plantTags } from './twin/plant-config.js';
 import type { TwinSource } from './twin/twin-source.js';
 
 export interface OpenTwinOptions {
-  readonly config: ServerConfig;
+  readonly config: ServerFile;
   readonly dataDir: string;
   /** A path of the configuration, from where the configuration is. */
   readonly beside: (file: string) => string;

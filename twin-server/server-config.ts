@@ -7,7 +7,7 @@ import {
   problemsOf,
 } from '@twinwatch/core/config/load';
 import { nearest } from '@twinwatch/core/config/nearest';
-import { type ServerConfig, serverConfig } from '@twinwatch/core/config/server';
+import { type ServerFile, serverFile } from '@twinwatch/core/config/server';
 import { unmatchedPatterns } from '@twinwatch/core/features/patterns';
 import { csvTagNames } from './twin/csv-twin.js';
 import { checkPlant } from './twin/plant-config.js';
@@ -18,8 +18,8 @@ type ReadText = (path: string) => Promise<string>;
  * The server's configuration, checked together with the files of its twin and against the twin's tags.
  * @throws TwinwatchError CONFIG_INVALID with everything that is wrong in these files, CONFIG_UNREADABLE where the server's own is not YAML; what readText throws for it.
  */
-export async function loadServerConfig(configPath: string, readText: ReadText): Promise<ServerConfig> {
-  const server = checkConfig(serverConfig, await readText(configPath), configPath);
+export async function loadServerConfig(configPath: string, readText: ReadText): Promise<ServerFile> {
+  const server = checkConfig(serverFile, await readText(configPath), configPath);
   const problems: ConfigProblem[] = [...server.problems];
   const tagNames = await twinTags(server, configPath, readText, problems);
   const features = server.sound.detector?.features ?? [];
@@ -37,7 +37,7 @@ export async function loadServerConfig(configPath: string, readText: ReadText): 
 
 /** Tags of the twin as far as its files tell; none where they cannot be read, which is among `problems` then. */
 async function twinTags(
-  server: CheckedConfig<typeof serverConfig>,
+  server: CheckedConfig<typeof serverFile>,
   configPath: string,
   readText: ReadText,
   problems: ConfigProblem[],

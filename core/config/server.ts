@@ -190,98 +190,123 @@ const detector = z.strictObject({
     .meta({ description: 'share of normal rows above the threshold that is accepted; sets the threshold' }),
 });
 
+const METHODS = ['fedavg', 'fedprox', 'dtml', 'fpf', 'lpe', 'cwa', 'dtkd'] as const;
+const METHOD_WORDS =
+  'the learning method, see methods.md: FedAvg and FedProx do without the twin model; dtml: meta-learning; fpf: parameter fusion; lpe: layer-wise parameter exchange; cwa: cyclic weight adaptation; dtkd: knowledge distillation';
+
+const roundsFields = {
+  count: z.int().min(1).max(100_000).default(20).meta({ description: 'rounds until the server has finished' }),
+  quorum: z.int().min(1).max(100_000).default(3).meta({ description: 'updates without which a round fails' }),
+  fraction: z.number().gt(0).max(1).default(1).meta({ description: 'of the agents online, asked per round' }),
+  minimumRows: z
+    .int()
+    .min(1)
+    .default(200)
+    .meta({ description: 'rows that may be trained on without which an agent is not asked' }),
+  deadline: duration
+    .prefault('60s')
+    .meta({ description: 'after which a round goes on without those that are missing' }),
+  epochs: z.int().min(1).max(1_000).default(2).meta({ description: 'passes over an agent’s rows per round' }),
+  twinEpochs: z.int().min(1).max(1_000).default(2).meta({ description: 'passes over the twin’s rows per round' }),
+  batchSize: z.int().min(1).max(100_000).default(32).meta({ description: 'rows per step' }),
+  learningRate: z.number().gt(0).max(1).default(0.001).meta({ description: 'of Adam' }),
+  proximalMu: z.number().min(0).max(1_000).default(0.01).meta({ description: 'of fedprox' }),
+  ...methodFields,
+  ...robustnessFields,
+  codec: z
+    .enum(['f32', 'int8'])
+    .default('int8')
+    .meta({ description: 'how parameters travel: 4 bytes each, or 1 with the error carried over to the next round' }),
+  exchangeRows: z
+    .int()
+    .min(0)
+    .max(1_000_000)
+    .default(2_000)
+    .meta({ description: 'twin rows sent to every agent once' }),
+  exchangeShare: z
+    .number()
+    .min(0)
+    .max(100)
+    .default(1)
+    .meta({ description: 'twin rows per row of the agent’s own in an epoch' }),
+  releaseEvery: z.int().min(0).default(0).meta({ description: 'rounds; 0: only after the last' }),
+  maximumUpdateNorm: z.number().gt(0).default(1_000).meta({ description: 'Euclidean norm of an accepted update' }),
+  maximumUpdateRows: z.int().min(1).default(10_000_000).meta({ description: 'an update that claims more is refused' }),
+};
+
+/** A `rounds` block that names its method. */
 export const roundsConfig = z
+  .strictObject({ method: z.enum(METHODS).default('cwa').meta({ description: METHOD_WORDS }), ...roundsFields })
+  .check(crossCheck(robustnessContradictions))
+  .prefault({});
+
+const roundsOfServer = z
   .strictObject({
-    method: z.enum(['fedavg', 'fedprox', 'dtml', 'fpf', 'lpe', 'cwa', 'dtkd']).default('cwa').meta({
-      description:
-        'the learning method, see methods.md: FedAvg and FedProx do without the twin model; dtml: meta-learning; fpf: parameter fusion; lpe: layer-wise parameter exchange; cwa: cyclic weight adaptation; dtkd: knowledge distillation',
-    }),
-    count: z.int().min(1).max(100_000).default(20).meta({ description: 'rounds until the server has finished' }),
-    quorum: z.int().min(1).max(100_000).default(3).meta({ description: 'updates without which a round fails' }),
-    fraction: z.number().gt(0).max(1).default(1).meta({ description: 'of the agents online, asked per round' }),
-    minimumRows: z
-      .int()
-      .min(1)
-      .default(200)
-      .meta({ description: 'rows that may be trained on without which an agent is not asked' }),
-    deadline: duration
-      .prefault('60s')
-      .meta({ description: 'after which a round goes on without those that are missing' }),
-    epochs: z.int().min(1).max(1_000).default(2).meta({ description: 'passes over an agent’s rows per round' }),
-    twinEpochs: z.int().min(1).max(1_000).default(2).meta({ description: 'passes over the twin’s rows per round' }),
-    batchSize: z.int().min(1).max(100_000).default(32).meta({ description: 'rows per step' }),
-    learningRate: z.number().gt(0).max(1).default(0.001).meta({ description: 'of Adam' }),
-    proximalMu: z.number().min(0).max(1_000).default(0.01).meta({ description: 'of fedprox' }),
-    ...methodFields,
-    ...robustnessFields,
-    codec: z
-      .enum(['f32', 'int8'])
-      .default('int8')
-      .meta({ description: 'how parameters travel: 4 bytes each, or 1 with the error carried over to the next round' }),
-    exchangeRows: z
-      .int()
-      .min(0)
-      .max(1_000_000)
-      .default(2_000)
-      .meta({ description: 'twin rows sent to every agent once' }),
-    exchangeShare: z
-      .number()
-      .min(0)
-      .max(100)
-      .default(1)
-      .meta({ description: 'twin rows per row of the agent’s own in an epoch' }),
-    releaseEvery: z.int().min(0).default(0).meta({ description: 'rounds; 0: only after the last' }),
-    maximumUpdateNorm: z.number().gt(0).default(1_000).meta({ description: 'Euclidean norm of an accepted update' }),
-    maximumUpdateRows: z
-      .int()
-      .min(1)
-      .default(10_000_000)
-      .meta({ description: 'an update that claims more is refused' }),
+    method: z
+      .enum([...METHODS, 'auto'])
+      .default('cwa')
+      .meta({
+        description: `${METHOD_WORDS}; auto: what \`twinwatch advise\` says of the twin and \`twin.history\`, at every start`,
+      }),
+    ...roundsFields,
   })
   .check(crossCheck(robustnessContradictions))
   .prefault({});
 
-export const serverConfig = z
-  .strictObject({
-    federation: identifier.meta({
-      description: 'name of the federation: everything that learns together; part of every MQTT topic',
-    }),
-    broker: brokerConnectionSchema.meta({ description: 'the MQTT broker, and how to log in' }),
-    dataDir: z.string().min(1).meta({ description: 'where the journal, models and the twin’s rows are kept' }),
-    http: z
-      .strictObject({
-        host: z
-          .string()
-          .default('127.0.0.1')
-          .meta({ description: 'address to listen on; 0.0.0.0 for every interface' }),
-        port: z.int().min(0).max(65_535).default(8_080).meta({ description: '0 takes any free port' }),
-      })
-      .prefault({})
-      .meta({ description: 'the page and the API' }),
-    twin: twin.meta({ description: 'where labelled rows come from' }),
-    detector: detector.prefault({}).meta({ description: 'what the model looks at, its shape, and when it alarms' }),
-    rounds: roundsConfig.meta({ description: 'federated rounds' }),
-    engine: z
-      .enum(['auto', 'builtin', 'tensorflow'])
-      .default('auto')
-      .meta({ description: 'builtin, tensorflow, or the faster of the two for the size of the network' }),
-    log: z.enum(['debug', 'info', 'warn', 'error']).default('info').meta({ description: 'least level that is logged' }),
-  })
-  .check(
-    crossCheck(function* ({ rounds, detector }: Sound<{ rounds: RoundsFile; detector: { hidden: number[] } }>) {
-      const [map, layers] = [rounds?.lpe?.map, (detector?.hidden?.length ?? Number.NaN) + 1];
-      if (map !== undefined && layers > 0 && map.length !== layers)
-        yield {
-          path: ['rounds', 'lpe', 'map'],
-          message: `has ${map.length} entries for a network of ${layers} layers, the output layer included`,
-        };
-    }),
-  );
+const serverFields = {
+  federation: identifier.meta({
+    description: 'name of the federation: everything that learns together; part of every MQTT topic',
+  }),
+  broker: brokerConnectionSchema.meta({ description: 'the MQTT broker, and how to log in' }),
+  dataDir: z.string().min(1).meta({ description: 'where the journal, models and the twin’s rows are kept' }),
+  http: z
+    .strictObject({
+      host: z.string().default('127.0.0.1').meta({ description: 'address to listen on; 0.0.0.0 for every interface' }),
+      port: z.int().min(0).max(65_535).default(8_080).meta({ description: '0 takes any free port' }),
+    })
+    .prefault({})
+    .meta({ description: 'the page and the API' }),
+  twin: twin.meta({ description: 'where labelled rows come from' }),
+  detector: detector.prefault({}).meta({ description: 'what the model looks at, its shape, and when it alarms' }),
+  engine: z
+    .enum(['auto', 'builtin', 'tensorflow'])
+    .default('auto')
+    .meta({ description: 'builtin, tensorflow, or the faster of the two for the size of the network' }),
+  log: z.enum(['debug', 'info', 'warn', 'error']).default('info').meta({ description: 'least level that is logged' }),
+};
 
-interface RoundsFile {
-  readonly lpe: { readonly map: readonly string[] };
+const ROUNDS = 'federated rounds';
+const contradictions = function* ({ rounds, detector, twin: source }: Sound<Checked>) {
+  if (rounds?.method === 'auto' && !Object.hasOwn(source ?? {}, 'history'))
+    yield {
+      path: ['rounds', 'method'],
+      message: 'is auto, and there is no twin.history to compare the twin with; name one, or a method',
+    };
+  const [map, layers] = [rounds?.lpe?.map, (detector?.hidden?.length ?? Number.NaN) + 1];
+  if (map !== undefined && layers > 0 && map.length !== layers)
+    yield {
+      path: ['rounds', 'lpe', 'map'],
+      message: `has ${map.length} entries for a network of ${layers} layers, the output layer included`,
+    };
+};
+
+/** What a server runs on: its method is named. */
+export const serverConfig = z
+  .strictObject({ ...serverFields, rounds: roundsConfig.meta({ description: ROUNDS }) })
+  .check(crossCheck(contradictions));
+
+/** What may be written in server.yaml: the method may be left to the twin and the history. */
+export const serverFile = z
+  .strictObject({ ...serverFields, rounds: roundsOfServer.meta({ description: ROUNDS }) })
+  .check(crossCheck(contradictions));
+
+interface Checked {
+  readonly rounds: { readonly method: string; readonly lpe: { readonly map: readonly string[] } };
+  readonly detector: { readonly hidden: number[] };
+  readonly twin: { readonly history: object };
 }
 
 export type ServerConfig = z.output<typeof serverConfig>;
 export type RoundsConfig = ServerConfig['rounds'];
+export type ServerFile = z.output<typeof serverFile>;
 export type DetectorConfig = ServerConfig['detector'];

@@ -146,3 +146,15 @@ describe('batadalScore', () => {
     expect(() => batadalScore({ scoresAboveThreshold: [0, 1], labels: [1, 1] })).toThrow(wrongShape);
   });
 });
+
+test('areas are the same for single-precision scores, which are sorted another way', () => {
+  const scored = fc.array(fc.tuple(fc.integer({ min: 0, max: 20 }), fc.integer({ min: 0, max: 1 })), { minLength: 1 });
+  fc.assert(
+    fc.property(scored, fc.float({ min: -1, max: 1, noNaN: true }), (rows, shift) => {
+      const singles = Float32Array.from(rows, ([score]) => score / 20 + shift);
+      const labels = rows.map(([, label]) => label);
+      expect(prAuc(singles, labels)).toBe(prAuc([...singles], labels));
+      expect(rocAuc(singles, labels)).toBe(rocAuc([...singles], labels));
+    }),
+  );
+});

@@ -27,6 +27,7 @@ export function addExperiments(program: Command): void {
       '--quick',
       'so small that it says nothing but that everything runs; without files, all of configs/experiments',
     )
+    .option('--advice <json>', 'also write what `twinwatch advise` knows, from files that vary the twin')
     .action(async (files: string[], options) => {
       if (files.length === 0 && options.quick !== true) {
         experiment.help({ error: true });

@@ -7,6 +7,7 @@ import { collect, positive, whole, withExamples } from './options.js';
 export function addTwin(program: Command): void {
   addFidelity(program);
   addFitDemands(program);
+  addAdvise(program);
   addImportAttacks(program);
   addBench(program);
 }
@@ -78,6 +79,29 @@ function addFitDemands(program: Command): void {
     await fitDemandsToFile({ ...options, columns: columnsOf(options) });
   });
   withExamples(fitting, 'fit-demands --history history.csv --plant plant.yaml --out demands.yaml');
+}
+
+function addAdvise(program: Command): void {
+  const advising = withColumns(
+    program
+      .command('advise')
+      .description(
+        "how far the twin is from a site's rows, and which learning method that speaks for, or against the twin",
+      )
+      .requiredOption('--history <csv>', 'rows of the real plant; labels of attacks in it say that sites have such')
+      .option('--config <file>', "server.yaml: its twin's plant and its detector's features, in place of --plant")
+      .option('--network <inp>', "EPANET network instead of the plant file's")
+      .option('--plant <file>', 'plant.yaml', REFERENCE_PLANT)
+      .option('--json', 'figures and advice as JSON', false),
+  ).action(async (options) => {
+    const { runAdvise } = await import('../twin/advise.js');
+    await runAdvise({ ...options, columns: columnsOf(options) });
+  });
+  withExamples(
+    advising,
+    'advise --history site.csv --plant plant.yaml',
+    'advise --history site.csv --config server.yaml --json',
+  );
 }
 
 function addImportAttacks(program: Command): void {

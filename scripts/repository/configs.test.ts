@@ -6,11 +6,12 @@ import { brokerSchema } from '@twinwatch/core/config/broker';
 import { checkDeviceTemplate } from '@twinwatch/core/config/device-template';
 import { parseConfig } from '@twinwatch/core/config/load';
 import { plantSimSchema } from '@twinwatch/core/config/plant-sim';
-import { serverConfig } from '@twinwatch/core/config/server';
+import { serverFile } from '@twinwatch/core/config/server';
 import { attackCatalogueSchema } from '@twinwatch/twin-server/twin/attacks';
 import { plantSchema } from '@twinwatch/twin-server/twin/plant-config';
 import { expect, it } from 'vitest';
 import type { z } from 'zod';
+import { experimentSchema } from '../experiments/runner/experiment-config.js';
 
 const CONFIGS = join(dirname(fileURLToPath(import.meta.url)), '..', '..', '..', 'configs');
 
@@ -20,9 +21,10 @@ const files = readdirSync(CONFIGS, { recursive: true, encoding: 'utf8' })
 
 /** Null for a device template. */
 function schemaOf(path: string): z.ZodType | null {
+  if (path.startsWith('experiments/')) return experimentSchema;
   const isExample = path.startsWith('examples/');
   if (/(^|\/)agent[^/]*$/.test(path)) return agentSchema;
-  if (path.endsWith('/server.yaml')) return serverConfig;
+  if (path.endsWith('/server.yaml')) return serverFile;
   if (path.endsWith('/broker.yaml')) return brokerSchema;
   if (path.endsWith('/attacks.yaml')) return attackCatalogueSchema;
   if (path.endsWith('/feed.yaml')) return plantSimSchema;

@@ -23,6 +23,16 @@ export interface TwinFeatures {
   readonly moments: Moments;
 }
 
+/** Features of the rows that are labelled 0. [normal rows × inputs] */
+export function normalRows({ features, labels }: LabelledFeatures): Float32Array {
+  return learnable({ features, labels }, (row) => labels[row] === 0).features;
+}
+
+/** Features of all normal rows that count. [rows × inputs] */
+export function normalFeatures(schema: FeatureSchema, episodes: readonly TwinEpisode[]): Float32Array {
+  return normalRows(concatenate(episodes.map((episode) => episodeFeatures(schema, episode))));
+}
+
 /** Whole episodes: rows next to each other are too alike to be split. */
 export interface SplitEpisodes {
   readonly training: readonly TwinEpisode[];
@@ -56,12 +66,7 @@ export function splitEpisodes(
  * @throws TwinwatchError LEARNER_NO_ATTACKS where one side lacks attack rows or normal rows.
  */
 export function twinFeatures(schema: FeatureSchema, episodes: SplitEpisodes): TwinFeatures {
-  const featuresOf = (episode: TwinEpisode): LabelledFeatures => {
-    const { features, rowIndex } = extractAll(schema, episode.rows);
-    return learnable({ features, labels: Float32Array.from(rowIndex, (row) => episode.labels[row] ?? 0) }, (i) => {
-      return episode.excluded[rowIndex[i] ?? 0] !== 1;
-    });
-  };
+  const featuresOf = (episode: TwinEpisode) => episodeFeatures(schema, episode);
   const moments = new Moments(inputCount(schema));
   const trained = concatenate(episodes.training.map(featuresOf));
   forEachRow(trained, (row, label) => {
@@ -117,6 +122,13 @@ export function classBalancedSample(
   for (const [at, i] of chosen.entries())
     features.set(data.features.subarray(i * inputs, (i + 1) * inputs), at * inputs);
   return { features, labels: Float32Array.from(chosen, (i) => data.labels[i] ?? 0) };
+}
+
+function episodeFeatures(schema: FeatureSchema, episode: TwinEpisode): LabelledFeatures {
+  const { features, rowIndex } = extractAll(schema, episode.rows);
+  return learnable({ features, labels: Float32Array.from(rowIndex, (row) => episode.labels[row] ?? 0) }, (i) => {
+    return episode.excluded[rowIndex[i] ?? 0] !== 1;
+  });
 }
 
 function learnable({ features, labels }: LabelledFeatures, keep: (row: number) => boolean): LabelledFeatures {

@@ -6,7 +6,7 @@ import type { RunGroup, RunSummary } from './summarise.js';
 /** Groups beside the baseline's, seed by seed. */
 
 /** The baseline of a group: the same in all but the method. */
-export function baselineOf(
+function baselineOf(
   group: RunGroup,
   groups: readonly RunGroup[],
   { baseline }: Pick<ExperimentConfig, 'baseline'>,

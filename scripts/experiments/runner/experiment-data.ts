@@ -1,13 +1,13 @@
 import { join } from 'node:path';
 import { TwinwatchError } from '@twinwatch/core/errors';
-import { type MaximumMeanDiscrepancy, mmd, slicedWasserstein } from '@twinwatch/core/evaluation/alignment';
 import { extractAll, inputCount } from '@twinwatch/core/features/extractor';
-import { Moments, scaleRows, scalerFrom } from '@twinwatch/core/features/moments';
 import type { FeatureSchema } from '@twinwatch/core/features/spec';
 import { createRandom } from '@twinwatch/core/learning/random';
+import { type Alignment, auditAlignment } from '@twinwatch/twin-server/advice/audit';
 import { buildSchema } from '@twinwatch/twin-server/aggregator/lineage';
 import {
   type LabelledFeatures,
+  normalRows,
   splitEpisodes,
   type TwinFeatures,
   twinFeatures,
@@ -33,15 +33,7 @@ export interface ExperimentData {
   readonly alignment: Alignment;
 }
 
-export interface Pool extends DealtRows, LabelledFeatures {}
-
-/** Between normal rows of the twin and of the plant, and, to read it against, between two halves of the plant's sites. */
-export interface Alignment {
-  readonly mmd: MaximumMeanDiscrepancy;
-  readonly swd: number;
-  readonly mmdAmongReal: MaximumMeanDiscrepancy;
-  readonly swdAmongReal: number;
-}
+interface Pool extends DealtRows, LabelledFeatures {}
 
 /** Attack episodes are left out in so many turns, one per seed. */
 export const FOLDS = 5;
@@ -49,7 +41,6 @@ export const FOLDS = 5;
 const ROW_SPLIT_SHARE = 0.2;
 /** Stretches that recorded normal running is cut into. */
 const NORMAL_STRETCHES = 20;
-const PROJECTIONS = 64;
 
 interface Stretches {
   readonly learned: readonly TwinEpisode[];
@@ -168,25 +159,8 @@ function only(pool: Pool, inputs: number, keep: (row: number) => boolean): Pool 
   };
 }
 
-/** In the feature space that the plant's normal rows scale. */
 function align(schema: FeatureSchema, twin: TwinFeatures, pool: Pool, inputs: number, seed: number): Alignment {
   const normal = only(pool, inputs, (row) => pool.labels[row] === 0);
-  const moments = new Moments(inputs);
-  for (let row = 0; row < normal.labels.length; row++)
-    moments.add(normal.features.subarray(row * inputs, (row + 1) * inputs));
-  const scaler = scalerFrom(moments, schema, { clip: 8 });
-  const believed = [...twin.training.labels.keys()].filter((row) => twin.training.labels[row] === 0);
-  const a = new Float32Array(believed.length * inputs);
-  for (const [at, row] of believed.entries())
-    a.set(twin.training.features.subarray(row * inputs, (row + 1) * inputs), at * inputs);
   const half = (odd: number) => only(normal, inputs, (row) => normal.sites[row]! % 2 === odd).features;
-  const scaled = (features: Float32Array) => scaleRows(features, scaler, inputs);
-  const between = { a: scaled(a), b: scaled(normal.features), inputs, seed };
-  const among = { a: scaled(half(0)), b: scaled(half(1)), inputs, seed };
-  return {
-    mmd: mmd(between),
-    swd: slicedWasserstein({ ...between, projections: PROJECTIONS }),
-    mmdAmongReal: mmd(among),
-    swdAmongReal: slicedWasserstein({ ...among, projections: PROJECTIONS }),
-  };
+  return auditAlignment({ schema, inputs, seed, twin: normalRows(twin.training), real: [half(0), half(1)] });
 }

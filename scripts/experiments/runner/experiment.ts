@@ -5,6 +5,7 @@ import { ProgressLine } from '../../demo/progress-line.js';
 import { systemClock } from '../../processes/node-runtime.js';
 import { readConfig } from '../../processes/read-config.js';
 import { fromRepository } from '../../processes/repository.js';
+import { adviceFigures, type SummarisedExperiment } from './advice-figures.js';
 import { type ExperimentConfig, experimentSchema } from './experiment-config.js';
 import { drawingsOf } from './experiment-drawings.js';
 import { experimentMarkdown } from './experiment-markdown.js';
@@ -24,6 +25,8 @@ export interface ExperimentOptions {
   readonly test?: string;
   /** So small that it says nothing but that everything runs. */
   readonly quick?: boolean;
+  /** Where to write what `twinwatch advise` knows. */
+  readonly advice?: string;
 }
 
 /**
@@ -33,6 +36,7 @@ export interface ExperimentOptions {
  */
 export async function runExperiments(files: readonly string[], options: ExperimentOptions): Promise<void> {
   const line = new ProgressLine(process.stdout, () => systemClock.monotonic());
+  const done: SummarisedExperiment[] = [];
   for (const file of files.length === 0 ? await readyExperiments() : files) {
     const path = fromRepository(file);
     const read = await readConfig(experimentSchema, path);
@@ -45,9 +49,12 @@ export async function runExperiments(files: readonly string[], options: Experime
     const testFile = options.test === undefined ? null : resolve(options.test);
     const recorded = options.data === undefined ? null : { folder: resolve(options.data), testFile };
     const results = await measure(config, name, { ...options, recorded }, line);
+    done.push({ name, config, summaries: summariseRuns(config, results) });
     const markdown = await writeReports(config, name, results, options.out, recorded);
     if (options.quick !== true) process.stdout.write(`\n${markdown}\n${join(resolve(options.out), `${name}.html`)}\n`);
   }
+  if (options.advice !== undefined)
+    await writeFile(resolve(options.advice), `${JSON.stringify(adviceFigures(done), null, 1)}\n`);
 }
 
 async function measure(

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { parseConfig } from '@twinwatch/core/config/load';
 import { createRandom } from '@twinwatch/core/learning/random';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { runExperiments } from './experiment.js';
+import { progressWords, runExperiments } from './experiment.js';
 import { type ExperimentConfig, experimentSchema } from './experiment-config.js';
 import { convergencePlot, standalone, sweepPlot } from './experiment-plots.js';
 import { bestThreshold } from './measures.js';
@@ -236,4 +236,11 @@ it('draws means with their spread', () => {
   );
   expect(sweep.match(/<circle/g)).toHaveLength(2);
   expect(standalone(sweep)).toMatch(/^<svg xmlns="http:\/\/www.w3.org\/2000\/svg" .*<style>/);
+});
+
+it('says how much is done, and how much longer it will take', () => {
+  expect(progressWords('x', 50, 100, 10_000, 1, 4)).toBe(
+    `x [${'#'.repeat(12)}${'.'.repeat(12)}] 1/4 runs, 50/100 rounds, 10 s left`,
+  );
+  expect(progressWords('x', 1, 1_000, 1_000, 0, 4)).toContain('17 min left');
 });
