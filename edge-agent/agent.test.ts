@@ -386,7 +386,7 @@ telemetry: { everyMs: 100 }
     expect(ok).toBe(true);
     const sender = net.createServer((socket) => {
       socket.on('error', () => undefined);
-      socket.write('W,7.5\n');
+      socket.write('\nW,7.5\n');
     });
     await new Promise<void>((resolve) => sender.listen(0, '127.0.0.1', resolve));
     const { port } = sender.address() as net.AddressInfo;

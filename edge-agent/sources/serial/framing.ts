@@ -10,14 +10,14 @@ export interface FrameOptions {
 /** Without its end a frame longer than this is noise, or the wrong speed: it is given up. */
 const LONGEST_FRAME = 4_096;
 
-export interface TakenFrames {
+interface TakenFrames {
   readonly frames: readonly Buffer[];
   readonly rest: Buffer;
   /** Bytes given up because no frame ended in time. */
   readonly dropped: number;
 }
 
-export function takeFrames(bytes: Buffer, { delimiter, length }: FrameOptions): TakenFrames {
+function takeFrames(bytes: Buffer, { delimiter, length }: FrameOptions): TakenFrames {
   const frames: Buffer[] = [];
   let at = 0;
   if (delimiter === null) {
@@ -32,6 +32,53 @@ export function takeFrames(bytes: Buffer, { delimiter, length }: FrameOptions): 
   return rest.length > LONGEST_FRAME
     ? { frames, rest: Buffer.alloc(0), dropped: rest.length }
     : { frames, rest, dropped: 0 };
+}
+
+/** Bytes of one frame follow each other; a pause this long is between two. USB adapters and networks pause for less. */
+const FRAME_GAP_MS = 500;
+
+export interface LineState {
+  /** Bytes of the frame that has begun. */
+  readonly rest: Buffer;
+  /** Whether the next byte is known to belong to `rest`, or to begin a frame. */
+  readonly isInStep: boolean;
+  /** Monotonic ms of the newest byte, or of when the line was opened. */
+  readonly lastMs: number;
+}
+
+export function openedLine(nowMs: number): LineState {
+  return { rest: Buffer.alloc(0), isInStep: false, lastMs: nowMs };
+}
+
+/**
+ * A line that is opened in the middle of a frame, or a sender that gets stuck in one, must not make a whole frame out of parts: '120' cut to '20'
+ * reads as well as any. So bytes count from the first delimiter on, or from the first pause; and what began before a pause is given up.
+ */
+export function lineStep(
+  state: LineState,
+  bytes: Buffer,
+  nowMs: number,
+  options: FrameOptions,
+): { state: LineState; frames: readonly Buffer[]; dropped: number } {
+  const hasPaused = nowMs - state.lastMs >= FRAME_GAP_MS;
+  let isInStep = state.isInStep || hasPaused;
+  let rest = hasPaused ? bytes : Buffer.concat([state.rest, bytes]);
+  if (!isInStep) {
+    const { delimiter } = options;
+    const end = delimiter === null ? -1 : rest.indexOf(delimiter);
+    // Not more than could be the first half of a delimiter is kept.
+    if (end < 0) rest = rest.subarray(Math.max(0, rest.length - (delimiter?.length ?? 1) + 1));
+    else rest = rest.subarray(end + delimiter!.length);
+    isInStep = end >= 0;
+    if (!isInStep) return { state: { rest: Buffer.from(rest), isInStep, lastMs: nowMs }, frames: [], dropped: 0 };
+  }
+  const taken = takeFrames(rest, options);
+  // A copy: the rest must not hold on to all that came with it.
+  return {
+    state: { rest: Buffer.from(taken.rest), isInStep, lastMs: nowMs },
+    frames: taken.frames,
+    dropped: taken.dropped,
+  };
 }
 
 /** The frame without what carries its checksum; null where it does not hold. */

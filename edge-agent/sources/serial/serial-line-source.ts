@@ -3,7 +3,7 @@ import { type ByteStream, type OpenStream, serialStream, tcpStream } from '../mo
 import type { Source, SourceSink } from '../source.js';
 import { reconnectPauseMs, type SourceRuntime, tellBoard } from '../source-runtime.js';
 import { TagBoard } from '../tag-board.js';
-import { type FrameOptions, takeFrames } from './framing.js';
+import { type FrameOptions, type LineState, lineStep, openedLine } from './framing.js';
 import { lineValues } from './line-values.js';
 
 const CONNECT_TIMEOUT_MS = 5_000;
@@ -21,7 +21,7 @@ export class SerialLineSource implements Source {
   readonly #board: TagBoard;
   readonly #pattern: RegExp | null;
   readonly #framing: FrameOptions;
-  #rest: Buffer = Buffer.alloc(0);
+  #line: LineState = openedLine(0);
   #down: string | null = 'is not opened yet';
   #unreadable = 0;
   /** Of the second that began at: monotonic ms. */
@@ -66,8 +66,8 @@ export class SerialLineSource implements Source {
         const ended = new Promise<string>((resolve) => {
           end = resolve;
         });
+        this.#line = openedLine(this.#runtime.clock.monotonic());
         stream = await this.#open()({ data: (bytes) => this.#take(bytes), closed: (reason) => end(reason) });
-        this.#rest = Buffer.alloc(0);
         this.#down = null;
         failures = 0;
         const stop = () => end('stopped');
@@ -92,12 +92,8 @@ export class SerialLineSource implements Source {
   }
 
   #take(bytes: Buffer): void {
-    const { frames, rest, dropped } = takeFrames(
-      this.#rest.length === 0 ? bytes : Buffer.concat([this.#rest, bytes]),
-      this.#framing,
-    );
-    // A copy: the rest must not hold on to all that came with it.
-    this.#rest = Buffer.from(rest);
+    const { state, frames, dropped } = lineStep(this.#line, bytes, this.#runtime.clock.monotonic(), this.#framing);
+    this.#line = state;
     if (dropped > 0) this.#unreadable = UNREADABLE_FRAMES;
     const room = this.#room(frames.length);
     for (const frame of frames.slice(frames.length - room)) this.#read(frame);

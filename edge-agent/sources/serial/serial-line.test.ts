@@ -9,7 +9,7 @@ import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { systemClock, systemTimers } from '../../system-runtime.js';
 import { openSource } from '../open-sources.js';
-import { checked, takeFrames } from './framing.js';
+import { checked, type FrameOptions, type LineState, lineStep, openedLine } from './framing.js';
 import { lineValues } from './line-values.js';
 
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
@@ -33,16 +33,32 @@ const values = (line: string, rest: object) => {
 };
 
 describe('frames', () => {
+  /** What pieces of a line give: each with the ms after which it comes, on a line that was opened at 0. */
+  function framesOf(options: FrameOptions, ...pieces: readonly (readonly [atMs: number, bytes: string])[]): string[] {
+    let state: LineState = openedLine(0);
+    return pieces.flatMap(([atMs, bytes]) => {
+      const step = lineStep(state, Buffer.from(bytes, 'latin1'), atMs, options);
+      state = step.state;
+      return step.frames.map(String);
+    });
+  }
+  const line = { delimiter: Buffer.from('\r\n'), length: 0 };
+
   it('come by delimiter or by length, whatever pieces the bytes come in, and noise is given up', () => {
-    const line = { delimiter: Buffer.from('\r\n'), length: 0 };
-    const first = takeFrames(Buffer.from('a\r\nbc\r'), line);
-    expect(first.frames.map(String)).toEqual(['a']);
-    expect(takeFrames(Buffer.concat([first.rest, Buffer.from('\nd')]), line).frames.map(String)).toEqual(['bc']);
-    expect(takeFrames(Buffer.from('abcdefg'), { delimiter: null, length: 3 }).frames.map(String)).toEqual([
-      'abc',
-      'def',
-    ]);
-    expect(takeFrames(Buffer.alloc(5_000, 'x'), line)).toMatchObject({ frames: [], dropped: 5_000 });
+    expect(framesOf(line, [1_000, 'a\r\nbc\r'], [1_010, '\nd'])).toEqual(['a', 'bc']);
+    expect(framesOf({ delimiter: null, length: 3 }, [1_000, 'abcd'], [1_010, 'efg'])).toEqual(['abc', 'def']);
+    expect(lineStep(openedLine(0), Buffer.alloc(5_000, 'x'), 1_000, line)).toMatchObject({
+      frames: [],
+      dropped: 5_000,
+    });
+  });
+
+  it('are whole: not of a line that was opened in the middle of one, nor of a sender that got stuck in one', () => {
+    expect(framesOf(line, [10, '20\r'], [20, '\n7\r\n'])).toEqual(['7']);
+    expect(framesOf(line, [1_000, '12'], [1_700, '0\r\n7\r\n'])).toEqual(['0', '7']);
+    const fixed = { delimiter: null, length: 2 };
+    expect(framesOf(fixed, [10, 'abc'], [20, 'de'])).toEqual([]);
+    expect(framesOf(fixed, [10, 'a'], [600, 'bcd'], [1_200, 'ef'])).toEqual(['bc', 'ef']);
   });
 
   it('are the same however the bytes are cut, and one changed letter of a sentence is never read', () => {
@@ -54,14 +70,12 @@ describe('frames', () => {
         (lines, cuts) => {
           const line = { delimiter: Buffer.from('\r\n'), length: 0 };
           let left = Buffer.from(lines.map((text) => `${text}\r\n`).join(''));
-          let rest: Buffer = Buffer.alloc(0);
-          const frames: string[] = [];
-          for (const cut of [...cuts, left.length]) {
-            const taken = takeFrames(Buffer.concat([rest, left.subarray(0, cut)]), line);
-            frames.push(...taken.frames.map(String));
-            rest = taken.rest;
+          const pieces = [...cuts, left.length].map((cut): [number, string] => {
+            const piece = left.subarray(0, cut);
             left = left.subarray(cut);
-          }
+            return [1_000, piece.toString()];
+          });
+          const frames = framesOf(line, ...pieces);
           expect(frames.join('|')).toBe(lines.join('|'));
         },
       ),
@@ -155,14 +169,15 @@ describe('a source', () => {
       cleanUps.push(() => unplug(cable));
       const tags = [{ name: 'W', unit: 'kg', field: 1, scale: 0.5, maximum: 50 }];
       const { until, fault } = run({ port: near, staleAfter: '600ms', tags });
-      cable.line.write('ST,20\r\nST,2');
+      cable.line.write('0\nST,20\r\n');
       await until('W', { value: 10, quality: 'good' });
       await fault(null);
+      cable.line.write('ST,2');
       cable.line.write('2\r\n');
       await until('W', { value: 11, quality: 'good' });
-      cable.line.write('ST,200\nST');
+      cable.line.write('ST,200\n');
       await until('W', { quality: 'bad', reason: 'OUT_OF_RANGE' });
-      cable.line.write('\nST,oops\n');
+      cable.line.write('ST,oops\n');
       await until('W', { value: Number.NaN, quality: 'bad', reason: 'NOT_A_NUMBER' });
       await fault('sends nothing');
       cable.line.write('ST,20\n'.repeat(2_000));
@@ -195,7 +210,7 @@ describe('a source', () => {
     });
     await expect.poll(() => sockets.size).toBe(1);
     const [socket] = sockets;
-    socket!.write('{"p":1.5}\n');
+    socket!.write('"p":0}\n{"p":1.5}\n');
     await until('P', { value: 1.5, quality: 'good' });
     socket!.write('\u0000\u0001\n'.repeat(6));
     await fault(expect.stringContaining('cannot be read'));
