@@ -1,4 +1,5 @@
 import { templateTags } from '@twinwatch/core/config/device-template';
+import { TwinwatchError } from '@twinwatch/core/errors';
 import { type AssembledDevice, type AssembledRow, RowAssembler } from '@twinwatch/core/scada/row-assembler';
 import { isClockSet } from '@twinwatch/core/scada/sample';
 import type { AgentHealth } from '@twinwatch/core/wire/messages';
@@ -6,6 +7,7 @@ import type { AgentRuntime } from './agent.js';
 import type { DetectionPipeline } from './detection/detection-pipeline.js';
 import { brokerOf, type SiteConfig } from './site-config.js';
 import { ModbusSource, stillAfterMs } from './sources/modbus/modbus-source.js';
+import type { WriteRequest } from './sources/modbus/requests.js';
 import { openSource } from './sources/open-sources.js';
 import type { Source, SourceSink } from './sources/source.js';
 import type { StoreStats } from './store/agent-database.js';
@@ -102,6 +104,16 @@ export class Acquisition {
       this.#startNew();
     });
     return this.#reloading;
+  }
+
+  /**
+   * Writes to a device on one of the buses; resolves once it has confirmed.
+   * @throws TwinwatchError MODBUS_*; MODBUS_DISCONNECTED where no such device is being read.
+   */
+  async write(device: string, request: WriteRequest): Promise<void> {
+    for (const { source } of this.#running.values())
+      if (source instanceof ModbusSource && source.devices.includes(device)) return source.write(device, request);
+    throw new TwinwatchError('MODBUS_DISCONNECTED', `${device} cannot be written to: it is not being read`);
   }
 
   health(store: Store, { outboxEvents, evictedRows, isDiskTight }: StoreStats): AgentHealth {

@@ -3,6 +3,7 @@ import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
 import { createWorkerEngine } from '@twinwatch/core/training/engine-host';
 import type { MqttClientLike, MqttConnectOptions } from '@twinwatch/core/wire/mqtt-client';
 import { Acquisition } from './acquisition.js';
+import { AlarmOutputs } from './detection/alarm-outputs.js';
 import { DetectionPipeline } from './detection/detection-pipeline.js';
 import { AgentFederation } from './federation/agent-federation.js';
 import { brokerOf, type SiteConfig } from './site-config.js';
@@ -69,6 +70,12 @@ export async function runAgent(
   let tags: readonly string[] = site.tags.length > 0 ? site.tags : await store.call('lastTags');
   let federation: AgentFederation | null = null;
   const sparkplug = await sparkplugOf(site, runtime, store);
+  const outputs = new AlarmOutputs({
+    outputs: config.alarmOutputs,
+    write: (device, request) => acquisition.write(device, request),
+    timers: runtime.timers,
+    log,
+  });
   const pipeline = new DetectionPipeline({
     agent: config.agent,
     tags,
@@ -82,6 +89,7 @@ export async function runAgent(
       else log.warn({ alarmId, ...communication }, `communication alarm ${transition}`);
       federation?.alarmStored();
       sparkplug?.alarm(event);
+      void outputs.onAlarm(event, signal);
     },
   });
   await pipeline.restore();

@@ -64,6 +64,21 @@ const bus = z.strictObject({
   devices: z.array(device).min(1).meta({ description: 'the devices on this bus' }),
 });
 
+/** The only thing that an agent ever writes to a device. */
+const alarmOutput = z.strictObject({
+  device: identifier.meta({ description: 'one of the devices on the buses' }),
+  register: z.enum(['coil', 'holding']).meta({ description: 'table that is written to' }),
+  address: z.int().min(0).max(65_535).meta({ description: 'zero-based, as on the wire' }),
+  on: z.enum(['anomaly', 'communication', 'any']).default('anomaly').meta({
+    description: 'alarms of the detector, alarms that values do not come, or both',
+  }),
+  raised: z.int().min(0).max(65_535).default(1).meta({ description: 'value while such an alarm is on' }),
+  cleared: z.int().min(0).max(65_535).default(0).meta({ description: 'value once none is on any more' }),
+  dryRun: z.boolean().default(true).meta({
+    description: 'true only logs what would be written; nothing is ever written unless this is false',
+  }),
+});
+
 /** Bounds of what is kept on disk: whichever is met first, the oldest rows go. */
 const retention = z.strictObject({
   maximumRows: z.int().min(1_000).default(500_000).meta({ description: 'rows kept' }),
@@ -99,6 +114,9 @@ export const agentSchema = z
       .prefault({})
       .meta({ description: 'when devices are read' }),
     buses: z.array(bus).default([]).meta({ description: 'none for an agent that only learns from imported history' }),
+    alarmOutputs: z.array(alarmOutput).default([]).meta({
+      description: 'coils or registers that follow alarms; without any, the agent only reads',
+    }),
     sources: z.array(sourceSchema).default([]).meta({
       description: 'sources that are not Modbus: lines of a serial port, MQTT, Sparkplug B, a CSV file that grows',
     }),
@@ -179,7 +197,8 @@ export const agentSchema = z
       .prefault('5s')
       .meta({ description: 'time between two reports of health' }),
   })
-  .check(crossCheck(devicesTwice));
+  .check(crossCheck(devicesTwice))
+  .check(crossCheck(outputsUnknown));
 
 export type AgentConfig = z.infer<typeof agentSchema>;
 export type BusConfig = AgentConfig['buses'][number];
@@ -211,4 +230,14 @@ function* devicesTwice({
       units.set(unit, name ?? `device ${d + 1}`);
     }
   }
+}
+
+function* outputsUnknown({
+  buses = [],
+  alarmOutputs = [],
+}: Sound<{ buses: { devices: { name: string }[] }[]; alarmOutputs: { device: string }[] }>): Generator<Contradiction> {
+  const names = buses.flatMap((bus) => (bus?.devices ?? []).map((device) => device?.name));
+  for (const [i, output] of alarmOutputs.entries())
+    if (output?.device !== undefined && !names.includes(output.device))
+      yield { path: ['alarmOutputs', i, 'device'], message: `'${output.device}' is not a device on any of the buses` };
 }
