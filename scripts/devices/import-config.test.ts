@@ -153,6 +153,25 @@ describe('ThingsBoard Gateway', () => {
   });
 });
 
+it('leaves out what no agent could take, and says so', async () => {
+  const slave = (deviceName: string, unitId: number, objectsCount: number) => ({
+    ...{ type: 'tcp', host: 'h', port: 502, unitId, deviceName, timeout: 1e6, byteOrder: 'BIG', wordOrder: 'BIG' },
+    timeseries: [
+      { tag: 'on', type: 'bits', functionCode: 1, objectsCount, address: 0 },
+      { tag: 'v', type: '16int', functionCode: 3, objectsCount: 1, address: 4 },
+    ],
+  });
+  const { buses, tags, notes } = await taken(
+    readThingsBoard(JSON.stringify({ master: { slaves: [slave('A', 1, 1e9), slave('B', 300, 1)] } })),
+  );
+  expect(tags).toEqual(['A 1 v: holding 4 INT16 ABCD 1 0']);
+  expect(buses[0]!.config.timeoutMs).toBe(60_000);
+  expect(notes).toEqual([
+    "A: 'on' is left out: 1000000000 bits cannot be read at once",
+    'B: left out, 300 is no unit id',
+  ]);
+});
+
 describe('Neuron', () => {
   it('takes over references, bits, byte orders, letters, factor and bias', async () => {
     const { tags, notes } = await taken(

@@ -44,6 +44,10 @@ export function draftFiles(draft: SiteDraft, origin: string): DraftedFiles {
   let count = 0;
   const buses = mergedBuses(draft.buses).flatMap((bus) => {
     const devices = bus.devices.flatMap((device) => {
+      if (!Number.isInteger(device.unit) || device.unit < 0 || device.unit > 255) {
+        notes.push(`${device.name}: left out, ${device.unit} is no unit id`);
+        return [];
+      }
       const name = unused(asIdentifier(device.name), deviceNames);
       const tags = soundTags(name, distinctTags(name, device.tags, tagNames), notes);
       if (tags.length === 0) {
@@ -54,10 +58,18 @@ export function draftFiles(draft: SiteDraft, origin: string): DraftedFiles {
       files.set(`${name}.yaml`, templateText(tags, origin));
       return [{ name, unit: device.unit, template: `${name}.yaml` }];
     });
-    return devices.length === 0 ? [] : [{ ...bus, devices }];
+    return devices.length === 0 ? [] : [{ ...bus, ...withinBounds(bus), devices }];
   });
   files.set('agent.yaml', agentText(buses, origin));
   return { files, notes, tags: count, devices: files.size - 1 };
+}
+
+/** As an agent takes them; another program may allow more. */
+function withinBounds({ timeoutMs, delayMs }: DraftBus): Pick<DraftBus, 'timeoutMs' | 'delayMs'> {
+  return {
+    ...(timeoutMs === undefined ? {} : { timeoutMs: Math.round(Math.min(60_000, Math.max(10, timeoutMs))) }),
+    ...(delayMs === undefined ? {} : { delayMs: Math.round(Math.min(10_000, Math.max(0, delayMs))) }),
+  };
 }
 
 /** Each bus once, each unit on it once. */

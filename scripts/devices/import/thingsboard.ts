@@ -9,6 +9,8 @@ import { type Fields, isFields, listOf, numberOf, serialUrl, textOf } from './fi
  */
 
 const TABLE: Readonly<Record<number, RegisterTable>> = { 1: 'coil', 2: 'discrete', 3: 'holding', 4: 'input' };
+/** That one read may ask for. */
+const MOST_BITS = 2_000;
 /** By type, and for types without a width of their own by the number of registers. */
 const TYPE: Readonly<Record<string, RegisterType>> = {
   ...{ '8int': 'INT8L', '8uint': 'UINT8L', '16int': 'INT16', '16uint': 'UINT16', '16float': 'FLOAT16' },
@@ -93,6 +95,7 @@ function tagOf(value: Fields, order: ByteOrder, device: string, notes: string[])
   if (address === null) return left(`'${String(value.address)}' is no address`);
   if (register === 'coil' || register === 'discrete') {
     const count = numberOf(value.objectsCount) ?? 1;
+    if (!Number.isInteger(count) || count < 1 || count > MOST_BITS) return left(`${count} bits cannot be read at once`);
     if (count > 1) notes.push(`${device}: '${name}' are ${count} bits; they become ${count} tags`);
     return Array.from({ length: count }, (_, i) => ({
       ...{ name: count === 1 ? name : `${name}_${i}`, register, address: address + i, type: 'BIT' as const },
