@@ -68,6 +68,7 @@ export async function runAgent(
   const { clock, log } = runtime;
   const store = await openStore(site, runtime);
   let tags: readonly string[] = site.tags.length > 0 ? site.tags : await store.call('lastTags');
+  let deadbands = deadbandsOf(site);
   let federation: AgentFederation | null = null;
   const sparkplug = await sparkplugOf(site, runtime, store);
   const outputs = new AlarmOutputs({
@@ -120,6 +121,7 @@ export async function runAgent(
       : null,
     health: async () => acquisition.health(store, await store.call('stats')),
     telemetryEveryMs: config.telemetry?.everyMs ?? null,
+    deadbands: () => deadbands,
     statusEveryMs: config.statusEvery,
   });
   await federation.restore();
@@ -127,6 +129,7 @@ export async function runAgent(
   log.info({ tags: tags.length, devices: acquisition.devices.length, dataDir: site.dataDir }, 'agent started');
   onReady({
     reload: async (changed) => {
+      deadbands = deadbandsOf(changed);
       const fields = Object.keys(changed.config) as (keyof typeof changed.config)[];
       const later = fields.filter(
         (field) => !RELOADED.includes(field) && JSON.stringify(changed.config[field]) !== JSON.stringify(config[field]),
@@ -162,4 +165,10 @@ async function sparkplugOf(site: SiteConfig, runtime: AgentRuntime, store: Store
     bdSeq: kept === null ? -1 : Number(Buffer.from(kept).toString()),
     keepBdSeq: (bdSeq) => store.write({ op: 'state', key: BD_SEQ, value: String(bdSeq) }),
   });
+}
+
+/** Of the tags that have one. */
+function deadbandsOf({ buses }: SiteConfig): ReadonlyMap<string, number> {
+  const tags = buses.flatMap(({ devices }) => devices.flatMap(({ template }) => template.tags));
+  return new Map(tags.flatMap(({ name, deadband }) => (deadband === undefined ? [] : [[name, deadband] as const])));
 }

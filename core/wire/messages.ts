@@ -321,4 +321,6 @@ export interface Telemetry {
   readonly atMs: number;
   readonly score: number | null;
   readonly values: Readonly<Record<string, { readonly value: number | null; readonly quality: string }>>;
+  /** Only values that changed; the others are as they were told last. */
+  readonly isPartial?: boolean;
 }

@@ -399,4 +399,5 @@ export const telemetrySchema: ZodType<Telemetry> = z.object({
   atMs: z.number(),
   score: z.number().nullable(),
   values: z.record(name, z.object({ value: z.number().nullable(), quality: z.string().max(16) })),
+  isPartial: z.boolean().exactOptional(),
 });

@@ -5,6 +5,7 @@ import { encodeJson, parseServerStatus } from '@twinwatch/core/wire/json-message
 import { Link } from '@twinwatch/core/wire/link';
 import type { AgentHealth, AgentStatus, WireMessage } from '@twinwatch/core/wire/messages';
 import type { MqttClientLike, MqttConnectOptions } from '@twinwatch/core/wire/mqtt-client';
+import { ReportByException } from '@twinwatch/core/wire/report-by-exception';
 import { parseTopic, topics } from '@twinwatch/core/wire/topics';
 import type { DetectionPipeline } from '../detection/detection-pipeline.js';
 import type { Store } from '../store/store.js';
@@ -40,6 +41,8 @@ export interface FederationOptions {
   readonly health: () => Promise<AgentHealth>;
   /** Wall-clock ms between two telemetry messages, null where the site has not opted in. */
   readonly telemetryEveryMs: number | null;
+  /** Tag → smallest change that telemetry tells; may change with the site. */
+  readonly deadbands: () => ReadonlyMap<string, number>;
   readonly statusEveryMs: number;
   readonly clock: Clock;
   readonly timers: Timers;
@@ -290,12 +293,21 @@ export class AgentFederation {
     const { telemetryEveryMs, timers, pipeline } = this.#options;
     if (telemetryEveryMs === null) return;
     let sentMs: number | null = null;
+    let deadbands = this.#options.deadbands();
+    let report = new ReportByException(deadbands);
     while (!signal.aborted) {
       await timers.sleep('telemetry', telemetryEveryMs, signal).catch(() => undefined);
       const { latest } = pipeline;
+      if (!this.link.online) report.forget();
       if (signal.aborted || latest === null || latest.atMs === sentMs || !this.link.online) continue;
       sentMs = latest.atMs;
-      await this.link.publish(this.#context.topics.telemetry, encodeJson(latest)).catch(() => undefined);
+      if (deadbands !== this.#options.deadbands()) {
+        deadbands = this.#options.deadbands();
+        report = new ReportByException(deadbands);
+      }
+      await this.link
+        .publish(this.#context.topics.telemetry, encodeJson(report.next(latest)))
+        .catch(() => report.forget());
     }
   }
 }

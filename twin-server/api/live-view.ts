@@ -2,6 +2,7 @@ import type { RoundsConfig } from '@twinwatch/core/config/server';
 import type { Tag } from '@twinwatch/core/scada/tag';
 import type { AgentView, DecisionView } from '@twinwatch/core/wire/http';
 import type { AgentStatus, AlarmEvent, Telemetry } from '@twinwatch/core/wire/messages';
+import { withChanges } from '@twinwatch/core/wire/report-by-exception';
 import type { Journal } from '../aggregator/journal.js';
 import type { Step } from '../aggregator/rounds/round-machine.js';
 import type { FederationState } from '../aggregator/rounds/round-state.js';
@@ -85,8 +86,9 @@ export class LiveView implements FederationObserver {
   }
 
   onTelemetry(agent: string, telemetry: Telemetry): void {
-    this.#telemetry.set(agent, telemetry);
-    this.#options.changes.publish('telemetry', { agent, telemetry });
+    const whole = withChanges(this.#telemetry.get(agent), telemetry);
+    this.#telemetry.set(agent, whole);
+    this.#options.changes.publish('telemetry', { agent, telemetry: whole });
   }
 
   onAlarm(event: AlarmEvent): void {
