@@ -142,7 +142,7 @@ export const experimentSchema = z
     adversaries: axis(adversary, [{ attack: 'none' }]).meta({ description: 'clients that do not keep to the rules' }),
     targets: z
       .partialRecord(z.enum(METRICS), z.number().min(0).max(1))
-      .default({ balancedAccuracy: 0.8, prAuc: 0.7, s: 0.8 })
+      .default({ prAuc: 0.5, balancedAccuracyAtHalf: 0.7, sAtHalf: 0.8 })
       .meta({
         description:
           'what rounds and bytes are counted to; reached where the value stays at or above it for three rounds',

@@ -14,7 +14,7 @@ export interface Drawing {
 
 /** Lines in one plot that are still told apart. */
 const MOST_LINES = 12;
-const SWEPT_METRICS: readonly Metric[] = ['prAuc', 'balancedAccuracy'];
+const SWEPT_METRICS: readonly Metric[] = ['prAuc', 'balancedAccuracyAtHalf'];
 
 export function drawingsOf(
   config: ExperimentConfig,

@@ -30,10 +30,10 @@ function qualityTable(config: ExperimentConfig, groups: readonly RunGroup[]): Ex
     const last = (metric: Metric) => spreadWords(summaries.map((summary) => summary.last[metric]));
     return [
       group.label,
-      last('balancedAccuracy'),
+      last('balancedAccuracyAtHalf'),
       last('prAuc'),
       testWords(againstBaseline(group, groups, config, ({ last: values }) => values.prAuc)),
-      last('s'),
+      last('sAtHalf'),
       spreadWords(summaries.map(({ released }) => released.prAuc)),
       last('accuracy'),
       spreadWords(summaries.map(({ constant }) => constant.accuracy)),
@@ -42,7 +42,7 @@ function qualityTable(config: ExperimentConfig, groups: readonly RunGroup[]): Ex
   return {
     title: 'Over the last tenth of the rounds',
     head: [
-      ...['method', 'balanced accuracy', 'AUC-PR', `AUC-PR against ${config.baseline}`, 'S'],
+      ...['method', 'balanced accuracy at 0.5', 'AUC-PR', `AUC-PR against ${config.baseline}`, 'S at 0.5'],
       ...['AUC-PR of the released round', 'accuracy', 'accuracy of always "normal"'],
     ],
     rows,

@@ -6,6 +6,7 @@ import type { Lineage } from '@twinwatch/core/wire/messages';
 import type { Alignment } from '@twinwatch/twin-server/advice/audit';
 import { type ClientExamples, examplesOf } from '@twinwatch/twin-server/aggregator/client-examples';
 import { runRounds } from '@twinwatch/twin-server/aggregator/in-process';
+import { twinScaler } from '@twinwatch/twin-server/aggregator/lineage';
 import { withAdversaries } from '../adversary.js';
 import { METRICS, type Metric } from './experiment-config.js';
 import type { ExperimentData } from './experiment-data.js';
@@ -57,11 +58,13 @@ export async function runOnce(run: Run, data: ExperimentData, using: RunWith): P
   const [twinPrAuc, bytesUp, bytesDown, milliseconds]: number[][] = [[], [], [], []];
   let scaled: { judged: Float32Array; validation: Float32Array } | null = null;
   let startedAt = using.monotonic();
+  const { twinScaling } = run.setting.detector;
+  const ofTwin = (sites: Lineage['scaler']) => twinScaler(data.twin.moments, sites, data.schema, twinScaling);
   const pending: Promise<void>[] = [];
   const judge = async (global: Float32Array, { architecture, scaler }: Lineage): Promise<void> => {
     scaled ??= {
       judged: scaleRows(data.judged.features, scaler, data.inputs),
-      validation: scaleRows(data.twin.validation.features, scaler, data.inputs),
+      validation: scaleRows(data.twin.validation.features, ofTwin(scaler), data.inputs),
     };
     const onTwin = await using.engine.score(architecture, global, scaled.validation);
     const threshold = bestThreshold(onTwin, data.twin.validation.labels);
