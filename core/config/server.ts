@@ -22,7 +22,7 @@ const harmonics = z.int().max(6).meta({ description: HARMONICS });
 
 const ruleCondition = z
   .strictObject({
-    tag: z.string().min(1),
+    tag: z.string().min(1).meta({ description: 'the tag that switches' }),
     below: z.number().optional().meta({ description: "threshold, in the tag's unit" }),
     above: z.number().optional().meta({ description: "threshold, in the tag's unit" }),
   })

@@ -85,7 +85,9 @@ export function advise(alignment: Alignment, areLabelled: boolean, measured: Mea
 function comparedWords({ difference, p }: NonNullable<MeasuredMethod['against']>): string {
   const by = `${difference < 0 ? '−' : '+'}${Math.abs(difference).toFixed(2)} against FedAvg without the twin`;
   if (p === null) return `${by}.`;
-  return p < 0.05 ? `${by} (p ${p < 0.001 ? '< 0.001' : p.toFixed(3)}).` : `${by}, which these seeds do not settle (p ${p.toFixed(2)}).`;
+  return p < 0.05
+    ? `${by} (p ${p < 0.001 ? '< 0.001' : p.toFixed(3)}).`
+    : `${by}, which these seeds do not settle (p ${p.toFixed(2)}).`;
 }
 
 /** A plant whose own rows do not differ at all cannot be compared with: the ratio is then infinite, or 1 for the same rows. */

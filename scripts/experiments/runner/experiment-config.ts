@@ -44,7 +44,7 @@ const partition = z.discriminatedUnion('kind', [
 ]);
 
 const twinQuality = z.strictObject({
-  name,
+  name: name.meta({ description: 'as the report calls it' }),
   demandError: z
     .number()
     .min(-0.9)

@@ -54,7 +54,7 @@ export async function runExperiments(files: readonly string[], options: Experime
     if (options.quick !== true) process.stdout.write(`\n${markdown}\n${join(resolve(options.out), `${name}.html`)}\n`);
   }
   if (options.advice !== undefined)
-    await writeFile(resolve(options.advice), `${JSON.stringify(adviceFigures(done), null, 1)}\n`);
+    await writeFile(resolve(options.advice), `${JSON.stringify(adviceFigures(done), null, 2)}\n`);
 }
 
 async function measure(
