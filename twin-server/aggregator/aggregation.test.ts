@@ -48,6 +48,23 @@ describe('the course from updates to parameters', () => {
     for (const [i, value] of made.global.entries()) expect(value).toBeCloseTo(expected!.parameters[i]!, 5);
   });
 
+  it('hands the twin’s step only those whom the combiner took', async () => {
+    const heard: string[] = [];
+    const listening: Strategy = {
+      ...fedavg,
+      integrate(given) {
+        heard.push(...given.clients.map(({ agent }) => agent));
+        return fedavg.integrate(given);
+      },
+    };
+    const clients = along([1, 1.1, 0.9, 1.05, 500], sines(0.2));
+    const combiner = { type: 'multiKrum', byzantine: 1, weights: 'equal' };
+    const made = await outcome(listening, strategyRound(0, { quorum: 5, combiner }, { clients }));
+    expect(made.leftOut.map(({ agent }) => agent)).toContain('site-4');
+    expect(heard).not.toContain('site-4');
+    expect(heard.length).toBeGreaterThan(0);
+  });
+
   it('steps from what was sent down before the strategy integrates the twin, and hands the momenta on', async () => {
     const serverOptimizer = { type: 'fedavgm', learningRate: 0.5, momentum: 0.9 };
     const base = sines(0.2);

@@ -61,7 +61,9 @@ export async function aggregateRound(
   const { parameters: aggregated, after } = serverStep(base, combined, momenta, serverOptimizer);
   const bad = notFinite(aggregated, 'aggregate');
   if (bad !== null) return bad;
-  const integrated = await answered(strategy.integrate({ ...round, clients, aggregated }), answer);
+  // Whom the combiner passed over has no say in the twin's step either, as in DTML's gradient.
+  const heard = clients.filter((_, k) => !passedOver.includes(k));
+  const integrated = await answered(strategy.integrate({ ...round, clients: heard, aggregated }), answer);
   const wrong = notFinite(integrated.global, 'global') ?? notFinite(integrated.twin, 'twin');
   if (wrong !== null) return wrong;
   const passed = passedOver.map((k) => ({ agent: clients[k]!.agent, detail: `${combiner.type} took others` }));
