@@ -35,9 +35,9 @@ describe('chooseThreshold', () => {
   test('asks the twin for the false rate only where held-back rows are too few to show it', () => {
     const scores = [0.1, 0.1, 0.6, 0.3, 0.5, 0.8];
     const labels = [0, 0, 0, 1, 1, 1];
-    const enough = { scores, labels, normalHistogram: histogram([100, 0, 0, 0]), maximumFalseRate: 0.01 };
+    const enough = { scores, labels, normalHistogram: histogram([500, 0, 0, 0]), maximumFalseRate: 0.01 };
     expect(chooseThreshold(enough).threshold).toBeLessThanOrEqual(0.3);
-    const few = { ...enough, normalHistogram: histogram([99, 0, 0, 0]) };
+    const few = { ...enough, normalHistogram: histogram([499, 0, 0, 0]) };
     expect(chooseThreshold(few).threshold).toBeCloseTo(0.7, 12);
   });
 

@@ -14,6 +14,9 @@ export interface ThresholdChoice {
   readonly isWithinMaximum: boolean;
 }
 
+/** A rate is told by no fewer false rows: one or two that happen to be there, or not, say little about the years to come. Ours. */
+const TELLING_FALSE_ROWS = 5;
+
 /**
  * The threshold with the best balanced accuracy on labelled validation rows (the twin's, never those a result is reported on), among
  * those that alarm at most `maximumFalseRate` of the normal rows that the agents held back: normal running of the real plant, which no twin
@@ -38,8 +41,7 @@ export function chooseThreshold(
   const midpoints = ties.slice(1).map((tied, i) => (tied.score + ties[i]!.score) / 2);
   const thresholds = [...new Set([1, ...midpoints, ...edges])].filter((t) => t > 0 && t <= 1).sort((a, b) => b - a);
 
-  // Held-back rows that are too few to show so small a rate cannot vouch for it alone.
-  const isJudgedByTwin = heldBack === null || histogram!.rows * request.maximumFalseRate < 1;
+  const isJudgedByTwin = heldBack === null || histogram!.rows * request.maximumFalseRate < TELLING_FALSE_ROWS;
 
   let next = 0;
   let found = 0;
