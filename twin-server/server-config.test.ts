@@ -51,6 +51,12 @@ describe('loadServerConfig', () => {
         "rounds.filter.cosine: 'twin' has nothing to compare with, since fedavg trains no twin model",
       ),
     ]);
+    expect(await check('method: cwa, filter: { cosine: twin }')).toEqual([
+      expect.stringContaining('since in cwa clients start from the twin model in one round'),
+    ]);
+    expect(await check('method: lpe, lpe: { lowerLayers: 3 }')).toEqual([
+      expect.stringContaining('lpe.lowerLayers: leaves no layer of 3 to one of the two sides; write 1 to 2'),
+    ]);
     expect(await check('combiner: { type: trimmedMean, trim: 0.6 }')).toEqual([
       expect.stringContaining('rounds.combiner.trim: 0.6 is too large'),
     ]);

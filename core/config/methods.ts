@@ -93,3 +93,22 @@ export const methodFields = {
     .prefault({})
     .meta({ description: 'of lpe' }),
 };
+
+/** What of `rounds.lpe` does not fit a network of so many layers, the output layer included; null where all does. */
+export function lpeMisfit(
+  lpe: { readonly map?: readonly unknown[] | undefined; readonly lowerLayers?: number | undefined } | undefined,
+  layers: number,
+): { readonly field: 'map' | 'lowerLayers'; readonly message: string } | null {
+  const { map, lowerLayers } = lpe ?? {};
+  if (map !== undefined && map.length !== layers)
+    return {
+      field: 'map',
+      message: `has ${map.length} entries for a network of ${layers} layers, the output layer included`,
+    };
+  if (lowerLayers !== undefined && (lowerLayers < 1 || lowerLayers >= layers))
+    return {
+      field: 'lowerLayers',
+      message: `leaves no layer of ${layers} to one of the two sides; write 1 to ${layers - 1}`,
+    };
+  return null;
+}

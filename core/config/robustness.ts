@@ -125,8 +125,11 @@ export const robustnessFields = {
     .meta({ description: 'when an update is refused, and its agent with it' }),
 };
 
-/** Methods that never train the twin model: its direction says nothing. */
-const WITHOUT_TWIN_MODEL: readonly string[] = ['fedavg', 'fedprox', 'dtml', 'dtkd'];
+/** Methods for which the direction of the twin model says nothing, and why. */
+const WITHOUT_TWIN_DIRECTION: ReadonlyMap<string, string> = new Map([
+  ...['fedavg', 'fedprox', 'dtml', 'dtkd'].map((method) => [method, `${method} trains no twin model`] as const),
+  ['cwa', 'in cwa clients start from the twin model in one round and leave it behind in the next'],
+]);
 
 interface Checked {
   readonly method?: string;
@@ -148,9 +151,10 @@ export function* robustnessContradictions({
       path: ['combiner', 'byzantine'],
       message: `is too many for a quorum of ${quorum}: Krum takes at least ${2 * f + 3} updates against ${f} hostile ones; set rounds.quorum to ${2 * f + 3} or more, or byzantine to less`,
     };
-  if (filter?.cosine === 'twin' && method !== undefined && WITHOUT_TWIN_MODEL.includes(method))
+  const pointless = WITHOUT_TWIN_DIRECTION.get(method ?? '');
+  if (filter?.cosine === 'twin' && pointless !== undefined)
     yield {
       path: ['filter', 'cosine'],
-      message: `has nothing to compare with, since ${method} trains no twin model; write median`,
+      message: `has nothing to compare with, since ${pointless}; write median`,
     };
 }

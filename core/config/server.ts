@@ -3,7 +3,7 @@ import { brokerConnectionSchema } from './agent.js';
 import { crossCheck, type Sound } from './cross-check.js';
 import { duration } from './duration.js';
 import { identifier } from './identifier.js';
-import { methodFields } from './methods.js';
+import { lpeMisfit, methodFields } from './methods.js';
 import { recordedFileFields } from './recorded-file.js';
 import { robustnessContradictions, robustnessFields } from './robustness.js';
 
@@ -282,12 +282,9 @@ const contradictions = function* ({ rounds, detector, twin: source }: Sound<Chec
       path: ['rounds', 'method'],
       message: 'is auto, and there is no twin.history to compare the twin with; name one, or a method',
     };
-  const [map, layers] = [rounds?.lpe?.map, (detector?.hidden?.length ?? Number.NaN) + 1];
-  if (map !== undefined && layers > 0 && map.length !== layers)
-    yield {
-      path: ['rounds', 'lpe', 'map'],
-      message: `has ${map.length} entries for a network of ${layers} layers, the output layer included`,
-    };
+  const hidden = detector?.hidden;
+  const misfit = hidden === undefined ? null : lpeMisfit(rounds?.lpe, hidden.length + 1);
+  if (misfit !== null) yield { path: ['rounds', 'lpe', misfit.field], message: misfit.message };
 };
 
 /** What a server runs on: its method is named. */
@@ -301,7 +298,10 @@ export const serverFile = z
   .check(crossCheck(contradictions));
 
 interface Checked {
-  readonly rounds: { readonly method: string; readonly lpe: { readonly map: readonly string[] } };
+  readonly rounds: {
+    readonly method: string;
+    readonly lpe: { readonly map: readonly string[]; readonly lowerLayers: number };
+  };
   readonly detector: { readonly hidden: number[] };
   readonly twin: { readonly history: object };
 }

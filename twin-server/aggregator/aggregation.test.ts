@@ -40,7 +40,11 @@ describe('the course from updates to parameters', () => {
   it('measures updates from what was sent down, which need not be Θ', async () => {
     const base = sines(0.7);
     const clients = along([1, 1.2, 0.8, 50], base);
-    const round = strategyRound(1, { filter: { cosine: 'twin', normMultiple: 1 } }, { clients, twin: base });
+    const round = strategyRound(
+      1,
+      { method: 'fpf', filter: { cosine: 'twin', normMultiple: 1 } },
+      { clients, twin: base },
+    );
     const made = await outcome(cwa, round, { base, momenta: null });
     expect(made.remarks).toEqual([expect.stringContaining('compared with their median instead')]);
     const bound = 1.1;
@@ -63,6 +67,19 @@ describe('the course from updates to parameters', () => {
     expect(made.leftOut.map(({ agent }) => agent)).toContain('site-4');
     expect(heard).not.toContain('site-4');
     expect(heard.length).toBeGreaterThan(0);
+  });
+
+  it('compares with the twin’s direction only in what clients send', async () => {
+    // The first client moves half-way to the twin in all that it sends; what it does not send, the twin moved far more.
+    const base = sines(0.2).fill(0);
+    const twin = base.map((_, i) => (i < 11 ? 1 : 100));
+    const clients = [{ agent: 'site-0', rows: 1, parameters: base.map((_, i) => (i < 11 ? 0.5 : 0)) }];
+    const filter = { cosine: 'twin', minimumCosine: 0.9 };
+    const made = await outcome(fpf, strategyRound(0, { method: 'lpe', filter }, { clients, twin }), {
+      base,
+      momenta: null,
+    });
+    expect(made.leftOut).toEqual([]);
   });
 
   it('steps from what was sent down before the strategy integrates the twin, and hands the momenta on', async () => {

@@ -81,7 +81,8 @@ function filteredClients(
 ): { clients: readonly ClientParameters[]; leftOut: readonly LeftOut[]; remarks: readonly string[] } {
   if (filter.cosine === 'none' && filter.normMultiple === 0) return { clients, leftOut: [], remarks: [] };
   const updates = clients.map(({ parameters }) => parameters.map((value, i) => value - base[i]!));
-  const towardsTwin = twin.map((value, i) => value - base[i]!);
+  // What no client sends has no say in a comparison of directions: layers that LPE takes from the twin.
+  const towardsTwin = twin.map((value, i) => (updates.some((update) => update[i] !== 0) ? value - base[i]! : 0));
   const { kept, leftOut, remarks } = filterUpdates(updates, towardsTwin, filter);
   return {
     clients: kept.map(({ place, update }) => {

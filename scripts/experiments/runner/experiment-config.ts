@@ -1,4 +1,5 @@
 import { crossCheck, type Sound } from '@twinwatch/core/config/cross-check';
+import { lpeMisfit } from '@twinwatch/core/config/methods';
 import { roundsConfig, serverConfig } from '@twinwatch/core/config/server';
 import { ATTACK_FAMILIES } from '@twinwatch/twin-server/twin/attacks';
 import { z } from 'zod';
@@ -178,8 +179,18 @@ export const experimentSchema = z
               message: `gives no sound rounds block: ${issue.path.join('.')}: ${issue.message}`,
             };
           }
+          const hidden = sound.detector?.hidden;
+          const misfit = result.success && hidden !== undefined ? lpeMisfit(result.data.lpe, hidden.length + 1) : null;
+          if (misfit !== null)
+            yield { path: ['methods', i, 'rounds'], message: `has an lpe.${misfit.field} that ${misfit.message}` };
         }
       }
+      const { baseline } = sound;
+      if (baseline !== undefined && names.size > 0 && !names.has(baseline))
+        yield {
+          path: ['baseline'],
+          message: `is '${baseline}', and no method has that name; write one of '${[...names].join("', '")}'`,
+        };
       if (new Set(sound.seeds).size !== (sound.seeds ?? []).length)
         yield { path: ['seeds'], message: 'has a seed twice' };
     }),
@@ -193,6 +204,8 @@ export type AdversaryConfig = z.output<typeof adversary>;
 interface Checked {
   readonly methods: MethodFile[];
   readonly rounds: object;
+  readonly baseline: string;
+  readonly detector: { readonly hidden: number[] };
   readonly seeds: number[];
   readonly fraction: number[];
   readonly clients: number;

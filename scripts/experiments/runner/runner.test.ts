@@ -70,6 +70,12 @@ describe('an experiment’s file', () => {
   });
 
   it('is refused with the place of what is wrong, the server’s rounds block included', () => {
+    expect(() => small((text) => text.replace('name: FedAvg', 'name: Plain'))).toThrow(
+      /baseline: .*no method has that name; write one of 'Plain', 'FPF'/,
+    );
+    expect(() => small((text) => text.replace('method: fedavg', 'method: lpe, lpe: { lowerLayers: 2 }'))).toThrow(
+      /methods\[0\].rounds: .*lpe.lowerLayers that leaves no layer of 2 to one of the two sides/,
+    );
     const wrong = SMALL.replace('method: fedavg', 'method: fedavgg')
       .replace('[0.2, 0.8]', '[0.2, 8]')
       .replace('[1, 2]', '[1, 1]');
