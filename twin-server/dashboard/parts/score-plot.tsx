@@ -32,6 +32,7 @@ export function ScorePlot({ site, history, alarms, threshold }: ScorePlotProps) 
         Score {scoreWords(last)}
         <span className="muted">
           {threshold === null ? ' (no detector yet)' : ` against the threshold ${scoreWords(threshold)}, dashed`}
+          {history.length === 0 && '; nothing has come since this page was opened'}
         </span>
       </figcaption>
       <Plot
@@ -52,7 +53,11 @@ function options(palette: Palette, alarms: () => readonly Alarm[]): Omit<uPlot.O
     cursor: { show: false },
     scales: { x: { time: true }, y: { range: [0, 1.03] } },
     axes: [
-      axis(palette, { size: 34, space: 60, values: (_, splits, __, ___, step) => timeAxisWords(splits, step) }),
+      axis(palette, {
+        size: 34,
+        space: 60,
+        values: (plot, splits, _, __, step) => (plot.data[0].length === 0 ? [] : timeAxisWords(splits, step)),
+      }),
       axis(palette, { size: 34, splits: () => [0, 0.5, 1] }),
     ],
     series: [
