@@ -20,7 +20,7 @@ import type { AgentChannel } from './aggregator/effect-performer.js';
 import type { Journal } from './aggregator/journal.js';
 import { RoundRunner } from './aggregator/round-runner.js';
 import type { FederationPlan, RoundWork } from './aggregator/round-work.js';
-import type { Step } from './aggregator/rounds/round-machine.js';
+import type { Step } from './aggregator/rounds/step.js';
 import type { DecisionDesk } from './decisions/decision-desk.js';
 
 /** Brings together the link to the broker and the round runner: messages in, messages out, presence, alarms, blobs. */

@@ -14,8 +14,8 @@ import { buildSchema } from './lineage.js';
 import { openMemoryJournal } from './memory-journal.js';
 import { RoundRunner } from './round-runner.js';
 import { RoundWork } from './round-work.js';
-import type { Step } from './rounds/round-machine.js';
 import { closedRoundView } from './rounds/round-view.js';
+import type { Step } from './rounds/step.js';
 import { splitEpisodes, type TwinFeatures, twinFeatures } from './twin-rows.js';
 
 /**

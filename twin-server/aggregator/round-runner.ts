@@ -7,7 +7,7 @@ import { checkCalibration } from './lineage.js';
 import { neededBlobs } from './retention.js';
 import { admission } from './rounds/admission.js';
 import { normBound, rowsBound } from './rounds/defence.js';
-import { type Step, step } from './rounds/round-machine.js';
+import { step } from './rounds/round-machine.js';
 import {
   type AgentState,
   type FederationEvent,
@@ -17,6 +17,7 @@ import {
   type UpdateFacts,
 } from './rounds/round-state.js';
 import { closedRoundView } from './rounds/round-view.js';
+import type { Step } from './rounds/step.js';
 import { type CheckedUpdate, checkScores, checkUpdate } from './update-check.js';
 
 /** Characters of what is said of a malformed update: parts of it come from its sender. */

@@ -2,7 +2,7 @@ import { roundsConfig } from '@twinwatch/core/config/server';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { NO_NORMS } from './defence.js';
-import { type ClosedRound, step } from './round-machine.js';
+import { step } from './round-machine.js';
 import {
   type Effect,
   type FederationEvent,
@@ -11,6 +11,7 @@ import {
   type MachineConfig,
   restoredState,
 } from './round-state.js';
+import type { ClosedRound } from './step.js';
 
 const CONFIG: MachineConfig = {
   ...roundsConfig.parse({ method: 'fedavg', count: 2, quorum: 2, deadline: '1s', twinEpochs: 1 }),

@@ -1,22 +1,20 @@
 import { createRandom } from '@twinwatch/core/learning/random';
 import type { AnsweredTask } from '@twinwatch/core/wire/envelope';
 import { supersedes } from '@twinwatch/core/wire/presence';
-import { strategyNamed } from '../strategies/by-name.js';
-import type { RoundPlan } from '../strategies/strategy.js';
 import { admission, hasAnswered, isReady, isScoreAwaited, pendingOf } from './admission.js';
 import { forgiven, isBoundOutdated, NO_NORMS, struck, withNorm } from './defence.js';
+import { planOf, teach, twinFitOf } from './round-plan.js';
 import {
-  type AgentState,
   type CurrentRound,
   type Effect,
   type FederationEvent,
   type FederationState,
   type MachineConfig,
   type Rejection,
-  type TwinFit,
   UNSUSPECTED,
   type Validation,
 } from './round-state.js';
+import { closeRound, patch, type Setting, type Step, withAgent } from './step.js';
 
 /**
  * Everything that is decided about a federation's course, as one pure function: (state, event) → (state, effects).
@@ -24,31 +22,8 @@ import {
  * effects instead, which repeat whatever was going on. So every effect may happen more than once, and none may be lost.
  */
 
-export interface Step {
-  readonly state: FederationState;
-  readonly effects: readonly Effect[];
-  /** Rounds that ended with this event, for the record. */
-  readonly closed: readonly ClosedRound[];
-}
-
-export interface ClosedRound {
-  readonly round: CurrentRound;
-  readonly committed: boolean;
-  readonly detail: string;
-  readonly validation: Validation | null;
-  readonly endedAtMs: number;
-}
-
 /** Of a round, in the state; enough to look at, and little to write with every step. */
 const KEPT_REJECTIONS = 32;
-
-/** Names that were heard of and cannot take part. Anybody with the right to publish can make up as many as they like. */
-const KEPT_STRANGERS = 256;
-
-interface Setting {
-  readonly config: MachineConfig;
-  readonly nowMs: number;
-}
 
 export function step(state: FederationState, event: FederationEvent, config: MachineConfig, nowMs: number): Step {
   const at: Setting = { config, nowMs };
@@ -388,64 +363,6 @@ function resume(before: Step, at: Setting): Step {
   }
 }
 
-function planOf({ round }: CurrentRound, config: MachineConfig): RoundPlan {
-  return strategyNamed(config.method).plan({ t: round - 1, config, layerCount: config.layerCount });
-}
-
-function twinFitOf({ teacher }: FederationState, plan: RoundPlan): TwinFit | null {
-  if (plan.teacher !== null && teacher === null) {
-    return { type: 'fit-twin', from: 'twin', epochs: plan.teacher.epochs, isTeacher: true };
-  }
-  return plan.twinFit === null ? null : { type: 'fit-twin', ...plan.twinFit, isTeacher: false };
-}
-
-/** Agents keep a teacher: its bytes go down to each of them once. */
-function teach(before: Step, asked: readonly string[], plan: RoundPlan): Step {
-  const { teacher, agents, current } = before.state;
-  if (plan.teacher === null || teacher === null || current === null) return before;
-  const untaught = asked.filter((agent) => agents[agent]?.taughtBy !== teacher.hash);
-  const bytesDown = current.bytesDown + teacher.bytes * untaught.length;
-  const after = patch(before, { current: { ...current, bytesDown } });
-  return untaught.reduce((step, agent) => withAgent(step, agent, { taughtBy: teacher.hash }), after);
-}
-
 function armDeadline(of: { readonly round: number; readonly attempt: number }, ms: number): Effect {
   return { type: 'arm-deadline', round: of.round, attempt: of.attempt, ms };
-}
-
-function closeRound(
-  before: Step,
-  round: CurrentRound,
-  outcome: Pick<ClosedRound, 'committed' | 'detail' | 'validation'>,
-  at: Setting,
-): Step {
-  return { ...before, closed: [...before.closed, { round, ...outcome, endedAtMs: at.nowMs }] };
-}
-
-function patch(before: Step, change: Partial<FederationState>, ...effects: readonly Effect[]): Step {
-  return { ...before, state: { ...before.state, ...change }, effects: [...before.effects, ...effects] };
-}
-
-const UNSEEN = {
-  online: false,
-  connectionId: null,
-  compatible: false,
-  detail: 'no hello yet',
-  eligibleRows: 0,
-  calibrated: false,
-  lastRound: null,
-  rejectedUpdates: 0,
-  ...UNSUSPECTED,
-} as const;
-
-function withAgent(before: Step, agent: string, change: Partial<FederationState['agents'][string]>): Step {
-  const { agents } = before.state;
-  const next = { ...(agents[agent] ?? UNSEEN), ...change };
-  const isNew = agents[agent] === undefined && isStranger(next);
-  if (isNew && Object.values(agents).filter(isStranger).length >= KEPT_STRANGERS) return before;
-  return patch(before, { agents: { ...agents, [agent]: next } });
-}
-
-function isStranger({ compatible, calibrated, lastRound }: AgentState): boolean {
-  return !compatible && !calibrated && lastRound === null;
 }

@@ -1,6 +1,6 @@
 import type { RoundPhase, RoundView } from '@twinwatch/core/wire/http';
-import type { ClosedRound } from './round-machine.js';
 import type { CurrentRound, RoundStep, Validation } from './round-state.js';
+import type { ClosedRound } from './step.js';
 
 /** Rounds as the page and other tools see them. */
 
