@@ -55,6 +55,7 @@ export class ModbusBus {
   #queued = 0;
   #transaction = 0;
   #closed = false;
+  #connections = 0;
   #openFailures = 0;
   #silentTimeouts = 0;
   #reopenAtMs = Number.NEGATIVE_INFINITY;
@@ -62,6 +63,11 @@ export class ModbusBus {
   constructor(options: BusOptions) {
     this.#options = options;
     this.#owed = new OwedAnswers(options.timeoutMs);
+  }
+
+  /** How often the line has been opened: another number is another line, and perhaps another device behind it. */
+  get connections(): number {
+    return this.#connections;
   }
 
   /**
@@ -131,6 +137,7 @@ export class ModbusBus {
       });
       this.#stream = stream;
       this.#received = NOTHING;
+      this.#connections++;
       this.#openFailures = 0;
       this.#silentTimeouts = 0;
     } catch (error) {

@@ -168,6 +168,19 @@ describe('DeviceReader', () => {
     expect(device.requests.length).toBe(asked + 1);
   });
 
+  it('reads a scan again behind a line that was opened anew, where the device may have started anew', async () => {
+    let hangsUp = false;
+    const same = scanning(() => 7);
+    const { reader: read } = await reader((request) => (hangsUp ? 'hang-up' : same(request)), clocked);
+    expect(await read.read()).toMatchObject({ sequence: 7 });
+    expect(await read.read()).toBeNull();
+    hangsUp = true;
+    await expect(read.read()).rejects.toMatchObject({ code: 'MODBUS_DISCONNECTED' });
+    hangsUp = false;
+    expect(await read.read()).toMatchObject({ sequence: 7, samples: [{ tag: 'scan', value: 7 }] });
+    expect(await read.read()).toBeNull();
+  });
+
   it('gives a device up for this poll that scans faster than it can be read', async () => {
     const { reader: read } = await reader(
       scanning(({ index }) => index),

@@ -39,7 +39,7 @@ export class DeviceReader {
   readonly #bus: ModbusBus;
   readonly #clock: Clock;
   #reads: PlannedRead[];
-  #lastSequence: number | null = null;
+  #last: { readonly sequence: number; readonly connection: number } | null = null;
   /** By the tag's place in the template: what it was when it was read last. */
   readonly #kept: Sample[] = [];
   /** For reads with an interval of their own: monotonic ms at which each is due, where that is not every time. */
@@ -61,7 +61,7 @@ export class DeviceReader {
   }
 
   /**
-   * All tags, those whose interval has not passed as they were read last. Null where nothing is due, or the device is still at the scan that was read last.
+   * All tags, those whose interval has not passed as they were read last. Null where the device is still at the scan that was read last, over the same connection.
    * @throws TwinwatchError MODBUS_* where it does not answer; MODBUS_UNSTEADY where it scans faster than it can be read.
    */
   async read(): Promise<DeviceReading | null> {
@@ -72,12 +72,13 @@ export class DeviceReader {
       return { device: name, samples: this.#kept.slice(), sequence: null, timeMs: null, arrivedMs };
     }
     let before = await this.readClock();
-    if (before.sequence === this.#lastSequence) return null;
+    // Behind a line that was opened anew the device may have started anew, at the same count: it is read again.
+    if (before.sequence === this.#last?.sequence && this.#bus.connections === this.#last.connection) return null;
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       await this.#readDue(before.timeMs);
       const after = await this.readClock();
       if (after.sequence === before.sequence) {
-        this.#lastSequence = before.sequence;
+        this.#last = { sequence: before.sequence, connection: this.#bus.connections };
         return { device: name, samples: this.#kept.slice(), ...before };
       }
       before = after;
