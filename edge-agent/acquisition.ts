@@ -6,7 +6,7 @@ import type { AgentHealth } from '@twinwatch/core/wire/messages';
 import type { AgentRuntime } from './agent.js';
 import type { DetectionPipeline } from './detection/detection-pipeline.js';
 import { brokerOf, type SiteConfig } from './site-config.js';
-import { ModbusSource, stillAfterMs } from './sources/modbus/modbus-source.js';
+import { identityOf, ModbusSource, stillAfterMs } from './sources/modbus/modbus-source.js';
 import type { WriteRequest } from './sources/modbus/requests.js';
 import { openSource } from './sources/open-sources.js';
 import type { Source, SourceSink } from './sources/source.js';
@@ -20,10 +20,12 @@ interface LastRow {
   readonly sequence: number | null;
 }
 
-/** A source as configured: what it was made from tells whether another one is the same. */
+/** A source as configured: what its port was opened with tells whether another one is the same. */
 interface PlannedSource {
   readonly identity: string;
   readonly open: () => Source;
+  /** Devices of a bus that stays open may be others. */
+  readonly change?: (source: Source) => void;
 }
 
 interface RunningSource {
@@ -90,17 +92,22 @@ export class Acquisition {
   }
 
   /**
-   * Other devices, between two rows. Sources that are as they were go on without noticing: what they have read and no row holds yet
-   * is taken along. Those that are gone or changed end first, since a port has one owner.
+   * Other devices, between two rows. A device that is as it was goes on without noticing, also where others of its bus have changed: what it
+   * has read and no row holds yet is taken along. Ports that are gone or opened in another way end first, since a port has one owner.
    */
   reload(site: SiteConfig): Promise<void> {
     this.#reloading = this.#reloading.then(async () => {
-      const wanted = new Set(plannedSources(site, this.#runtime).map(({ identity }) => identity));
+      const planned = plannedSources(site, this.#runtime);
+      const wanted = new Set(planned.map(({ identity }) => identity));
       const leaving = [...this.#running].filter(([identity]) => !wanted.has(identity));
       for (const [, { stop }] of leaving) stop.abort(new Error('the configuration changed'));
       await Promise.all(leaving.map(([, { ended }]) => ended));
       for (const [identity] of leaving) this.#running.delete(identity);
       this.#takeUp(site);
+      for (const { identity, change } of planned) {
+        const running = this.#running.get(identity);
+        if (running !== undefined) change?.(running.source);
+      }
       this.#startNew();
     });
     return this.#reloading;
@@ -144,15 +151,19 @@ export class Acquisition {
   /** From here on rows have the new site's tags. */
   #takeUp(site: SiteConfig): void {
     const before = this.#assembler;
-    const names = new Set(deviceNames(site));
+    const known = new Set(deviceIdentities(this.#site).values());
+    // What was read or said of a device that is another one now would be told of the wrong registers.
+    const kept = new Set(
+      [...deviceIdentities(site)].flatMap(([name, identity]) => (known.has(identity) ? [name] : [])),
+    );
     this.#site = site;
     this.#clocked = isClocked(site);
     this.#assembler = assemblerOf(site, before.lastRow);
     Object.assign(this.#assembler.counts, before.counts);
     void this.#pipeline.retag(this.#assembler.tags).catch(() => undefined);
-    for (const device of this.#faults.keys()) if (!names.has(device)) this.#faults.delete(device);
+    for (const device of this.#faults.keys()) if (!kept.has(device)) this.#faults.delete(device);
     for (const { reading, nowMs } of before.unfinished)
-      if (names.has(reading.device)) this.#pass(this.#assembler.reading(reading, nowMs));
+      if (kept.has(reading.device)) this.#pass(this.#assembler.reading(reading, nowMs));
     for (const [device, fault] of this.#faults)
       this.#pass(this.#assembler.fault(device, this.#runtime.clock.monotonic(), fault));
   }
@@ -164,6 +175,8 @@ export class Acquisition {
       if (this.#running.has(identity)) continue;
       const stop = new AbortController();
       const source = open();
+      // What was wrong with them was told by the port that is gone.
+      for (const device of source.devices) this.#faults.delete(device);
       const forward = () => stop.abort(signal.reason);
       signal.addEventListener('abort', forward, { once: true });
       const ended = source.start(stop.signal, this.#sinkOf(stop.signal)).finally(() => {
@@ -239,11 +252,14 @@ function isClocked({ buses }: SiteConfig): boolean {
   return buses.some(({ devices }) => devices.some(({ template }) => template.clock !== undefined));
 }
 
-function deviceNames({ buses, config }: SiteConfig): string[] {
-  return [
-    ...buses.flatMap(({ devices }) => devices.map(({ name }) => name)),
-    ...config.sources.map(({ name }) => name),
-  ];
+/** Name of a device → what it is and how it is read. */
+function deviceIdentities({ buses, config }: SiteConfig): Map<string, string> {
+  return new Map([
+    ...buses.flatMap(({ config: { url }, devices }) =>
+      devices.map((device) => [device.name, JSON.stringify([url, identityOf(device)])] as const),
+    ),
+    ...config.sources.map((source) => [source.name, JSON.stringify(source)] as const),
+  ]);
 }
 
 function assembledDevices({ buses, config }: SiteConfig): AssembledDevice[] {
@@ -275,8 +291,11 @@ function plannedSources(site: SiteConfig, runtime: AgentRuntime): PlannedSource[
   const place = { agent, broker: brokerOf(site), configPath: site.configPath };
   return [
     ...site.buses.map(({ config, devices }) => ({
-      identity: JSON.stringify([config, devices, poll.every, stillMs]),
+      identity: JSON.stringify([{ ...config, devices: [] }, poll.every, stillMs]),
       open: () => new ModbusSource(config, devices, poll.every, stillMs, runtime),
+      change: (source: Source) => {
+        if (source instanceof ModbusSource) source.change(devices);
+      },
     })),
     ...sources.map((source) => ({
       identity: JSON.stringify([source, place]),

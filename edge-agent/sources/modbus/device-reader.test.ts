@@ -270,4 +270,35 @@ describe('ModbusSource', () => {
     expect(stillAfterMs(1_000, 5_000)).toBe(60_000);
     expect(stillAfterMs(60_000, 5_000)).toBe(300_000);
   });
+
+  it('takes up other devices on an open line, and tells nothing that one of before still answers', async () => {
+    let held = () => {};
+    const asked = new Promise<void>((resolve) => {
+      held = resolve;
+    });
+    const device = await tcpDevice((request) => {
+      if (request.address === 9) held();
+      return { pdu: honest(request), ...(request.address === 9 ? { delayMs: 100 } : {}) };
+    });
+    cleanUps.push(device.close);
+    const stop = new AbortController();
+    const kept = { name: 'KEPT', unit: 1, template: template([tag('a', 0)]) };
+    const changing = (address: number) => ({ name: 'CHANGED', unit: 2, template: template([tag('b', address)]) });
+    const config = { url: `tcp://127.0.0.1:${device.port}`, timeoutMs: 2_000, retries: 2, delayMs: 0, devices: [] };
+    const source = new ModbusSource(config, [kept, changing(9)], 0, 1e9, runtime);
+    const told: unknown[] = [];
+    const done = source.start(stop.signal, {
+      reading: ({ device: name, samples }) => {
+        if (name === 'CHANGED') told.push(samples[0]!.value);
+        if (told.length === 3) stop.abort();
+      },
+      fault: (name, fault) => told.push([name, fault]),
+    });
+    await asked;
+    source.change([changing(4), { ...kept }]);
+    await done;
+    expect(told).toEqual([registerAt(4), registerAt(4), registerAt(4)]);
+    expect(source.devices).toEqual(['CHANGED', 'KEPT']);
+    expect(device.accepted()).toBe(1);
+  });
 });

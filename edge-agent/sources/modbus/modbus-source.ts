@@ -37,9 +37,8 @@ interface Polled {
 /** Polls the devices of one bus, one after the other, each when it is due. */
 export class ModbusSource implements Source {
   readonly name: string;
-  readonly devices: readonly string[];
   readonly #config: BusConfig;
-  readonly #devices: readonly ModbusDevice[];
+  #devices: readonly ModbusDevice[];
   readonly #everyMs: number;
   readonly #stillAfterMs: number;
   readonly #runtime: ModbusRuntime;
@@ -58,12 +57,27 @@ export class ModbusSource implements Source {
     runtime: ModbusRuntime,
   ) {
     this.name = config.url;
-    this.devices = devices.map((device) => device.name);
     this.#config = config;
     this.#devices = devices;
     this.#everyMs = everyMs;
     this.#stillAfterMs = stillAfterMs;
     this.#runtime = runtime;
+  }
+
+  get devices(): readonly string[] {
+    return this.#devices.map(({ name }) => name);
+  }
+
+  /**
+   * Other devices on the same line, from now on. Those that are as they were go on as if nothing had happened; what one that is gone or changed still
+   * answers is not told.
+   */
+  change(devices: readonly ModbusDevice[]): void {
+    this.#devices = devices;
+    const bus = this.#bus;
+    if (bus === null) return;
+    const before = new Map(this.#polled.map((polled) => [identityOf(polled.reader.device), polled]));
+    this.#polled = devices.map((device) => before.get(identityOf(device)) ?? this.#unpolled(device, bus));
   }
 
   async start(signal: AbortSignal, sink: SourceSink): Promise<void> {
@@ -72,28 +86,18 @@ export class ModbusSource implements Source {
     this.#bus = bus;
     const stop = () => void bus.close();
     signal.addEventListener('abort', stop, { once: true });
-    const polled: readonly Polled[] = this.#devices.map((device) => ({
-      reader: new DeviceReader(device, bus, clock),
-      breaker: CLOSED_BREAKER,
-      fault: null,
-      isStill: false,
-      movedMs: clock.monotonic(),
-      troubledMs: null,
-      dueMs: 0,
-      unchanged: 0,
-    }));
-    this.#polled = polled;
+    this.#polled = this.#devices.map((device) => this.#unpolled(device, bus));
     while (!signal.aborted) {
       let answers = 0;
-      for (const device of polled) {
+      for (const device of this.#polled) {
         if (signal.aborted) break;
         const nowMs = clock.monotonic();
-        if (nowMs < device.dueMs || !mayAsk(device.breaker, nowMs)) continue;
+        if (!this.#polled.includes(device) || nowMs < device.dueMs || !mayAsk(device.breaker, nowMs)) continue;
         await this.#poll(device, sink, signal);
         if (device.troubledMs === null) answers++;
       }
       const nowMs = clock.monotonic();
-      const nextMs = Math.min(...polled.map(({ dueMs, breaker }) => Math.max(dueMs, breaker.retryAtMs ?? 0)));
+      const nextMs = Math.min(...this.#polled.map(({ dueMs, breaker }) => Math.max(dueMs, breaker.retryAtMs ?? 0)));
       const pauseMs = Math.max(0, Math.min(IDLE_MS, nextMs - nowMs));
       // Even with nothing to wait for, other work of the process gets its turn: while answers come, each of them gives it one.
       if (pauseMs > 0 || answers === 0) await timers.sleep('modbus-poll', pauseMs, signal).catch(() => undefined);
@@ -112,6 +116,20 @@ export class ModbusSource implements Source {
     if (this.#bus === null || found === undefined)
       throw new TwinwatchError('MODBUS_DISCONNECTED', `${device} cannot be written to: ${this.name} is not running`);
     await this.#bus.write(found.unit, request);
+  }
+
+  #unpolled(device: ModbusDevice, bus: ModbusBus): Polled {
+    const { clock } = this.#runtime;
+    return {
+      reader: new DeviceReader(device, bus, clock),
+      breaker: CLOSED_BREAKER,
+      fault: null,
+      isStill: false,
+      movedMs: clock.monotonic(),
+      troubledMs: null,
+      dueMs: 0,
+      unchanged: 0,
+    };
   }
 
   /** Of a device that has answered: whether what was wrong is over, and whether it still scans. */
@@ -141,6 +159,7 @@ export class ModbusSource implements Source {
     const dueMs = startedMs - device.dueMs < this.#everyMs ? device.dueMs : startedMs;
     try {
       const reading = await device.reader.read();
+      if (!this.#polled.includes(device)) return;
       if (device.breaker.retryAtMs !== null && this.#isAlone(device)) this.#wakeOthers(device);
       device.breaker = answered();
       device.troubledMs = null;
@@ -152,7 +171,7 @@ export class ModbusSource implements Source {
           : device.reader.nextMs(dueMs, this.#everyMs);
       if (reading !== null) sink.reading(reading);
     } catch (error) {
-      if (signal.aborted) return;
+      if (signal.aborted || !this.#polled.includes(device)) return;
       const nowMs = clock.monotonic();
       const code = error instanceof TwinwatchError ? error.code : 'MODBUS_MALFORMED';
       const message = error instanceof Error ? error.message : String(error);
@@ -186,6 +205,11 @@ export class ModbusSource implements Source {
     const nowMs = this.#runtime.clock.monotonic();
     for (const other of this.#polled) if (other !== device) other.breaker = probeNow(other.breaker, nowMs);
   }
+}
+
+/** Two devices that are alike in it are the same device, read the same way. */
+export function identityOf({ name, unit, template }: ModbusDevice): string {
+  return JSON.stringify([name, unit, template]);
 }
 
 /** When a site's device that answers but does not go on has a fault: what the site allows for a late one, at least. */

@@ -44,8 +44,10 @@ export async function tcpDevice(script: DeviceScript) {
   let index = 0;
   const requests: DeviceRequest[] = [];
   const sockets = new Set<net.Socket>();
+  let accepted = 0;
   const server = net.createServer((socket) => {
     sockets.add(socket);
+    accepted++;
     socket.on('error', () => undefined);
     socket.on('close', () => sockets.delete(socket));
     socket.on('data', (frame) => {
@@ -64,6 +66,8 @@ export async function tcpDevice(script: DeviceScript) {
     port,
     requests,
     connections: () => sockets.size,
+    /** Connections since the start. */
+    accepted: () => accepted,
     close: () => {
       for (const socket of sockets) socket.destroy();
       return new Promise((resolve) => server.close(resolve));
