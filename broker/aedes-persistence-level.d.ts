@@ -19,6 +19,7 @@ declare module 'aedes-persistence-level/asyncPersistence.js' {
     addSubscriptions(client: { readonly id: string }, subscriptions: { topic: string; qos: number }[]): Promise<void>;
     countOffline(): Promise<{ readonly subsCount: number; readonly clientsCount: number }>;
     outgoingEnqueue(subscription: { readonly clientId: string }, packet: StoredPacket): Promise<void>;
+    outgoingEnqueueCombi(subscriptions: { readonly clientId: string }[], packet: StoredPacket): Promise<unknown>;
     outgoingUpdate(client: { readonly id: string }, packet: StoredPacket): Promise<void>;
     outgoingClearMessageId(client: { readonly id: string }, packet: StoredPacket): Promise<StoredPacket | undefined>;
     outgoingStream(client: { readonly id: string }): Readable;

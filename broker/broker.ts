@@ -4,12 +4,13 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { type BrokerCredential, type BrokerLimits, brokerLimitsSchema } from '@twinwatch/core/config/broker';
 import { TwinwatchError } from '@twinwatch/core/errors';
 import type { Clock, Logger } from '@twinwatch/core/runtime';
-import { Aedes, type AuthenticateError } from 'aedes';
+import { Aedes, type AuthenticateError, type PublishPacket } from 'aedes';
 import { type BrokerCounters, newCounters } from './counters.js';
 import { openStore } from './open-store.js';
 import { PacketSizeGuard } from './packet-size.js';
 import { type Identity, publishFault, readFault, subscribeFault } from './rights.js';
 import type { SessionStore } from './session-store.js';
+import { StoredFirst } from './stored-first.js';
 
 export interface BrokerOptions {
   readonly host: string;
@@ -171,14 +172,24 @@ function applyRights(aedes: Aedes, store: SessionStore, { limits, counters, log,
     done(null, true);
   };
 
-  // An error would end the connection, the client would come back and send the same again: acknowledged, dropped, counted.
+  const storedFirst = new StoredFirst(aedes, store);
+  /** What is left for aedes is to acknowledge it. */
+  const empty = (packet: PublishPacket) => {
+    packet.topic = `$SYS/${aedes.id}/handled`;
+    packet.payload = Buffer.alloc(0);
+    packet.retain = false;
+  };
   aedes.authorizePublish = (client, packet, done) => {
     if (refuses(identityOf(client), packet, client?.id)) {
-      packet.topic = `$SYS/${aedes.id}/refused`;
-      packet.payload = Buffer.alloc(0);
-      packet.retain = false;
-    }
-    done(null);
+      // An error would end the connection, the client would come back and send the same again: acknowledged, dropped, counted.
+      empty(packet);
+      done(null);
+    } else if (client !== null && packet.qos === 1) {
+      storedFirst.publish(client, { ...packet }, (error) => {
+        empty(packet);
+        done(error);
+      });
+    } else done(null);
   };
 
   aedes.authorizeSubscribe = (client, subscription, done) => {

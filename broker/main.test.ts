@@ -56,6 +56,33 @@ describe('broker process', () => {
     expect(code).toBe(0);
   }, 30_000);
 
+  it('has on disk what it has acknowledged, whenever it is killed', async () => {
+    const directory = await bench.directory();
+    const configPath = join(directory, 'broker.yaml');
+    await writeFile(configPath, 'port: 0\ndataDir: data\n');
+    const first = await startProcess(configPath);
+    const session = { clientId: 'away', clean: false };
+    const away = await bench.client(first.port, session);
+    await away.subscribeAsync('q/#', { qos: 1 });
+    await away.endAsync();
+    const client = await bench.client(first.port);
+    const sent = Array.from({ length: 1_000 }, (_, i) => `${i}`);
+    const acknowledged: string[] = [];
+    for (const text of sent)
+      client.publish('q/x', text, { qos: 1 }, (error) => {
+        if (!error) acknowledged.push(text);
+        if (acknowledged.length === 300) first.process.kill('SIGKILL');
+      });
+    await once(first.process, 'exit');
+
+    const second = await startProcess(configPath);
+    const queued = await bench.listener(second.port, 'q/#', session);
+    await until('what was acknowledged', () => queued.length >= acknowledged.length);
+    expect(acknowledged.length).toBeGreaterThanOrEqual(300);
+    expect(acknowledged).toEqual(sent.slice(0, acknowledged.length));
+    expect([...new Set(queued.map(({ text }) => text))]).toEqual(expect.arrayContaining(acknowledged));
+  }, 30_000);
+
   it('says what is wrong in its file', async () => {
     const path = join(await bench.directory(), 'broker.yaml');
     await expect(main(path)).rejects.toMatchObject({

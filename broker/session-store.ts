@@ -13,6 +13,7 @@ export interface SessionStoreOptions {
   readonly log: Logger;
 }
 
+type EnqueueCombi = Parameters<AsyncLevelPersistence['outgoingEnqueueCombi']>;
 type Enqueue = Parameters<AsyncLevelPersistence['outgoingEnqueue']>;
 type Clear = Parameters<AsyncLevelPersistence['outgoingClearMessageId']>;
 type Retained = Parameters<AsyncLevelPersistence['storeRetained']>;
@@ -29,6 +30,8 @@ export class SessionStore extends AsyncLevelPersistence {
   readonly #streams = new Set<Readable>();
   /** Client or retained topic → its last write under way. */
   readonly #writes = new Map<string, Promise<void>>();
+  /** Payload, as the very object → who waits until its message is in every queue: messages have no name of their own before they are stored. */
+  readonly #enqueued = new WeakMap<Buffer, () => void>();
   /** Set by the broker: a subscribe packet is stored as a whole, refused filters included, unless they are taken out here. */
   mayStore: (client: { readonly id: string }, filter: string) => boolean = () => true;
 
@@ -78,6 +81,20 @@ export class SessionStore extends AsyncLevelPersistence {
     }
     this.#queued.set(subscription.clientId, queued + 1);
     await this.#inOrder(`client ${subscription.clientId}`, () => super.outgoingEnqueue(subscription, packet));
+  }
+
+  /** aedes calls this for every message of QoS 1 and 2, with nobody to queue it for, too, and after it is stored where it is retained. */
+  override async outgoingEnqueueCombi(
+    subscriptions: EnqueueCombi[0],
+    packet: EnqueueCombi[1],
+  ): ReturnType<AsyncLevelPersistence['outgoingEnqueueCombi']> {
+    const result = await super.outgoingEnqueueCombi(subscriptions, packet);
+    if (Buffer.isBuffer(packet.payload)) this.#enqueued.get(packet.payload)?.();
+    return result;
+  }
+
+  onceEnqueued(payload: Buffer, callback: () => void): void {
+    this.#enqueued.set(payload, callback);
   }
 
   override async outgoingUpdate(client: { readonly id: string }, packet: Enqueue[1]): Promise<void> {
