@@ -399,7 +399,10 @@ telemetry: { everyMs: 100 }
     expect(listened.text).toContain('scale (serial-line): 1 of 1 tags good');
     expect(listened.text).toMatch(/scale +W +7.5 +kg +good +serial-line/);
     expect(listened.ok).toBe(true);
-    const nobody = { ...site, config: { ...site.config, broker: { url: 'mqtt://127.0.0.1:1' } } };
+    const nobody = {
+      ...site,
+      config: { ...site.config, broker: { ...site.config.broker, url: 'mqtt://127.0.0.1:1' } },
+    };
     expect(await checkSite(nobody, runtime)).toMatchObject({
       ok: false,
       text: expect.stringContaining('ECONNREFUSED'),

@@ -1,5 +1,6 @@
 import type { SourceConfig } from '@twinwatch/core/config/sources';
 import type { Sample } from '@twinwatch/core/scada/sample';
+import { accessOptions } from '@twinwatch/core/wire/mqtt-client';
 import mqtt from 'mqtt';
 import { brokerOf, type SiteConfig } from './site-config.js';
 import { DeviceReader, type ModbusDevice } from './sources/modbus/device-reader.js';
@@ -133,11 +134,10 @@ async function clockLine(reader: DeviceReader): Promise<string> {
 
 /** Null when connected, else what went wrong. */
 async function tryBroker(site: SiteConfig): Promise<string | null> {
-  const { url, ...credentials } = brokerOf(site);
+  const { url, ...access } = accessOptions(brokerOf(site), true);
   const client = mqtt.connect(url, {
-    ...credentials,
+    ...access,
     clientId: `twinwatch-check-${process.pid}`,
-    clean: true,
     reconnectPeriod: 0,
     connectTimeout: BROKER_TIMEOUT_MS,
   });

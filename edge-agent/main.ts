@@ -34,7 +34,7 @@ async function runtime(log: Logger): Promise<AgentRuntime> {
  * @throws TwinwatchError CONFIG_*, STORE_FAILED, STORE_LOCKED.
  */
 export async function main(configPath: string): Promise<void> {
-  const site = await loadSite(configPath);
+  const site = await loadSite(configPath, process.env);
   const log = logger(site.config.agent, site.config.logLevel);
   const stop = new AbortController();
   const ask = (reason: string) => {
@@ -59,7 +59,7 @@ function reloadOnChange(site: SiteConfig, agent: RunningAgent, log: Logger, sign
   const reload = () => {
     turn = turn.then(async () => {
       try {
-        const changed = await loadSite(site.configPath);
+        const changed = await loadSite(site.configPath, process.env);
         files = changed.files ?? [];
         await agent.reload(changed);
       } catch (error) {
@@ -79,7 +79,7 @@ function reloadOnChange(site: SiteConfig, agent: RunningAgent, log: Logger, sign
  * @throws TwinwatchError CONFIG_*.
  */
 export async function check(configPath: string): Promise<boolean> {
-  const site = await loadSite(configPath);
+  const site = await loadSite(configPath, process.env);
   const { ok, text } = await checkSite(site, await runtime(logger(site.config.agent, 'error')));
   process.stdout.write(`${text}\n`);
   if (!ok) process.exitCode = 1;
@@ -91,7 +91,7 @@ export async function check(configPath: string): Promise<boolean> {
  * @throws TwinwatchError CONFIG_*, STORE_FAILED, STORE_LOCKED, IMPORT_INVALID.
  */
 export async function importCsv(configPath: string, ...files: readonly string[]): Promise<ImportReport[]> {
-  const site = await loadSite(configPath);
+  const site = await loadSite(configPath, process.env);
   const log = logger(site.config.agent, site.config.logLevel);
   const store = await openStore(site, { timers: systemTimers, log }, `an import for agent ${site.config.agent}`);
   const reports: ImportReport[] = [];

@@ -1,6 +1,12 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
 import { type AgentConfig, agentSchema, type BusConfig } from '@twinwatch/core/config/agent';
+import {
+  type BrokerFiles,
+  brokerAccess,
+  type ConnectionSecrets,
+  readBrokerFiles,
+} from '@twinwatch/core/config/broker-connection';
 import { checkDeviceTemplate, type deviceTemplateSchema, templateTags } from '@twinwatch/core/config/device-template';
 import {
   type CheckedConfig,
@@ -12,6 +18,7 @@ import {
 } from '@twinwatch/core/config/load';
 import { nearest } from '@twinwatch/core/config/nearest';
 import type { ParameterValue } from '@twinwatch/core/config/template-parameters';
+import type { BrokerAccess } from '@twinwatch/core/wire/mqtt-client';
 import type { ModbusDevice } from './sources/modbus/device-reader.js';
 
 /** An agent's configuration with its device templates read. */
@@ -25,8 +32,8 @@ export interface SiteConfig {
   readonly files?: readonly string[];
   /** All tags, bus by bus, device by device, in the order of the templates, then those of other sources: the order of values in rows. */
   readonly tags: readonly string[];
-  /** PEM of broker.ca. */
-  readonly brokerCa: string | null;
+  /** What the section `broker` names. */
+  readonly brokerFiles?: BrokerFiles;
 }
 
 /** A device's template as far as it can be read, and the device's place in the agent's file. */
@@ -38,10 +45,14 @@ interface PlacedTemplate {
 }
 
 /**
+ * `environment` is where a password may be.
  * @throws TwinwatchError CONFIG_INVALID with everything that is wrong in the agent's file, in its templates, and between them.
  * @throws TwinwatchError CONFIG_UNREADABLE where the agent's file cannot be read or is not YAML.
  */
-export async function loadSite(configPath: string): Promise<SiteConfig> {
+export async function loadSite(
+  configPath: string,
+  environment: ConnectionSecrets['environment'] = {},
+): Promise<SiteConfig> {
   const directory = dirname(resolve(configPath));
   const agent = checkConfig(agentSchema, await configText(configPath, (file) => readFile(file, 'utf8')), configPath);
   const problems: ConfigProblem[] = [...agent.problems];
@@ -51,13 +62,11 @@ export async function loadSite(configPath: string): Promise<SiteConfig> {
     ...sourcesTwice(agent, templates),
     ...labelTagUnknown(agent, templates),
   );
-  const { ca } = agent.sound.broker ?? {};
-  let brokerCa: string | null = null;
-  if (ca !== undefined)
-    brokerCa = await readFile(resolve(directory, ca), 'utf8').catch((cause: Error) => {
-      problems.push(agent.problemAt(['broker', 'ca'], `names a file that cannot be read: ${cause.message}`));
-      return null;
-    });
+  const { files: brokerFiles, problems: unread } = await readBrokerFiles(agent.sound.broker ?? {}, {
+    readText: (path) => readFile(resolve(directory, path), 'utf8'),
+    environment,
+  });
+  problems.push(...unread.map(({ field, message }) => agent.problemAt(['broker', field], message)));
   const config = agent.value;
   if (problems.length > 0 || config === null) throw invalidConfig(configPath, problems);
   const templateAt = ([b, d]: readonly [number, number]) =>
@@ -75,7 +84,7 @@ export async function loadSite(configPath: string): Promise<SiteConfig> {
       ...templates.flatMap(({ checked }) => templateTags(checked.value!).map(({ name }) => name)),
       ...config.sources.flatMap((source) => source.tags.map(({ name }) => name)),
     ],
-    brokerCa,
+    brokerFiles,
   };
 }
 
@@ -239,12 +248,6 @@ function labelTagUnknown(
 }
 
 /** How to reach the broker, as clients of it want it. */
-export function brokerOf(site: SiteConfig): { url: string; username?: string; password?: string; ca?: string } {
-  const { url, username, password } = site.config.broker;
-  return {
-    url,
-    ...(username === undefined ? {} : { username }),
-    ...(password === undefined ? {} : { password }),
-    ...(site.brokerCa === null ? {} : { ca: site.brokerCa }),
-  };
+export function brokerOf({ config, brokerFiles }: SiteConfig): BrokerAccess {
+  return brokerAccess(config.broker, brokerFiles ?? {});
 }

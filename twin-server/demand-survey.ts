@@ -5,7 +5,7 @@ import type { FeatureSchema } from '@twinwatch/core/features/spec';
 import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
 import { decodeEnvelope, encodeEnvelope } from '@twinwatch/core/wire/envelope';
 import { encodeJson } from '@twinwatch/core/wire/json-messages';
-import { Link, type LinkOptions } from '@twinwatch/core/wire/link';
+import { type BrokerDoor, Link } from '@twinwatch/core/wire/link';
 import type { CalibrateTask, ServerStatus } from '@twinwatch/core/wire/messages';
 import { parseTopic, topics } from '@twinwatch/core/wire/topics';
 
@@ -16,7 +16,7 @@ export interface SurveyOptions {
   readonly schema: FeatureSchema;
   readonly request: ProfileRequest;
   readonly rounds: Pick<RoundsConfig, 'quorum' | 'minimumRows' | 'deadline'>;
-  readonly broker: Pick<LinkOptions, 'connect' | 'url' | 'username' | 'password' | 'ca'>;
+  readonly broker: BrokerDoor;
   readonly softwareVersion: string;
   readonly clock: Clock;
   readonly timers: Timers;

@@ -2,7 +2,7 @@ import { TwinwatchError } from '@twinwatch/core/errors';
 import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
 import { decodeEnvelope, encodeEnvelope, readAnsweredTask } from '@twinwatch/core/wire/envelope';
 import { encodeJson, parseAgentStatus, parseAlarmEvent, parseTelemetry } from '@twinwatch/core/wire/json-messages';
-import { Link, type LinkOptions } from '@twinwatch/core/wire/link';
+import { type BrokerDoor, Link } from '@twinwatch/core/wire/link';
 import type {
   AgentStatus,
   AlarmCommand,
@@ -30,7 +30,7 @@ export interface FederationServiceOptions {
   readonly work: RoundWork;
   readonly journal: Journal;
   readonly run: string;
-  readonly broker: Pick<LinkOptions, 'connect' | 'url' | 'username' | 'password' | 'ca'>;
+  readonly broker: BrokerDoor;
   readonly softwareVersion: string;
   readonly clock: Clock;
   readonly timers: Timers;

@@ -2,11 +2,13 @@ import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { setTimeout as sleepMs } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { brokerAccess, readBrokerFiles } from '@twinwatch/core/config/broker-connection';
 import { configText } from '@twinwatch/core/config/load';
 import type { ServerConfig } from '@twinwatch/core/config/server';
+import { TwinwatchError } from '@twinwatch/core/errors';
 import { type Clock, stopRequest, type Timers } from '@twinwatch/core/runtime';
 import { createWorkerEngine } from '@twinwatch/core/training/engine-host';
-import type { LinkOptions } from '@twinwatch/core/wire/link';
+import type { BrokerDoor } from '@twinwatch/core/wire/link';
 import mqtt from 'mqtt';
 import { pino } from 'pino';
 import { settleRounds } from './advice/settle-method.js';
@@ -35,7 +37,7 @@ export async function main(configPath: string): Promise<void> {
   const file = await loadServerConfig(configPath, readText);
   const beside = (file: string): string => resolve(dirname(configPath), file);
   const log = pino({ level: file.log, name: 'server' }, pino.destination({ dest: 2, sync: true }));
-  const broker = await brokerOptions(file, beside);
+  const broker = await brokerOptions(file, configPath, beside);
   const dataDir = beside(file.dataDir);
   const survey = { broker, clock, timers, log, softwareVersion: SOFTWARE_VERSION, random: Math.random };
   const { twin, twinHash } = await openTwin({ config: file, dataDir, beside, readText, survey, log });
@@ -61,17 +63,22 @@ export async function main(configPath: string): Promise<void> {
   }
 }
 
+/** @throws TwinwatchError CONFIG_INVALID where something that the section names is not there. */
 async function brokerOptions(
   { broker }: Pick<ServerConfig, 'broker'>,
+  configPath: string,
   beside: (file: string) => string,
-): Promise<Pick<LinkOptions, 'connect' | 'url' | 'username' | 'password' | 'ca'>> {
-  return {
-    connect: (options) => mqtt.connect(options.url, options),
-    url: broker.url,
-    ...(broker.username === undefined ? {} : { username: broker.username }),
-    ...(broker.password === undefined ? {} : { password: broker.password }),
-    ...(broker.ca === undefined ? {} : { ca: await readText(beside(broker.ca)) }),
-  };
+): Promise<BrokerDoor> {
+  const { files, problems } = await readBrokerFiles(broker, {
+    readText: (path) => readFile(beside(path), 'utf8'),
+    environment: process.env,
+  });
+  if (problems.length > 0)
+    throw new TwinwatchError(
+      'CONFIG_INVALID',
+      problems.map(({ field, message }) => `${configPath} broker.${field}: ${message}`).join('\n'),
+    );
+  return { ...brokerAccess(broker, files), connect: (options) => mqtt.connect(options.url, options) };
 }
 
 function readText(path: string): Promise<string> {

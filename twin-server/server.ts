@@ -9,7 +9,7 @@ import type { FeatureSchema } from '@twinwatch/core/features/spec';
 import type { Architecture, TrainingEngine } from '@twinwatch/core/learning/engine';
 import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
 import { decodeLineage } from '@twinwatch/core/wire/blobs';
-import type { LinkOptions } from '@twinwatch/core/wire/link';
+import type { BrokerDoor } from '@twinwatch/core/wire/link';
 import { type Journal, openJournal } from './aggregator/journal.js';
 import { architectureOf, buildSchema } from './aggregator/lineage.js';
 import { type FederationPlan, RoundWork } from './aggregator/round-work.js';
@@ -31,7 +31,7 @@ export interface ServerOptions {
   /** Hash of the files that the twin is made from: another plant is another run. */
   readonly twinHash: string;
   readonly createEngine: () => Promise<TrainingEngine>;
-  readonly broker: Pick<LinkOptions, 'connect' | 'url' | 'username' | 'password' | 'ca'>;
+  readonly broker: BrokerDoor;
   readonly softwareVersion: string;
   readonly clock: Clock;
   readonly timers: Timers;

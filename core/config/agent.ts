@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { brokerConnectionSchema } from './broker-connection.js';
 import { type Contradiction, crossCheck, type Sound } from './cross-check.js';
 import { duration, durationBetween } from './duration.js';
 import { identifier } from './identifier.js';
@@ -10,20 +11,6 @@ import { givenParameters } from './template-parameters.js';
 
 const BUS_URL =
   /^(tcp|rtu\+tcp|ascii\+tcp):\/\/[^/\s:]+:\d{1,5}$|^(rtu|ascii):\/\/\/?[^\s?]+(\?[A-Za-z]+=[A-Za-z0-9.]+(&[A-Za-z]+=[A-Za-z0-9.]+)*)?$/;
-
-/** To the broker: shared by every process that is a client of it. */
-export const brokerConnectionSchema = z.strictObject({
-  url: z
-    .string()
-    .regex(/^(mqtts?|tcp|ssl|wss?):\/\/\S+$/, { error: "must be a URL such as 'mqtt://broker.example:1883'" })
-    .meta({ description: 'of the MQTT broker: mqtt://host:1883, mqtts://host:8883, ws:// or wss://' }),
-  username: z.string().optional().meta({ description: 'where the broker asks for one' }),
-  password: z.string().optional().meta({ description: 'where the broker asks for one' }),
-  ca: z.string().optional().meta({
-    description:
-      "file with the certificate authority's PEM, for a broker whose certificate is not signed by a public one",
-  }),
-});
 
 const device = z.strictObject({
   name: identifier.meta({ description: 'name of the device, unique in this file' }),

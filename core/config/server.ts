@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { brokerConnectionSchema } from './agent.js';
+import { brokerConnectionSchema } from './broker-connection.js';
 import { crossCheck, type Sound } from './cross-check.js';
 import { duration } from './duration.js';
 import { identifier } from './identifier.js';

@@ -9,7 +9,7 @@ import {
   type LinkState,
   nextLinkState,
 } from './link-state.js';
-import type { MqttClientLike, MqttConnectOptions } from './mqtt-client.js';
+import { accessOptions, type BrokerAccess, type MqttClientLike, type MqttConnectOptions } from './mqtt-client.js';
 import { asBuffer, deliveryRule, Outbound } from './outbound.js';
 import { type IncompleteTransfer, Reassembly } from './reassembly.js';
 import { parseTopic } from './topics.js';
@@ -22,16 +22,15 @@ import { countMessage } from './traffic.js';
  * in the caller's outbox until the other end's receipt.
  */
 
-export interface LinkOptions {
+/** A broker, and what dials it. */
+export interface BrokerDoor extends BrokerAccess {
   /** `(options) => mqtt.connect(options.url, options)` */
   readonly connect: (options: MqttConnectOptions) => MqttClientLike;
-  readonly url: string;
+}
+
+export interface LinkOptions extends BrokerDoor {
   /** Stable over restarts: the broker keeps the session under it. */
   readonly clientId: string;
-  readonly username?: string | undefined;
-  readonly password?: string | undefined;
-  /** PEM of the authority that signed the broker's certificate, for mqtts URLs. */
-  readonly ca?: string | undefined;
   /** What the broker publishes when the connection breaks, and the link itself when it is stopped. */
   readonly will?: (connectionId: string) => { readonly topic: string; readonly payload: Uint8Array };
   /** Filters, with QoS 1. */
@@ -69,6 +68,8 @@ export interface PublishOptions {
 const CONNECT_TIMEOUT_MS = 10_000;
 const STOP_TIMEOUT_MS = 2_000;
 const CHUNK_RETRY_MS = 100;
+/** A broker that speaks MQTT 5 may refuse a publish for as long as its rights or quotas stay as they are. */
+const LONGEST_CHUNK_RETRY_MS = 5_000;
 
 export class Link {
   /** Messages and bytes by channel, since the link was made. */
@@ -148,7 +149,7 @@ export class Link {
   }
 
   async #sendChunk(topic: string, chunk: Uint8Array, signal: AbortSignal | undefined): Promise<void> {
-    for (;;) {
+    for (let pauseMs = CHUNK_RETRY_MS; ; pauseMs = Math.min(2 * pauseMs, LONGEST_CHUNK_RETRY_MS)) {
       signal?.throwIfAborted();
       await this.#untilOnline(signal);
       try {
@@ -156,7 +157,7 @@ export class Link {
         return;
       } catch (error) {
         if (!(error instanceof TwinwatchError && error.retryable)) throw error;
-        await this.#options.timers.sleep('link chunk', CHUNK_RETRY_MS, signal);
+        await this.#options.timers.sleep('link chunk', pauseMs, signal);
       }
     }
   }
@@ -350,21 +351,16 @@ function newConnectionId(random: () => number): string {
 }
 
 function connectOptions(options: LinkOptions, connectionId: string): MqttConnectOptions {
-  const { url, clientId, username, password, ca, keepaliveSeconds = 10 } = options;
+  const { clientId, keepaliveSeconds = 10 } = options;
   const will = options.will?.(connectionId);
   return {
-    url,
+    ...accessOptions(options, false),
     clientId,
-    protocolVersion: 4,
-    clean: false,
     keepalive: keepaliveSeconds,
     connectTimeout: CONNECT_TIMEOUT_MS,
     reconnectPeriod: 0,
     resubscribe: false,
     queueQoSZero: false,
-    ...(username === undefined ? {} : { username }),
-    ...(password === undefined ? {} : { password }),
-    ...(ca === undefined ? {} : { ca }),
     ...(will === undefined
       ? {}
       : {

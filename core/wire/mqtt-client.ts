@@ -27,7 +27,8 @@ export interface MqttClientLike {
 export interface MqttConnectOptions {
   readonly url: string;
   readonly clientId: string;
-  readonly protocolVersion: 4;
+  /** 4 is MQTT 3.1.1. */
+  readonly protocolVersion: 4 | 5;
   /** False: the broker keeps what it has not delivered while the link is away. */
   readonly clean: boolean;
   /** Seconds. */
@@ -40,10 +41,45 @@ export interface MqttConnectOptions {
   readonly username?: string;
   readonly password?: string;
   readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+  /** Of MQTT 5. */
+  readonly properties?: { readonly sessionExpiryInterval: number };
   readonly will?: {
     readonly topic: string;
     readonly payload: Buffer;
     readonly qos: 0 | 1;
     readonly retain: boolean;
+  };
+}
+
+/** Where a broker is, and how to log in there. */
+export interface BrokerAccess {
+  readonly url: string;
+  readonly username?: string | undefined;
+  readonly password?: string | undefined;
+  /** PEM of the authority that signed the broker's certificate, for mqtts and wss URLs. */
+  readonly ca?: string | undefined;
+  /** PEM of the client's own certificate and its private key. */
+  readonly cert?: string | undefined;
+  readonly key?: string | undefined;
+  /** 4 (MQTT 3.1.1) where absent. */
+  readonly protocolVersion?: 4 | 5 | undefined;
+}
+
+/** In MQTT 5 a session without this ends with its connection; of 3.1.1 sessions that are not clean never end by themselves, either. */
+const NEVER_EXPIRES = 0xffff_ffff;
+
+/** The part of the connect options that says where and as whom. */
+export function accessOptions(access: BrokerAccess, clean: boolean) {
+  const { url, username, password, ca, cert, key, protocolVersion = 4 } = access;
+  return {
+    ...{ url, protocolVersion, clean },
+    ...(protocolVersion === 5 && !clean ? { properties: { sessionExpiryInterval: NEVER_EXPIRES } } : {}),
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
   };
 }

@@ -4,7 +4,7 @@ import { decodeEnvelope } from '@twinwatch/core/wire/envelope';
 import { encodeJson, parseServerStatus } from '@twinwatch/core/wire/json-messages';
 import { Link } from '@twinwatch/core/wire/link';
 import type { AgentHealth, AgentStatus, WireMessage } from '@twinwatch/core/wire/messages';
-import type { MqttClientLike, MqttConnectOptions } from '@twinwatch/core/wire/mqtt-client';
+import type { BrokerAccess, MqttClientLike, MqttConnectOptions } from '@twinwatch/core/wire/mqtt-client';
 import { ReportByException } from '@twinwatch/core/wire/report-by-exception';
 import { parseTopic, topics } from '@twinwatch/core/wire/topics';
 import type { DetectionPipeline } from '../detection/detection-pipeline.js';
@@ -22,12 +22,7 @@ export interface FederationOptions {
   readonly federation: string;
   readonly agent: string;
   readonly softwareVersion: string;
-  readonly broker: {
-    readonly url: string;
-    readonly username?: string;
-    readonly password?: string;
-    readonly ca?: string;
-  };
+  readonly broker: BrokerAccess;
   readonly connect: (options: MqttConnectOptions) => MqttClientLike;
   readonly store: Store;
   readonly pipeline: DetectionPipeline;
@@ -174,9 +169,10 @@ export class AgentFederation {
       const server = parseServerStatus(payload);
       if (!server.online || server.connectionId === this.#serverConnection) return;
       this.#serverConnection = server.connectionId;
-      // A server that was away has lost nothing that had a receipt, and may have lost everything else.
+      // A server that was away has lost nothing that had a receipt, and may have lost everything else. It hears the status from here, too:
+      // not every broker hands out what is retained to a subscription with a wildcard.
       this.#outbox.reconnected();
-      void this.#hello();
+      this.#announce();
       return;
     }
     const { federation, sender, message } = decodeEnvelope(payload);

@@ -1,8 +1,8 @@
 import { dirname, resolve } from 'node:path';
 import type { SourceConfig } from '@twinwatch/core/config/sources';
+import type { BrokerAccess } from '@twinwatch/core/wire/mqtt-client';
 import { CsvTailSource } from './csv/csv-tail-source.js';
 import { MqttSource } from './mqtt/mqtt-source.js';
-import type { BrokerAddress } from './mqtt/subscription.js';
 import { SerialLineSource } from './serial/serial-line-source.js';
 import type { Source } from './source.js';
 import type { SourceRuntime } from './source-runtime.js';
@@ -11,7 +11,7 @@ import { SparkplugSource } from './sparkplug/sparkplug-source.js';
 export interface SourcePlace {
   readonly agent: string;
   /** The agent's own, for sources that name none. */
-  readonly broker: BrokerAddress;
+  readonly broker: BrokerAccess;
   /** Of the agent's file, which paths are relative to. */
   readonly configPath: string;
 }
@@ -33,7 +33,7 @@ export function openSource(config: SourceConfig, place: SourcePlace, runtime: So
 function brokerOf(
   own: { url?: string | undefined; username?: string | undefined; password?: string | undefined },
   { broker }: SourcePlace,
-): BrokerAddress {
+): BrokerAccess {
   return own.url === undefined ? broker : { url: own.url, username: own.username, password: own.password };
 }
 

@@ -1,13 +1,13 @@
 import type { AssembledRow } from '@twinwatch/core/scada/row-assembler';
 import type { AlarmEvent } from '@twinwatch/core/wire/messages';
-import type { MqttClientLike } from '@twinwatch/core/wire/mqtt-client';
+import type { BrokerAccess, MqttClientLike } from '@twinwatch/core/wire/mqtt-client';
 import { decodeSparkplug } from '@twinwatch/core/wire/sparkplug-payload';
-import { type BrokerAddress, keepSubscribed } from '../sources/mqtt/subscription.js';
+import { keepSubscribed } from '../sources/mqtt/subscription.js';
 import type { SourceRuntime } from '../sources/source-runtime.js';
 import { asksForRebirth, hostState, type PublishedDevice, type SparkplugMessage, SparkplugSession } from './session.js';
 
 export interface PublisherOptions {
-  readonly broker: BrokerAddress;
+  readonly broker: BrokerAccess;
   readonly group: string;
   readonly node: string;
   /** Host without which nothing is published; null for none. */

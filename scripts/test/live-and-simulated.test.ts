@@ -69,7 +69,7 @@ async function startAgent(federation: string, { id, rows }: ClientRows, signal: 
     ...{ federation, agent: id, broker: { url }, dataDir, interval: '15m' },
     training: { engine: 'builtin' },
   });
-  const site: SiteConfig = { config, configPath: dataDir, dataDir, buses: [], tags: TAG_NAMES, brokerCa: null };
+  const site: SiteConfig = { config, configPath: dataDir, dataDir, buses: [], tags: TAG_NAMES };
   const store = await openStore(site, runtime);
   await store.call('importRows', {
     tags: TAG_NAMES,

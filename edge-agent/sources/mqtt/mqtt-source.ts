@@ -1,10 +1,11 @@
 import type { MqttSourceConfig } from '@twinwatch/core/config/sources';
 import { parseTime } from '@twinwatch/core/scada/dates';
+import type { BrokerAccess } from '@twinwatch/core/wire/mqtt-client';
 import { valueAt } from '../json-path.js';
 import type { Source, SourceSink } from '../source.js';
 import { type SourceRuntime, tellBoard } from '../source-runtime.js';
 import { TagBoard } from '../tag-board.js';
-import { type BrokerAddress, keepSubscribed } from './subscription.js';
+import { keepSubscribed } from './subscription.js';
 
 const LONGEST_PAYLOAD = 256 * 1024;
 
@@ -13,14 +14,14 @@ export class MqttSource implements Source {
   readonly name: string;
   readonly devices: readonly string[];
   readonly #config: MqttSourceConfig;
-  readonly #broker: BrokerAddress;
+  readonly #broker: BrokerAccess;
   readonly #clientId: string;
   readonly #runtime: SourceRuntime;
   readonly #board: TagBoard;
   #down: string | null = 'is not connected yet';
 
   /** @param clientId unique at the broker. */
-  constructor(config: MqttSourceConfig, broker: BrokerAddress, clientId: string, runtime: SourceRuntime) {
+  constructor(config: MqttSourceConfig, broker: BrokerAccess, clientId: string, runtime: SourceRuntime) {
     this.name = broker.url;
     this.devices = [config.name];
     this.#config = config;

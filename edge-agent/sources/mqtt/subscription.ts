@@ -1,13 +1,10 @@
-import type { MqttClientLike, MqttConnectOptions } from '@twinwatch/core/wire/mqtt-client';
+import {
+  accessOptions,
+  type BrokerAccess,
+  type MqttClientLike,
+  type MqttConnectOptions,
+} from '@twinwatch/core/wire/mqtt-client';
 import { reconnectPauseMs, type SourceRuntime } from '../source-runtime.js';
-
-export interface BrokerAddress {
-  readonly url: string;
-  readonly username?: string | undefined;
-  readonly password?: string | undefined;
-  /** PEM of the certificate authority. */
-  readonly ca?: string | undefined;
-}
 
 export interface SubscriptionEvents {
   /** Connected and subscribed, once per connection. */
@@ -23,7 +20,7 @@ const CONNECT_TIMEOUT_MS = 10_000;
 
 /** Stays subscribed until the signal aborts: a clean session each time, since what waited at the broker meanwhile is old. */
 export async function keepSubscribed(
-  broker: BrokerAddress,
+  broker: BrokerAccess,
   clientId: string,
   filters: readonly string[],
   events: SubscriptionEvents,
@@ -34,11 +31,8 @@ export async function keepSubscribed(
     const reason = await new Promise<string>((resolve) => {
       let why = 'the broker closed the connection';
       const client = connect({
-        ...{ url: broker.url, clientId, protocolVersion: 4, clean: true, keepalive: KEEPALIVE_S },
+        ...{ ...accessOptions(broker, true), clientId, keepalive: KEEPALIVE_S },
         ...{ connectTimeout: CONNECT_TIMEOUT_MS, reconnectPeriod: 0, resubscribe: false, queueQoSZero: false },
-        ...(broker.username === undefined ? {} : { username: broker.username }),
-        ...(broker.password === undefined ? {} : { password: broker.password }),
-        ...(broker.ca === undefined ? {} : { ca: broker.ca }),
         ...(events.will === undefined ? {} : { will: events.will() }),
       });
       const stop = () => client.end(true, () => resolve('stopped'));

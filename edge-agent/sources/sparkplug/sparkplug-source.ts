@@ -1,7 +1,7 @@
 import type { SparkplugSourceConfig } from '@twinwatch/core/config/sources';
-import type { MqttClientLike } from '@twinwatch/core/wire/mqtt-client';
+import type { BrokerAccess, MqttClientLike } from '@twinwatch/core/wire/mqtt-client';
 import { decodeSparkplug, encodeSparkplug, type SparkplugPayload } from '@twinwatch/core/wire/sparkplug-payload';
-import { type BrokerAddress, keepSubscribed } from '../mqtt/subscription.js';
+import { keepSubscribed } from '../mqtt/subscription.js';
 import type { Source, SourceSink } from '../source.js';
 import { type SourceRuntime, tellBoard } from '../source-runtime.js';
 import { TagBoard } from '../tag-board.js';
@@ -15,7 +15,7 @@ export class SparkplugSource implements Source {
   readonly name: string;
   readonly devices: readonly string[];
   readonly #config: SparkplugSourceConfig;
-  readonly #broker: BrokerAddress;
+  readonly #broker: BrokerAccess;
   readonly #clientId: string;
   readonly #runtime: SourceRuntime;
   readonly #board: TagBoard;
@@ -28,7 +28,7 @@ export class SparkplugSource implements Source {
   #askedMs = Number.NEGATIVE_INFINITY;
 
   /** @param clientId unique at the broker. */
-  constructor(config: SparkplugSourceConfig, broker: BrokerAddress, clientId: string, runtime: SourceRuntime) {
+  constructor(config: SparkplugSourceConfig, broker: BrokerAccess, clientId: string, runtime: SourceRuntime) {
     this.name = broker.url;
     this.devices = [config.name];
     this.#config = config;
