@@ -218,10 +218,12 @@ export class Acquisition {
   #tellSilence(): void {
     const { clock } = this.#runtime;
     if (this.#isSilent || this.#faults.size === 0) return;
-    if (clock.monotonic() - this.#lastRowMs <= this.#silentAfterMs()) return;
+    const silentMs = clock.monotonic() - this.#lastRowMs;
+    if (silentMs <= this.#silentAfterMs()) return;
     this.#isSilent = true;
     const reason = [...this.#faults].map(([device, fault]) => `${device}: ${fault}`).join('; ');
-    void this.#pipeline.silence(clock.now(), reason).catch(() => undefined);
+    const nowMs = clock.now();
+    void this.#pipeline.silence(nowMs, nowMs - silentMs, reason).catch(() => undefined);
   }
 
   /** Rows are held for a number of intervals; those of devices with a clock come at a pace of their own. */

@@ -77,13 +77,14 @@ export async function runAgent(
     timers: runtime.timers,
     log,
   });
-  const pipeline = new DetectionPipeline({
+  const pipeline: DetectionPipeline = new DetectionPipeline({
     agent: config.agent,
     tags,
     labelTag: config.training.labelTag ?? null,
     store,
     clock,
     log,
+    devices: () => acquisition.devices,
     onAlarm: (event) => {
       const { alarmId, score, contributions, communication, transition } = event;
       if (communication === undefined) log.info({ alarmId, score, contributions }, `alarm ${transition}`);

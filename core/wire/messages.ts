@@ -312,8 +312,18 @@ export interface AlarmEvent {
   readonly contributions: readonly { readonly tag: string; readonly share: number; readonly value: number }[];
   /** From the first device's response of the row's scan to alarm decided, milliseconds. */
   readonly latencyMs: number;
-  /** Of an alarm that says that values do not come, and that no detector raised: which, and why. Score and threshold are 0 then. */
-  readonly communication?: { readonly tags: readonly string[]; readonly reason: string };
+  /** Of an alarm that says that values do not come, and that no detector raised. Score and threshold are 0 then. */
+  readonly communication?: SilentTags;
+}
+
+/** Which values do not come, and why: told when the alarm is raised, with empty lists afterwards. */
+export interface SilentTags {
+  readonly tags: readonly string[];
+  readonly reason: string;
+  /** Whose tags they are. */
+  readonly devices?: readonly string[];
+  /** Time of the first row that one of them was missing from. */
+  readonly sinceMs?: number;
 }
 
 /** JSON on agents/<id>/telemetry, for the page only. */

@@ -19,6 +19,7 @@ import type {
   Manifest,
   Receipt,
   ServerStatus,
+  SilentTags,
   TeacherTask,
   Telemetry,
   Update,
@@ -381,6 +382,13 @@ export const serverStatusSchema: ZodType<ServerStatus> = z.object({
   softwareVersion: name,
 });
 
+const silentTags: ZodType<SilentTags> = z.object({
+  tags: z.array(name).max(64),
+  reason: z.string().max(1_024),
+  devices: z.array(name).max(64).exactOptional(),
+  sinceMs: z.number().exactOptional(),
+});
+
 export const alarmEventSchema: ZodType<AlarmEvent> = z.object({
   eventId: name,
   alarmId: name,
@@ -392,7 +400,7 @@ export const alarmEventSchema: ZodType<AlarmEvent> = z.object({
   modelVersion: name,
   contributions: z.array(z.object({ tag: name, share: z.number(), value: z.number() })).max(256),
   latencyMs: z.number(),
-  communication: z.object({ tags: z.array(name).max(64), reason: z.string().max(1_024) }).exactOptional(),
+  communication: silentTags.exactOptional(),
 });
 
 export const telemetrySchema: ZodType<Telemetry> = z.object({

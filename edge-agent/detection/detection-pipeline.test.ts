@@ -40,6 +40,10 @@ async function pipeline(bytes: Uint8Array | null = model()): Promise<DetectionPi
     store,
     clock: systemClock,
     log: quiet,
+    devices: () => [
+      { name: 'PLC1', tags: ['flow', 'other'] },
+      { name: 'PLC2', tags: ['level'] },
+    ],
     onAlarm: (event) => events.push(event),
   });
   await made.restore();
@@ -61,7 +65,8 @@ describe('DetectionPipeline', () => {
     for (let second = 0; second < 4; second++) await feed(made, second, 5);
     for (let second = 4; second < 10 + holdRows; second++) await feed(made, second, 5, Number.NaN);
     expect(told()).toEqual([`raised@${4 + holdRows}`]);
-    expect(events[0]).toMatchObject({ communication: { tags: ['flow'], reason: 'OUT_OF_RANGE' }, score: 0 });
+    const communication = { tags: ['flow'], reason: 'OUT_OF_RANGE', devices: ['PLC1'], sinceMs: 4_000 };
+    expect(events[0]).toMatchObject({ communication, score: 0 });
     // Not one of the detector's, after which rows are not learned from.
     expect(await store.call('alarms')).toEqual([]);
     const { scores } = await store.call('rows', [], 99);
@@ -70,12 +75,35 @@ describe('DetectionPipeline', () => {
     await made.close();
     const again = await pipeline();
     for (let second = 20; second < 24 + holdRows; second++) await feed(again, second, 5);
-    await again.silence(90_000, 'PLC: MODBUS_TIMEOUT');
-    await again.silence(91_000, 'PLC: MODBUS_TIMEOUT');
+    await again.silence(90_000, 85_000, 'PLC: MODBUS_TIMEOUT');
+    await again.silence(91_000, 85_000, 'PLC: MODBUS_TIMEOUT');
     expect(told()).toEqual([`raised@${4 + holdRows}`, `cleared@${19 + Math.max(1, holdRows)}`, 'raised@90']);
     expect(events.map(({ eventId }) => eventId.replace(/^site:c\d+/, 'c'))).toEqual(['c:1', 'c:2', 'c:1']);
-    expect(events[2]!.communication!.tags).toEqual(TAGS);
+    expect(events[2]!.communication).toMatchObject({ tags: TAGS, devices: ['PLC1', 'PLC2'], sinceMs: 85_000 });
     expect(await store.call('outbox', 9)).toEqual(events);
+    await again.close();
+  });
+
+  it('lets a communication alarm be acknowledged, once, also after a restart, and nothing else', async () => {
+    const made = await pipeline();
+    for (let second = 0; second < 9; second++) await feed(made, second, 5, second < 3 ? 20 : Number.NaN);
+    const { alarmId } = events[0]!;
+    await made.close();
+    const again = await pipeline();
+    const operate = (action: 'acknowledge' | 'shelve', id = alarmId) =>
+      again.operate({ action, alarmId: id, shelveMs: 1_000 });
+    expect(await operate('shelve')).toBe(false);
+    expect([await operate('acknowledge'), await operate('acknowledge')]).toEqual([true, false]);
+    for (let second = 9; second < 13; second++) await feed(again, second, 5);
+    expect(events.map(({ transition }) => transition)).toEqual(['raised', 'acknowledged', 'cleared']);
+    expect(new Set(events.map((event) => event.alarmId))).toEqual(new Set([alarmId]));
+    expect(await store.call('outbox', 9)).toEqual(events);
+    expect(await operate('acknowledge')).toBe(false);
+    const number = Number(alarmId.slice('site:c'.length));
+    const isOne = [alarmId, `site:c${number + 1}`, `site:${number}`, 'site:cx'].map((id) =>
+      again.isCommunicationAlarm(id),
+    );
+    expect(isOne).toEqual([true, false, false, false]);
     await again.close();
   });
 

@@ -9,6 +9,7 @@ import {
   QUIET_ALARM,
 } from '@twinwatch/core/scada/alarm';
 import {
+  acknowledgeCommunication,
   type CommunicationEffect,
   type CommunicationState,
   communicationStep,
@@ -28,6 +29,8 @@ export interface PipelineOptions {
   readonly store: Store;
   readonly clock: Clock;
   readonly log: Logger;
+  /** The site's, with their tags: whose values do not come. */
+  readonly devices: () => readonly { readonly name: string; readonly tags: readonly string[] }[];
   /** An event is in the outbox. */
   readonly onAlarm: (event: AlarmEvent) => void;
 }
@@ -144,13 +147,25 @@ export class DetectionPipeline {
     return this.#inTurn(() => this.#judge(assembled, timeKnown));
   }
 
+  /** Whether an alarm of that name says that values do not come, be it on or over. */
+  isCommunicationAlarm(alarmId: string): boolean {
+    const prefix = `${this.#options.agent}:c`;
+    if (!alarmId.startsWith(prefix)) return false;
+    const number = Number(alarmId.slice(prefix.length));
+    return number >= 1 && number <= this.#communication.alarmNumber;
+  }
+
   /**
-   * Acknowledges, shelves or unshelves the alarm that is on.
+   * Acknowledges, shelves or unshelves the alarm that is on; one that says that values do not come can be acknowledged only.
    * @returns whether anything changed: nothing does for another alarm than the newest, or one that is over or in that state already.
    */
   async operate({ action, alarmId, shelveMs }: AlarmOperation): Promise<boolean> {
     let changed = false;
     await this.#inTurn(async () => {
+      if (alarmId === `${this.#options.agent}:c${this.#communication.alarmNumber}`) {
+        if (action === 'acknowledge') changed = this.#acknowledgeCommunication();
+        return;
+      }
       if (alarmId !== `${this.#options.agent}:${this.#state.alarmNumber}` || this.#running === null) return;
       const timeMs = this.#state.rowTimeMs ?? 0;
       const input: AlarmInput =
@@ -168,25 +183,35 @@ export class DetectionPipeline {
     return this.#running?.detector.metadata.schema.holdRows ?? HOLD_ROWS;
   }
 
-  /** No row comes any more: what a row without any value would be. `reason` is what is known of it. */
-  silence(atMs: number, reason: string): Promise<void> {
+  /** No row has come since `sinceMs`: what a row without any value would be. `reason` is what is known of it. */
+  silence(atMs: number, sinceMs: number, reason: string): Promise<void> {
     return this.#inTurn(async () => {
-      const tags = this.#tags;
-      this.#communicate(atMs, tags, () => reason, 0);
+      const { state, effect } = communicationStep(this.#communication, this.#tags, 0, sinceMs);
+      this.#communication = state;
+      if (effect !== null) this.#tellCommunication(effect, atMs, () => reason);
     });
   }
 
-  #communicate(atMs: number, bad: readonly string[], reasonOf: (tag: string) => string, holdRows: number): void {
-    const { state, effect } = communicationStep(this.#communication, bad, holdRows);
+  #communicate(atMs: number, bad: readonly string[], reasonOf: (tag: string) => string): void {
+    const { state, effect } = communicationStep(this.#communication, bad, this.holdRows, atMs);
     this.#communication = state;
     if (effect !== null) this.#tellCommunication(effect, atMs, reasonOf);
   }
 
+  #acknowledgeCommunication(): boolean {
+    const { state, effect } = acknowledgeCommunication(this.#communication);
+    this.#communication = state;
+    if (effect !== null) this.#tellCommunication(effect, this.#latest?.atMs ?? this.#options.clock.now(), () => '');
+    return effect !== null;
+  }
+
   #tellCommunication(effect: CommunicationEffect, atMs: number, reasonOf: (tag: string) => string): void {
-    const { agent, store, onAlarm } = this.#options;
+    const { agent, store, onAlarm, devices } = this.#options;
     const alarmId = `${agent}:c${effect.alarmNumber}`;
     const tags = effect.tags.slice(0, NAMED_TAGS);
     const reason = [...new Set(tags.map(reasonOf))].join('; ').slice(0, LONGEST_REASON);
+    const silent = new Set(effect.tags);
+    const theirs = devices().flatMap(({ name, tags: own }) => (own.some((tag) => silent.has(tag)) ? [name] : []));
     const event: AlarmEvent = {
       eventId: `${alarmId}:${effect.transitionNumber}`,
       alarmId,
@@ -198,7 +223,10 @@ export class DetectionPipeline {
       modelVersion: this.modelVersion ?? 'none',
       contributions: [],
       latencyMs: 0,
-      communication: { tags, reason },
+      communication: {
+        ...{ tags, reason, devices: theirs.slice(0, NAMED_TAGS) },
+        ...(effect.sinceMs === null ? {} : { sinceMs: effect.sinceMs }),
+      },
     };
     store.write({ op: 'alarm', event, alarmState: this.#keptState() });
     onAlarm(event);
@@ -249,7 +277,6 @@ export class DetectionPipeline {
       row.timeMs,
       tags.filter((_, i) => quality[i] !== 'good'),
       (tag) => reasons[tags.indexOf(tag)] ?? 'not good',
-      this.holdRows,
     );
     const alarmState = running === null ? null : this.#keptState();
     const { timeMs, sequence, values } = row;

@@ -4,7 +4,7 @@ import { enveloped, type FederationContext } from './federation-context.js';
 
 export interface CommandTakerOptions {
   readonly context: FederationContext;
-  readonly pipeline: Pick<DetectionPipeline, 'operate'>;
+  readonly pipeline: Pick<DetectionPipeline, 'operate' | 'isCommunicationAlarm'>;
   /** What may be learned from has changed. */
   readonly onLabels: () => void;
 }
@@ -40,7 +40,11 @@ export class CommandTaker {
     const known = await store.call('commandReceipt', command.commandId);
     if (known !== null) return known;
     const told = { commandId: command.commandId, by: command.by };
-    if (command.kind === 'label-command' || command.action === 'confirm' || command.action === 'dismiss') {
+    const isCommunication = command.kind === 'alarm-command' && pipeline.isCommunicationAlarm(command.alarmId);
+    if (
+      command.kind === 'label-command' ||
+      (!isCommunication && (command.action === 'confirm' || command.action === 'dismiss'))
+    ) {
       const receipt = await store.call('decide', command);
       const about = command.kind === 'label-command' ? 'label a range' : `${command.action} ${command.alarmId}`;
       log.info({ ...told, verdict: receipt.verdict, rows: receipt.rows }, about);
@@ -48,17 +52,25 @@ export class CommandTaker {
       return receipt;
     }
     const { action, alarmId } = command;
-    const changed = await pipeline.operate({ ...command, action });
-    const isKnown = changed || (await store.call('alarms')).some((alarm) => alarm.alarmId === alarmId);
+    const changed = action !== 'confirm' && action !== 'dismiss' && (await pipeline.operate({ ...command, action }));
+    const isKnown =
+      changed || isCommunication || (await store.call('alarms')).some((alarm) => alarm.alarmId === alarmId);
     const receipt: CommandReceipt = {
       kind: 'command-receipt',
       commandId: command.commandId,
       verdict: changed ? 'done' : isKnown ? 'unchanged' : 'unknown-alarm',
-      detail: changed ? '' : isKnown ? 'the alarm is over, or was so already' : `this site has no alarm ${alarmId}`,
+      detail: changed ? '' : unchangedWords(alarmId, isKnown, isCommunication && action !== 'acknowledge'),
       rows: 0,
     };
     await store.call('keepReceipt', command, receipt);
     log.info({ ...told, verdict: receipt.verdict }, `${action} ${alarmId}`);
     return receipt;
   }
+}
+
+function unchangedWords(alarmId: string, isKnown: boolean, isUnfit: boolean): string {
+  if (!isKnown) return `this site has no alarm ${alarmId}`;
+  return isUnfit
+    ? 'it says that values do not come: it can be acknowledged, and clears once they do'
+    : 'the alarm is over, or was so already';
 }

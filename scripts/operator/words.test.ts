@@ -31,6 +31,30 @@ describe('words for operators', () => {
     expect(alarmTable(state, { site: 'site-2', all: true })).toBe('There is no alarm.');
   });
 
+  it('list values that do not come as such, while they do not', () => {
+    const silent = (transition: AlarmEvent['transition'], minute: number): AlarmEvent => ({
+      ...event(4, transition, minute),
+      ...{ alarmId: 'site-1:c4', eventId: `site-1:c4:${minute}`, score: 0, contributions: [] },
+      communication: { tags: ['L_T1', 'L_T2'], devices: ['PLC1'], reason: 'MODBUS_TIMEOUT' },
+    });
+    const alarms = [silent('raised', 1), silent('acknowledged', 2)];
+    const table = (rest: AlarmEvent[], all: boolean) =>
+      alarmTable({ alarms: [...alarms, ...rest], decisions: [] }, { site: null, all })
+        .split('\n')
+        .at(-1)!;
+    const line = (state: string) => [
+      'site-1:c4',
+      '2026-01-17T00:01Z',
+      state,
+      '-',
+      'No good values of PLC1: 2 tags',
+      '-',
+    ];
+    expect(table([], false).split(/ {2,}/)).toEqual(line('active, seen'));
+    expect(table([silent('cleared', 9)], true).split(/ {2,}/)).toEqual(line('2026-01-17T00:09Z'));
+    expect(table([silent('cleared', 9)], false)).toContain('No alarm is active');
+  });
+
   it('list who is in quarantine, and each reason', () => {
     const reason = (round: number) => ({ round, verdict: 'too-large', detail: 'norm 9', atMs: START_MS });
     const quarantine = { sinceMs: START_MS, reasons: [reason(3), reason(4)] };

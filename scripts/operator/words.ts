@@ -1,5 +1,6 @@
 import type { AgentView, DecisionView, ServerState } from '@twinwatch/core/wire/http';
 import { type Alarm, alarmsFrom, isActive } from '@twinwatch/twin-server/dashboard/alarm-list';
+import { silentWords } from '@twinwatch/twin-server/dashboard/wording';
 
 /** What operators' commands print. All pure; times are the plant's, in UTC. */
 
@@ -37,7 +38,7 @@ export function alarmTable(
   const listed = alarmsFrom(alarms).filter(
     (alarm) =>
       (shown.site === null || alarm.agent === shown.site) &&
-      (shown.all || isActive(alarm) || verdictOf(alarm, decisions) === null),
+      (shown.all || isActive(alarm) || (!isSilence(alarm) && verdictOf(alarm, decisions) === null)),
   );
   if (listed.length === 0)
     return shown.all
@@ -47,14 +48,22 @@ export function alarmTable(
     alarm.alarmId,
     plantTime(alarm.raisedAtMs),
     isActive(alarm) ? stateOf(alarm) : plantTime(alarm.clearedAtMs),
-    alarm.cause.score.toFixed(3),
-    alarm.cause.contributions
-      .slice(0, 3)
-      .map(({ tag }) => tag)
-      .join(' ') || '-',
+    isSilence(alarm) ? '-' : alarm.cause.score.toFixed(3),
+    mostly(alarm),
     decidedWords(alarm, decisions),
   ]);
   return columns([['ALARM', 'RAISED', 'CLEARED', 'SCORE', 'MOSTLY', 'DECIDED'], ...lines]);
+}
+
+/** Says that values do not come, which nobody has to judge. */
+function isSilence({ cause }: Alarm): boolean {
+  return cause.communication !== undefined;
+}
+
+function mostly({ cause }: Alarm): string {
+  if (cause.communication !== undefined) return silentWords(cause.communication);
+  const tags = cause.contributions.slice(0, 3).map(({ tag }) => tag);
+  return tags.length === 0 ? '-' : tags.join(' ');
 }
 
 function stateOf(alarm: Alarm): string {

@@ -40,9 +40,10 @@ export function isActive(alarm: Alarm): boolean {
   return alarm.clearedAtMs === null;
 }
 
-/** The alarm of a site that needs attention now, if there is one. */
+/** The alarm of a site that needs attention now, if there is one: a detector's before one that values do not come. */
 export function activeAlarmOf(alarms: readonly Alarm[], agent: string): Alarm | undefined {
-  return alarms.find((alarm) => alarm.agent === agent && isActive(alarm));
+  const active = alarms.filter((alarm) => alarm.agent === agent && isActive(alarm));
+  return active.find(({ cause }) => cause.communication === undefined) ?? active[0];
 }
 
 function applied(before: Alarm | undefined, event: AlarmEvent): Alarm {

@@ -1,4 +1,5 @@
 import type { DecisionView, QuarantineView, ServerPhase } from '@twinwatch/core/wire/http';
+import type { SilentTags } from '@twinwatch/core/wire/messages';
 
 /** Numbers and times as the page shows them. All pure; a missing value is an em dash. */
 
@@ -61,13 +62,20 @@ export function decisionWords({ action, by, agent, answer }: DecisionView): stri
   return `${made}${extra}`;
 }
 
-/** A score or a rate in [0, 1]. */
+/** Whose values do not come: 'No good values of PLC2: 4 tags'. */
+export function silentWords({ tags, devices = [] }: Pick<SilentTags, 'tags' | 'devices'>): string {
+  const whose = devices.length === 0 ? '' : ` of ${devices.join(', ')}`;
+  const many = tags.length === 0 ? '' : tags.length === 1 ? `: ${tags[0]}` : `: ${tags.length} tags`;
+  return `No good values${whose}${many}`;
+}
+
 /** Why an agent is not asked any more, one line for each update that was refused. */
 export function quarantineWords({ sinceMs, reasons }: QuarantineView): string {
   const lines = reasons.map(({ round, verdict, detail }) => `round ${round}: ${verdict}, ${detail}`);
   return [`Not asked since ${dateTimeWords(sinceMs)}; an operator can lift that`, ...lines].join('\n');
 }
 
+/** A score or a rate in [0, 1]. */
 export function scoreWords(score: number | null | undefined): string {
   return score === null || score === undefined || !Number.isFinite(score) ? MISSING : score.toFixed(3);
 }

@@ -22,6 +22,8 @@ describe('decisions over HTTP', () => {
   beforeEach(async () => {
     journal = openJournal(':memory:');
     journal.putAlarm(ALARM);
+    const communication = { tags: ['T'], reason: 'MODBUS_TIMEOUT', devices: ['PLC'], sinceMs: 4 };
+    journal.putAlarm({ ...ALARM, eventId: 'site-1:c7:1', alarmId: 'site-1:c7', communication });
     sent = [];
     told = [];
     let ids = 0;
@@ -43,6 +45,12 @@ describe('decisions over HTTP', () => {
   const dismiss = '/api/alarms/site-1%3A10/dismiss';
   const receipt = (commandId: string, verdict: CommandReceipt['verdict'] = 'done'): CommandReceipt => ({
     ...{ kind: 'command-receipt', commandId, verdict, detail: '', rows: 4 },
+  });
+
+  it('sends that somebody looks after values that do not come', async () => {
+    const response = await post('/api/alarms/site-1%3Ac7/acknowledge', { by: 'Ada' });
+    expect(response.statusCode).toBe(202);
+    expect(sent).toMatchObject([{ action: 'acknowledge', alarmId: 'site-1:c7' }]);
   });
 
   it('journals, then sends, and keeps as waiting until the agent has answered', async () => {
@@ -88,6 +96,7 @@ describe('decisions over HTTP', () => {
   it.each([
     ['an alarm that is not there', '/api/alarms/site-1%3A1/dismiss', { by: 'Ada' }, 404, 'API_UNKNOWN_ALARM'],
     ['another action', '/api/alarms/site-1%3A10/silence', { by: 'Ada' }, 400, 'API_REQUEST_INVALID'],
+    ['judging values that do not come', '/api/alarms/site-1%3Ac7/confirm', { by: 'Ada' }, 400, 'API_REQUEST_INVALID'],
     ['nobody', dismiss, { by: ' ' }, 400, 'API_REQUEST_INVALID'],
     ['a field too many', dismiss, { by: 'Ada', alarm: 1 }, 400, 'API_REQUEST_INVALID'],
     ['shelving for ever', '/api/alarms/site-1%3A10/shelve', { by: 'Ada' }, 400, 'API_REQUEST_INVALID'],

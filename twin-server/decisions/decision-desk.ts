@@ -29,17 +29,22 @@ export class DecisionDesk {
     this.#options = options;
   }
 
-  /** @throws TwinwatchError API_UNKNOWN_ALARM, API_COMMAND_REUSED, API_TOO_MANY_WAITING */
+  /** @throws TwinwatchError API_UNKNOWN_ALARM, API_REQUEST_INVALID, API_COMMAND_REUSED, API_TOO_MANY_WAITING */
   alarm(alarmId: string, action: AlarmAction, request: AlarmDecisionRequest): DecisionView {
     const { journal, newId } = this.#options;
-    const agent = journal.alarm(alarmId)?.agent;
-    if (agent === undefined)
+    const alarm = journal.alarm(alarmId);
+    if (alarm === null)
       throw new TwinwatchError(
         'API_UNKNOWN_ALARM',
         `there is no alarm '${alarmId}' here; \`twinwatch alarms list\` shows those there are`,
       );
+    if (alarm.communication !== undefined && action !== 'acknowledge')
+      throw new TwinwatchError(
+        'API_REQUEST_INVALID',
+        `'${alarmId}' says that values do not come: it can be acknowledged, and clears once they do; there is nothing to ${action}`,
+      );
     const { by, commandId = newId(), shelveMs = null } = request;
-    return this.#decide(agent, {
+    return this.#decide(alarm.agent, {
       ...{ kind: 'alarm-command', commandId, by, decidedAtMs: this.#nextMs(), action, alarmId },
       shelveMs: action === 'shelve' ? shelveMs : null,
     });

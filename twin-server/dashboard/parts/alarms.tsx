@@ -1,8 +1,18 @@
 import type { Tag } from '@twinwatch/core/scada/tag';
 import type { DecisionView } from '@twinwatch/core/wire/http';
+import type { AlarmEvent, SilentTags } from '@twinwatch/core/wire/messages';
 import { Fragment, type ReactNode, useState } from 'react';
 import { type Alarm, isActive } from '../alarm-list.js';
-import { dateTimeWords, durationWords, MISSING, scoreWords, shareWords, spanWords, valueWords } from '../wording.js';
+import {
+  dateTimeWords,
+  durationWords,
+  MISSING,
+  scoreWords,
+  shareWords,
+  silentWords,
+  spanWords,
+  valueWords,
+} from '../wording.js';
 import { Decisions, NAME_FIELD } from './decisions.js';
 import { AlarmMark, Empty } from './marks.js';
 
@@ -114,8 +124,6 @@ function Active({
   readonly onSelect: (agent: string) => void;
 }) {
   const { cause } = alarm;
-  const shown = cause.contributions.slice(0, CONTRIBUTIONS_SHOWN);
-  const full = Math.max(LEAST_FULL_BAR, ...shown.map(({ share }) => share));
   return (
     <li className={alarm.shelved ? 'shelved' : ''} data-alarm={alarm.alarmId}>
       <h3>
@@ -123,12 +131,25 @@ function Active({
         <button type="button" onClick={() => onSelect(alarm.agent)}>
           {alarm.agent}
         </button>
+        {cause.communication !== undefined && <span className="tag">no values</span>}
         {alarm.acknowledged && <span className="tag">acknowledged</span>}
         {alarm.shelved && <span className="tag">shelved</span>}
         <span className="since">
           raised <time dateTime={iso(alarm.raisedAtMs)}>{dateTimeWords(alarm.raisedAtMs)}</time>
         </span>
       </h3>
+      {cause.communication === undefined ? <Judged cause={cause} tags={tags} /> : <Silent {...cause.communication} />}
+      {children}
+    </li>
+  );
+}
+
+/** Of an alarm that a detector raised: how sure it was, and what it looked at. */
+function Judged({ cause, tags }: { readonly cause: AlarmEvent; readonly tags: readonly Tag[] }) {
+  const shown = cause.contributions.slice(0, CONTRIBUTIONS_SHOWN);
+  const full = Math.max(LEAST_FULL_BAR, ...shown.map(({ share }) => share));
+  return (
+    <>
       <p className="when">
         Score {scoreWords(cause.score)} over the threshold {scoreWords(cause.threshold)}
       </p>
@@ -161,8 +182,35 @@ function Active({
       <p className="fine">
         Decided {durationWords(cause.latencyMs)} after the row came in, by {cause.modelVersion}
       </p>
-      {children}
-    </li>
+    </>
+  );
+}
+
+/** Of an alarm that values do not come: which, since when, and why; nobody has judged anything. */
+function Silent({ tags, devices = [], sinceMs, reason }: SilentTags) {
+  return (
+    <>
+      <p className="when">
+        {silentWords({ tags, devices })}
+        {sinceMs !== undefined && (
+          <>
+            {' '}
+            since <time dateTime={iso(sinceMs)}>{dateTimeWords(sinceMs)}</time>
+          </>
+        )}
+      </p>
+      {reason !== '' && <p className="reason">{reason}</p>}
+      {tags.length > 0 && (
+        <ul className="silent-tags" aria-label="Tags without a good value">
+          {tags.map((tag) => (
+            <li key={tag}>{tag}</li>
+          ))}
+        </ul>
+      )}
+      <p className="fine">
+        Not a detection: the detector abstains until the values are back; the alarm then clears by itself
+      </p>
+    </>
   );
 }
 
@@ -172,6 +220,7 @@ function lasted(alarm: Alarm): string {
 }
 
 function topTags(alarm: Alarm, count: number): string {
+  if (alarm.cause.communication !== undefined) return silentWords(alarm.cause.communication);
   const names = alarm.cause.contributions.slice(0, count).map(({ tag }) => tag);
   return names.length === 0 ? MISSING : names.join(', ');
 }

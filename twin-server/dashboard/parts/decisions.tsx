@@ -51,9 +51,9 @@ export function Decisions({ alarm, decisions, by, onDecided }: DecisionsProps) {
       setBusy(false);
     }
   };
-  const actions: readonly PageAction[] = isActive(alarm)
-    ? ['acknowledge', 'confirm', 'dismiss']
-    : ['confirm', 'dismiss'];
+  // There is nothing to learn from values that did not come.
+  const verdicts: readonly PageAction[] = alarm.cause.communication === undefined ? ['confirm', 'dismiss'] : [];
+  const actions: readonly PageAction[] = isActive(alarm) ? ['acknowledge', ...verdicts] : verdicts;
   const isDone = (action: PageAction) =>
     action === 'acknowledge'
       ? alarm.acknowledged

@@ -153,7 +153,7 @@ function Standing({
     <>
       {alarm !== undefined && (
         <span className="tag alarm">
-          <AlarmMark /> Alarm
+          <AlarmMark /> {alarm.cause.communication === undefined ? 'Alarm' : 'No values'}
         </span>
       )}
       {!agent.status.online && (

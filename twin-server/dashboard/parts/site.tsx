@@ -60,7 +60,12 @@ export function Site({ agent, history, alarms, tags, threshold }: SiteProps) {
         </Empty>
       ) : (
         <>
-          <ScorePlot site={agent.id} history={history} alarms={alarms} threshold={threshold} />
+          <ScorePlot
+            site={agent.id}
+            history={history}
+            alarms={alarms.filter(({ cause }) => cause.communication === undefined)}
+            threshold={threshold}
+          />
           <ul className="tiles" aria-label={`Live tags of ${agent.id}`}>
             {Object.keys(last.values).map((name) => (
               <TagTile
@@ -102,7 +107,7 @@ function Health({ agent }: { readonly agent: AgentView }) {
       </dl>
       {faults.map(([device, reason]) => (
         <p key={device} className="fault">
-          <WarningMark /> {device} does not answer: {reason}
+          <WarningMark /> {device}: {reason}
         </p>
       ))}
     </>

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import type { ServerState } from '@twinwatch/core/wire/http';
 import { type BrowserContext, chromium, type Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { agent, alarmEvent, demoState, round, telemetry } from './demo-federation.js';
+import { agent, alarmEvent, demoState, round, START_MS, telemetry } from './demo-federation.js';
 import { type PageServer, startPageServer } from './page-server.js';
 
 const PAGE_DIR = fileURLToPath(new URL('../../../dashboard/dist', import.meta.url));
@@ -154,7 +154,7 @@ describe.skipIf(CHROMIUM === undefined)('the page in Chromium', { timeout: 30_00
     const site = page.getByTestId('site');
     await site.getByRole('heading', { name: /^site-4/ }).waitFor();
     expect(await page.getByRole('button', { name: 'site-4', exact: true }).getAttribute('aria-pressed')).toBe('true');
-    expect(await site.getByText(/PLC3 does not answer/).textContent()).toContain('no answer within 1000 ms');
+    expect(await site.getByText(/^ ?PLC3: /).textContent()).toContain('no answer within 1000 ms');
     expect(await site.locator('[data-tag=P_J27]').textContent()).toMatch(/— .*stale/);
 
     feed('site-5', 0, 2);
@@ -195,6 +195,39 @@ describe.skipIf(CHROMIUM === undefined)('the page in Chromium', { timeout: 30_00
     await press(/^Dismiss alarm of site-1/);
     await page.getByText("Refused: there is no alarm 'site-1:1' here").waitFor();
     expect(await faintTexts(page)).toEqual([]);
+  });
+
+  it('says of values that do not come whose they are and since when, and lets a person acknowledge that, not judge it', async () => {
+    await open();
+    await page.getByLabel('Decide as').fill('Ada');
+    const silent = (transition: 'raised' | 'acknowledged' | 'cleared', number: number, row: number) => ({
+      ...alarmEvent('site-2', 0, number, transition, row),
+      ...{ eventId: `site-2:c4:${number}`, alarmId: 'site-2:c4', score: 0, threshold: 0, contributions: [] },
+      communication: {
+        ...{ tags: number === 1 ? ['L_T2', 'F_PU3'] : [], devices: number === 1 ? ['PLC2'] : [] },
+        ...(number === 1 ? { sinceMs: START_MS + 80 * 900_000 } : {}),
+        reason: number === 1 ? 'MODBUS_TIMEOUT: unit 2 did not answer' : '',
+      },
+    });
+    server.send('alarm', silent('raised', 1, 83));
+    const active = page.locator('[data-alarm="site-2:c4"]');
+    await active.waitFor();
+    const words = (await active.textContent())!;
+    expect(words).toContain('No good values of PLC2: 2 tags since 2026-03-07 20:00');
+    expect(words).toContain('MODBUS_TIMEOUT: unit 2 did not answer');
+    expect(words).toMatch(/L_T2.*F_PU3/);
+    expect(words).not.toMatch(/[Ss]core|threshold|moved|Decided/);
+    expect(await active.getByRole('button', { name: /alarm of/ }).allTextContents()).toEqual(['Acknowledge']);
+    expect(await rowWords(page, 'site-2')).toContain('No values');
+    await active.getByRole('button', { name: /^Acknowledge alarm of site-2/ }).click();
+    await active.getByText('Acknowledged by Ada; site-2 has not taken it yet').waitFor();
+    server.send('alarm', silent('acknowledged', 2, 84));
+    await active.getByText('acknowledged', { exact: true }).waitFor();
+    expect(await faintTexts(page)).toEqual([]);
+    server.send('alarm', silent('cleared', 3, 90));
+    const past = page.getByRole('region', { name: 'Cleared alarms' }).locator('[data-alarm="site-2:c4"]');
+    await past.getByText('No good values of PLC2: 2 tags').waitFor();
+    expect(server.decisions.map(({ alarmId, action }) => [alarmId, action])).toEqual([['site-2:c4', 'acknowledge']]);
   });
 
   it('says when the connection is lost, keeps what it had, and comes back by itself', async () => {

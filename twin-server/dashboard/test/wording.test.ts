@@ -5,6 +5,7 @@ import {
   durationWords,
   scoreWords,
   shareWords,
+  silentWords,
   spanWords,
   timeAxisWords,
   valueWords,
@@ -33,6 +34,9 @@ describe('wording', () => {
     [durationWords(4.5 * 3_600_000), '4 h 30 min'],
     [durationWords(72 * 3_600_000), '3 d'],
     [durationWords(null), '—'],
+    [silentWords({ tags: ['L1'], devices: ['PLC1', 'PLC2'] }), 'No good values of PLC1, PLC2: L1'],
+    [silentWords({ tags: ['L1', 'L2'] }), 'No good values: 2 tags'],
+    [silentWords({ tags: [] }), 'No good values'],
   ])('%s', (words, expected) => expect(words).toBe(expected));
 
   it('names the day of a span once where it is one day', () => {
