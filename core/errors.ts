@@ -66,6 +66,10 @@ export const ERROR_CODES = {
   BROKER_LISTEN_FAILED: 'The broker cannot listen on its address',
   BROKER_STORE_LOCKED: 'Another process uses the data directory of the broker',
   BROKER_STORE_FAILED: 'The data directory of the broker cannot be opened',
+  SECURITY_FILE_UNREADABLE: 'A file with keys, certificates or records of agents cannot be read',
+  SECURITY_FILE_INVALID:
+    'A file with keys, certificates or records of agents has missing or wrong fields; they are named',
+  SECURITY_KEY_INVALID: 'A signing key is not an Ed25519 key, or not the one that belongs there',
   CLI_USAGE: 'The command line is wrong: an unknown command, option or value',
   CLI_SERVER_UNREACHABLE: 'The twin-server does not answer at the address that the command was given',
   CLI_SERVER_REFUSED: 'The twin-server refused what the command asked for; its own code and reason are in the message',

@@ -83,6 +83,12 @@ export const agentSchema = z
     }),
     agent: identifier.meta({ description: 'name of this agent, unique in the federation' }),
     broker: brokerConnectionSchema.meta({ description: 'the MQTT broker, and how to log in' }),
+    security: z
+      .strictObject({
+        directory: z.string().min(1).meta({ description: 'this agent’s certificate, keys, and whom it believes' }),
+      })
+      .optional()
+      .meta({ description: 'what `twinwatch enrol` or `twinwatch join` made' }),
     dataDir: z.string().min(1).meta({ description: 'where rows, models and the outbox are kept' }),
     interval: durationBetween('100ms', '1d').meta({ description: 'source time between two rows' }),
     poll: z

@@ -258,6 +258,12 @@ const serverFields = {
     description: 'name of the federation: everything that learns together; part of every MQTT topic',
   }),
   broker: brokerConnectionSchema.meta({ description: 'the MQTT broker, and how to log in' }),
+  security: z
+    .strictObject({
+      directory: z.string().min(1).meta({ description: 'keys of the federation, and records of its agents' }),
+    })
+    .optional()
+    .meta({ description: 'what `twinwatch init` made' }),
   dataDir: z.string().min(1).meta({ description: 'where the journal, models and the twin’s rows are kept' }),
   http: z
     .strictObject({
