@@ -1,6 +1,7 @@
 import type { TrainingEngine } from '@twinwatch/core/learning/engine';
 import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
 import { createWorkerEngine } from '@twinwatch/core/training/engine-host';
+import { type Trust, UNSIGNED } from '@twinwatch/core/wire/gate';
 import type { MqttClientLike, MqttConnectOptions } from '@twinwatch/core/wire/mqtt-client';
 import { Acquisition } from './acquisition.js';
 import { AlarmOutputs } from './detection/alarm-outputs.js';
@@ -18,6 +19,8 @@ export interface AgentRuntime {
   readonly random: () => number;
   readonly log: Logger;
   readonly connect: (options: MqttConnectOptions) => MqttClientLike;
+  /** Keys to sign and to check with; unsigned where absent. */
+  readonly trust?: Trust;
   readonly rssBytes: () => number;
 }
 
@@ -106,6 +109,7 @@ export async function runAgent(
     federation: config.federation,
     agent: config.agent,
     broker: brokerOf(site),
+    trust: runtime.trust ?? UNSIGNED,
     store,
     pipeline,
     siteTags: () => tags,

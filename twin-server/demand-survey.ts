@@ -3,10 +3,12 @@ import type { RoundsConfig } from '@twinwatch/core/config/server';
 import { schemaHash } from '@twinwatch/core/features/schema';
 import type { FeatureSchema } from '@twinwatch/core/features/spec';
 import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
-import { decodeEnvelope, encodeEnvelope } from '@twinwatch/core/wire/envelope';
+import { encodeEnvelope } from '@twinwatch/core/wire/envelope';
+import { Gate, SERVER, type Trust, UNSIGNED } from '@twinwatch/core/wire/gate';
 import { encodeJson } from '@twinwatch/core/wire/json-messages';
 import { type BrokerDoor, Link } from '@twinwatch/core/wire/link';
 import type { CalibrateTask, ServerStatus } from '@twinwatch/core/wire/messages';
+import { signJson } from '@twinwatch/core/wire/signing';
 import { parseTopic, topics } from '@twinwatch/core/wire/topics';
 
 /** Asks the agents how their sites run, before there is a twin: what its demands are fitted to. */
@@ -17,6 +19,8 @@ export interface SurveyOptions {
   readonly request: ProfileRequest;
   readonly rounds: Pick<RoundsConfig, 'quorum' | 'minimumRows' | 'deadline'>;
   readonly broker: BrokerDoor;
+  /** Unsigned where absent. */
+  readonly trust?: Trust;
   readonly softwareVersion: string;
   readonly clock: Clock;
   readonly timers: Timers;
@@ -26,7 +30,7 @@ export interface SurveyOptions {
 
 /** Profiles by agent: of as many as a round needs, and of those that answer within a round's deadline after. Waits for as long as that takes. */
 export async function surveySites(options: SurveyOptions): Promise<ReadonlyMap<string, SiteProfile>> {
-  const { federation, schema, request, rounds, clock, timers, log } = options;
+  const { federation, schema, request, rounds, clock, timers, log, trust = UNSIGNED } = options;
   const all = topics(federation);
   const task: CalibrateTask = {
     kind: 'calibrate',
@@ -40,7 +44,13 @@ export async function surveySites(options: SurveyOptions): Promise<ReadonlyMap<s
   let sequence = clock.now() * 1_000;
   let cancelDeadline: (() => void) | null = null;
   const status = (online: boolean, connectionId: string) =>
-    encodeJson({ online, connectionId, softwareVersion: options.softwareVersion } satisfies ServerStatus);
+    signJson(
+      all.serverStatus,
+      encodeJson({ online, connectionId, softwareVersion: options.softwareVersion } satisfies ServerStatus),
+      trust.signer,
+    );
+  // What is read here is read once, before there is anything to spoil: no floors are kept.
+  const gate = new Gate({ federation, trust, floors: {}, onFloor: () => undefined, now: () => clock.now() });
   const quiet = (error: unknown) => log.debug({ error: String(error) }, 'survey message not sent; it is sent again');
 
   const link = new Link({
@@ -56,12 +66,14 @@ export async function surveySites(options: SurveyOptions): Promise<ReadonlyMap<s
     },
     onMessage: (topic, payload) => {
       const agent = parseTopic(topic)?.agent ?? null;
-      const { sender, federation: named, message } = decodeEnvelope(payload);
-      if (agent === null || sender !== agent || named !== federation) return;
+      if (agent === null) return;
+      const message = gate.open(topic, payload, agent);
       if (message.kind === 'hello' && !asked.has(agent) && !profiles.has(agent)) {
         asked.add(agent);
-        const fields = { federation, sender: 'server', sequence: sequence++, sentAtMs: clock.now() };
-        link.publish(all.agent(agent).task, encodeEnvelope({ ...fields, message: task })).catch((error: unknown) => {
+        const fields = { federation, sender: SERVER, sequence: sequence++, sentAtMs: clock.now() };
+        const at = all.agent(agent).task;
+        const sealed = encodeEnvelope({ ...fields, message: task }, undefined, { topic: at, signer: trust.signer });
+        link.publish(at, sealed).catch((error: unknown) => {
           asked.delete(agent);
           quiet(error);
         });

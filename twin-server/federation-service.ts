@@ -1,6 +1,7 @@
-import { TwinwatchError } from '@twinwatch/core/errors';
+import { type ErrorCode, TwinwatchError } from '@twinwatch/core/errors';
 import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
-import { decodeEnvelope, encodeEnvelope, readAnsweredTask } from '@twinwatch/core/wire/envelope';
+import { encodeEnvelope, readAnsweredTask } from '@twinwatch/core/wire/envelope';
+import { Gate, SERVER, type Trust, UNSIGNED } from '@twinwatch/core/wire/gate';
 import { encodeJson, parseAgentStatus, parseAlarmEvent, parseTelemetry } from '@twinwatch/core/wire/json-messages';
 import { type BrokerDoor, Link } from '@twinwatch/core/wire/link';
 import type {
@@ -15,6 +16,8 @@ import type {
   WireMessage,
 } from '@twinwatch/core/wire/messages';
 import { supersedes } from '@twinwatch/core/wire/presence';
+import { type Floor, risingSequence } from '@twinwatch/core/wire/replay';
+import { type Signer, signJson } from '@twinwatch/core/wire/signing';
 import { type AgentChannel as Channel, parseTopic, topics } from '@twinwatch/core/wire/topics';
 import type { AgentChannel } from './aggregator/effect-performer.js';
 import type { Journal } from './aggregator/journal.js';
@@ -31,6 +34,8 @@ export interface FederationServiceOptions {
   readonly journal: Journal;
   readonly run: string;
   readonly broker: BrokerDoor;
+  /** Unsigned where absent. */
+  readonly trust?: Trust;
   readonly softwareVersion: string;
   readonly clock: Clock;
   readonly timers: Timers;
@@ -53,6 +58,18 @@ export interface FederationObserver {
 /** Between two tries to deliver what people decided to agents that are there. */
 const COMMANDS_AGAIN_MS = 30_000;
 
+/** A server that is killed forgets as much of what was sent to it; whatever is handled again is handled once. */
+const KEEP_FLOORS_MS = 1_000;
+
+/** What says that a message is not from whom it says it is, or not new. */
+const FORGED: ReadonlySet<ErrorCode> = new Set([
+  'WIRE_UNSIGNED',
+  'WIRE_KEY_UNKNOWN',
+  'WIRE_KEY_REVOKED',
+  'WIRE_SIGNATURE_INVALID',
+  'WIRE_REPLAYED',
+]);
+
 /** An update of the largest network that is plausible here, with its envelope. */
 const MAXIMUM_UPDATE_BYTES = 64 * 1024 * 1024;
 
@@ -65,15 +82,26 @@ export class FederationService {
   /** Blobs on their way, by agent and hash: a hello during a transfer does not start it again. */
   readonly #sending = new Set<string>();
   readonly #stopping = new AbortController();
-  #sequence: number;
+  readonly #signer: Signer | null;
+  readonly #gate: Gate;
+  readonly #nextSequence: () => number;
+  /** Risen since they were last kept. */
+  readonly #floors = new Map<string, Floor>();
   #cancelWaiting: () => void = () => undefined;
 
   constructor(options: FederationServiceOptions) {
-    const { plan, clock, broker } = options;
+    const { plan, clock, broker, journal, trust = UNSIGNED } = options;
     this.#options = options;
+    this.#signer = trust.signer;
     this.#topics = topics(plan.federation);
-    // Rises over restarts, too, as long as a server sends less than a thousand messages per millisecond.
-    this.#sequence = clock.now() * 1_000;
+    this.#nextSequence = risingSequence(journal.nextSequence(), clock.now(), (next) => journal.putNextSequence(next));
+    this.#gate = new Gate({
+      ...{ federation: plan.federation, trust, floors: journal.floors(), now: () => clock.now() },
+      onFloor: (key, floor) => {
+        if (this.#floors.size === 0) options.timers.after('message floors', KEEP_FLOORS_MS, () => this.#keepFloors());
+        this.#floors.set(key, floor);
+      },
+    });
     const { status, telemetry, alarms, hello, up, request, answer } = this.#topics.everyAgent;
     this.#link = new Link({
       ...broker,
@@ -117,6 +145,18 @@ export class FederationService {
     this.#cancelWaiting();
     await this.runner.stop();
     await this.#link.stop();
+    this.#keepFloors();
+  }
+
+  /** Messages that were refused, by who they said they were from. */
+  get refused(): Gate['refused'] {
+    return this.#gate.refused;
+  }
+
+  #keepFloors(): void {
+    if (this.#floors.size === 0) return;
+    this.#options.journal.putFloors(this.#floors);
+    this.#floors.clear();
   }
 
   #channel(): AgentChannel {
@@ -142,7 +182,7 @@ export class FederationService {
     const { observer } = this.#options;
     switch (channel) {
       case 'status': {
-        const status = parseAgentStatus(payload);
+        const status = this.#gate.openJson(topic, payload, agent, parseAgentStatus);
         if (!supersedes(this.#statuses.get(agent) ?? null, status)) return;
         this.runner.onStatus(agent, status);
         if (!this.#isKnown(agent)) return;
@@ -151,15 +191,16 @@ export class FederationService {
         return;
       }
       case 'telemetry':
-        if (this.#isKnown(agent)) observer.onTelemetry(agent, parseTelemetry(payload));
+        if (this.#isKnown(agent))
+          observer.onTelemetry(agent, this.#gate.openJson(topic, payload, agent, parseTelemetry));
         return;
       case 'alarms':
-        this.#onAlarm(agent, payload);
+        this.#onAlarm(agent, this.#gate.openJson(topic, payload, agent, parseAlarmEvent));
         return;
       case 'hello':
       case 'request':
       case 'answer':
-        this.#onEnvelope(agent, this.#open(agent, decodeEnvelope(payload)));
+        this.#onEnvelope(agent, this.#gate.open(topic, payload, agent));
         return;
       default:
         return;
@@ -195,9 +236,10 @@ export class FederationService {
     const { agent } = parsed;
     let update: Update;
     try {
-      update = this.#openUpdate(agent, bytes);
+      update = this.#openUpdate(topic, agent, bytes);
     } catch (error) {
-      if (!(error instanceof TwinwatchError)) throw error;
+      // Whoever sent what is not signed, it was not that agent: nothing of it may be held against it.
+      if (!(error instanceof TwinwatchError) || (this.#gate.verifies && FORGED.has(error.code))) throw error;
       this.runner.onMalformedUpdate(agent, readAnsweredTask(bytes, MAXIMUM_UPDATE_BYTES), error.message);
       return;
     }
@@ -205,8 +247,8 @@ export class FederationService {
   }
 
   /** @throws TwinwatchError WIRE_* where it is no update of that agent. */
-  #openUpdate(agent: string, bytes: Uint8Array): Update {
-    const message = this.#open(agent, decodeEnvelope(bytes, MAXIMUM_UPDATE_BYTES));
+  #openUpdate(topic: string, agent: string, bytes: Uint8Array): Update {
+    const message = this.#gate.open(topic, bytes, agent, MAXIMUM_UPDATE_BYTES);
     if (message.kind === 'update') return message;
     throw new TwinwatchError('WIRE_INVALID', `a ${message.kind} is not an update; it is ignored`, {
       context: { agent },
@@ -218,8 +260,7 @@ export class FederationService {
     return this.runner.state.agents[agent] !== undefined;
   }
 
-  #onAlarm(agent: string, payload: Uint8Array): void {
-    const event = parseAlarmEvent(payload);
+  #onAlarm(agent: string, event: AlarmEvent): void {
     if (event.agent !== agent) {
       throw new TwinwatchError(
         'WIRE_INVALID',
@@ -229,17 +270,6 @@ export class FederationService {
     const added = this.#options.journal.putAlarm(event);
     this.#send(agent, 'receipt', { kind: 'alarm-receipt', eventIds: [event.eventId] });
     if (added) this.#options.observer.onAlarm(event);
-  }
-
-  /** @throws TwinwatchError WIRE_INVALID where the envelope names another sender or federation than its topic. */
-  #open(agent: string, envelope: ReturnType<typeof decodeEnvelope>): WireMessage {
-    const { federation } = this.#options.plan;
-    if (envelope.sender === agent && envelope.federation === federation) return envelope.message;
-    throw new TwinwatchError(
-      'WIRE_INVALID',
-      `a message on the topic of ${agent} in ${federation} says it is from ${envelope.sender} in ${envelope.federation}; it is ignored`,
-      { context: { agent, sender: envelope.sender } },
-    );
   }
 
   #sendBlob(agent: string, { hash }: BlobRef, missing: readonly number[] | null): void {
@@ -275,9 +305,10 @@ export class FederationService {
 
   #publish(topic: string, message: WireMessage): void {
     const { plan, clock } = this.#options;
-    const fields = { federation: plan.federation, sender: 'server', sequence: this.#sequence++, sentAtMs: clock.now() };
+    const fields = { federation: plan.federation, sender: SERVER, sequence: this.#nextSequence() };
+    const envelope = { ...fields, sentAtMs: clock.now(), message };
     this.#link
-      .publish(topic, encodeEnvelope({ ...fields, message }))
+      .publish(topic, encodeEnvelope(envelope, undefined, { topic, signer: this.#signer }))
       .catch((error: unknown) => this.#lost(topic, error));
   }
 
@@ -290,6 +321,6 @@ export class FederationService {
 
   #serverStatus(online: boolean, connectionId: string): Uint8Array {
     const status: ServerStatus = { online, connectionId, softwareVersion: this.#options.softwareVersion };
-    return encodeJson(status);
+    return signJson(this.#topics.serverStatus, encodeJson(status), this.#signer);
   }
 }

@@ -9,6 +9,7 @@ import type { FeatureSchema } from '@twinwatch/core/features/spec';
 import type { Architecture, TrainingEngine } from '@twinwatch/core/learning/engine';
 import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
 import { decodeLineage } from '@twinwatch/core/wire/blobs';
+import type { Trust } from '@twinwatch/core/wire/gate';
 import type { BrokerDoor } from '@twinwatch/core/wire/link';
 import { type Journal, openJournal } from './aggregator/journal.js';
 import { architectureOf, buildSchema } from './aggregator/lineage.js';
@@ -32,6 +33,8 @@ export interface ServerOptions {
   readonly twinHash: string;
   readonly createEngine: () => Promise<TrainingEngine>;
   readonly broker: BrokerDoor;
+  /** Unsigned where absent. */
+  readonly trust?: Trust;
   readonly softwareVersion: string;
   readonly clock: Clock;
   readonly timers: Timers;

@@ -3,6 +3,7 @@ import { TwinwatchError } from '../errors.js';
 import { decodeCbor, encodeCbor } from './cbor.js';
 import { type Envelope, PROTOCOL_VERSION, type WireMessage } from './messages.js';
 import { answeredTaskSchema, envelopeSchema, messageSchemas } from './schemas.js';
+import { SIGNATURE_BYTES, type Signer, signInPlace } from './signing.js';
 
 /** Small messages stay far below; anything large is a transfer in chunks. A broker's payload limit must not be lower. */
 export const MAXIMUM_ENVELOPE_BYTES = 256 * 1024;
@@ -16,16 +17,30 @@ export interface EnvelopeFields<M extends WireMessage = WireMessage> {
   readonly message: M;
 }
 
-/** @throws TwinwatchError WIRE_* for what the other end would refuse, so that the mistake shows where it is made. */
-export function encodeEnvelope(fields: EnvelopeFields, maximumBytes = MAXIMUM_ENVELOPE_BYTES): Uint8Array {
-  const envelope: Envelope = { protocol: PROTOCOL_VERSION, ...fields, signature: null };
-  const bytes = encodeCbor(checkEnvelope(envelope));
+/**
+ * @param seal signs it for the topic; unsigned where absent. @throws TwinwatchError WIRE_* for what the other end would refuse, so that the mistake shows where it is made.
+ */
+export function encodeEnvelope(
+  fields: EnvelopeFields,
+  maximumBytes = MAXIMUM_ENVELOPE_BYTES,
+  seal: { readonly topic: string; readonly signer: Signer | null } | null = null,
+): Uint8Array {
+  const envelope = checkEnvelope({ protocol: PROTOCOL_VERSION, ...fields, signature: null });
+  const signer = seal?.signer ?? null;
+  // The last two fields, in this order: a signature is over every byte before its own.
+  const { signature: unsigned, ...rest } = envelope;
+  const bytes = encodeCbor(
+    signer === null
+      ? { ...rest, signature: unsigned }
+      : { ...rest, keyId: signer.keyId, signature: new Uint8Array(SIGNATURE_BYTES) },
+  );
   if (bytes.length > maximumBytes)
     throw new TwinwatchError(
       'WIRE_TOO_LARGE',
       `${fields.message.kind} of ${bytes.length} bytes is above the limit of ${maximumBytes}`,
       { context: { kind: fields.message.kind, bytes: bytes.length, maximumBytes } },
     );
+  if (seal !== null && signer !== null) signInPlace(seal.topic, bytes, signer);
   return bytes;
 }
 

@@ -255,7 +255,9 @@ export interface Envelope<M extends WireMessage = WireMessage> {
   readonly sequence: number;
   readonly sentAtMs: number;
   readonly message: M;
-  /** Ed25519 over topic and payload; null until enrolment exists. */
+  /** [8] of the key that signed it, see signing.ts; absent where nobody did. */
+  readonly keyId?: Uint8Array;
+  /** [64] Ed25519 over topic and payload; null in a federation that does not sign. */
   readonly signature: Uint8Array | null;
 }
 

@@ -323,6 +323,7 @@ export const envelopeSchema = z.object({
   sequence: count,
   sentAtMs: z.number(),
   message: z.unknown(),
+  keyId: bytes.refine((value) => value.length === 8, 'must be 8 bytes').exactOptional(),
   signature: bytes.refine((value) => value.length === 64, 'must be 64 bytes').nullable(),
 });
 

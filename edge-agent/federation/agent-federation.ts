@@ -1,11 +1,13 @@
 import type { TrainingEngine } from '@twinwatch/core/learning/engine';
 import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
-import { decodeEnvelope } from '@twinwatch/core/wire/envelope';
+import { Gate, SERVER, type Trust } from '@twinwatch/core/wire/gate';
 import { encodeJson, parseServerStatus } from '@twinwatch/core/wire/json-messages';
 import { Link } from '@twinwatch/core/wire/link';
 import type { AgentHealth, AgentStatus, WireMessage } from '@twinwatch/core/wire/messages';
 import type { BrokerAccess, MqttClientLike, MqttConnectOptions } from '@twinwatch/core/wire/mqtt-client';
+import type { Floor, Floors } from '@twinwatch/core/wire/replay';
 import { ReportByException } from '@twinwatch/core/wire/report-by-exception';
+import { keyIdText, signJson } from '@twinwatch/core/wire/signing';
 import { parseTopic, topics } from '@twinwatch/core/wire/topics';
 import type { DetectionPipeline } from '../detection/detection-pipeline.js';
 import type { Store } from '../store/store.js';
@@ -14,6 +16,7 @@ import { AlarmOutbox } from './alarm-outbox.js';
 import { BlobFetcher } from './blob-fetcher.js';
 import { CommandTaker } from './command-taker.js';
 import { enveloped, type FederationContext } from './federation-context.js';
+import { MessageMemory } from './message-memory.js';
 import { ModelKeeper } from './model-keeper.js';
 import { TaskRunner } from './task-runner.js';
 import { UpdateOutbox } from './update-outbox.js';
@@ -24,6 +27,7 @@ export interface FederationOptions {
   readonly softwareVersion: string;
   readonly broker: BrokerAccess;
   readonly connect: (options: MqttConnectOptions) => MqttClientLike;
+  readonly trust: Trust;
   readonly store: Store;
   readonly pipeline: DetectionPipeline;
   /** Null for an agent that only detects. */
@@ -46,8 +50,6 @@ export interface FederationOptions {
   readonly log: Logger;
 }
 
-/** What the server calls itself in an envelope. */
-const SERVER = 'server';
 /** More rows to learn from by this share: worth telling the server. */
 const HELLO_GROWTH = 1.1;
 
@@ -61,16 +63,19 @@ export class AgentFederation {
   readonly #models: ModelKeeper;
   readonly #outbox: AlarmOutbox;
   readonly #commands: CommandTaker;
+  readonly #memory: MessageMemory;
+  #gate: Gate;
   #signal: AbortSignal = AbortSignal.abort();
   #lineageHash: string | null = null;
   #serverConnection: string | null = null;
   #toldEligible = -1;
 
   constructor(options: FederationOptions) {
-    const { federation, agent, store, clock, timers, log, pipeline, siteTags, training } = options;
+    const { federation, agent, store, clock, timers, log, pipeline, siteTags, training, trust } = options;
     const agentTopics = topics(federation).agent(agent);
-    let sequence = clock.now() * 1_000;
     this.#options = options;
+    this.#memory = new MessageMemory(options);
+    this.#gate = this.#gateFrom({});
     this.#context = {
       federation,
       agent,
@@ -80,7 +85,8 @@ export class AgentFederation {
       log,
       topics: agentTopics,
       link: this.#link(),
-      nextSequence: () => sequence++,
+      nextSequence: () => this.#memory.nextSequence(),
+      trust,
     };
     const context = this.#context;
     this.#blobs = new BlobFetcher(context);
@@ -119,6 +125,7 @@ export class AgentFederation {
 
   /** The detector that ran before, from disk: detection does not wait for a network. */
   async restore(): Promise<void> {
+    this.#gate = this.#gateFrom(await this.#memory.restore());
     const lineage = await this.#options.store.call('state', 'lineage');
     this.#lineageHash = lineage === null ? null : Buffer.from(lineage).toString('utf8');
     await this.#models.restore();
@@ -133,11 +140,23 @@ export class AgentFederation {
     await Promise.all([this.#outbox.run(signal), this.#statusLoop(signal), this.#telemetryLoop(signal)]);
     await this.#tasks?.idle();
     await link.stop();
+    this.#memory.flush();
+  }
+
+  /** Messages that were refused, by who they said they were from. */
+  get refused(): Gate['refused'] {
+    return this.#gate.refused;
   }
 
   /** An alarm is in the outbox. */
   alarmStored(): void {
     this.#outbox.poke();
+  }
+
+  #gateFrom(floors: Floors): Gate {
+    const { federation, trust, clock } = this.#options;
+    const onFloor = (key: string, floor: Floor) => this.#memory.raise(key, floor);
+    return new Gate({ federation, trust, floors, onFloor, now: () => clock.now() });
   }
 
   #link(): Link {
@@ -153,7 +172,7 @@ export class AgentFederation {
       log,
       clientId: `twinwatch-${federation}-${agent}`,
       subscriptions: [mine.task, mine.down, mine.receipt, mine.command, all.manifest, all.serverStatus],
-      will: (connectionId) => ({ topic: mine.status, payload: encodeJson(this.#status(false, connectionId, null)) }),
+      will: (connectionId) => ({ topic: mine.status, payload: this.#signedStatus(false, connectionId, null) }),
       onMessage: (topic, payload) => this.#onMessage(topic, payload),
       onTransfer: (_topic, bytes, transfer) => this.#blobs.arrived(transfer, bytes),
       onMissing: (incomplete) => this.#blobs.missing(incomplete),
@@ -166,7 +185,7 @@ export class AgentFederation {
 
   #onMessage(topic: string, payload: Uint8Array): void {
     if (parseTopic(topic)?.channel === 'serverStatus') {
-      const server = parseServerStatus(payload);
+      const server = this.#gate.openJson(topic, payload, SERVER, parseServerStatus);
       if (!server.online || server.connectionId === this.#serverConnection) return;
       this.#serverConnection = server.connectionId;
       // A server that was away has lost nothing that had a receipt, and may have lost everything else. It hears the status from here, too:
@@ -175,13 +194,7 @@ export class AgentFederation {
       this.#announce();
       return;
     }
-    const { federation, sender, message } = decodeEnvelope(payload);
-    if (federation !== this.#options.federation || sender !== SERVER)
-      this.#options.log.warn(
-        { topic, federation, sender, kind: message.kind },
-        'a message not from the server of this federation; ignored',
-      );
-    else this.#handle(message);
+    this.#handle(this.#gate.open(topic, payload, SERVER));
   }
 
   #handle(message: WireMessage): void {
@@ -234,11 +247,12 @@ export class AgentFederation {
   }
 
   async #hello(): Promise<void> {
-    const { training, store, siteTags, softwareVersion, log } = this.#options;
+    const { training, store, siteTags, softwareVersion, log, trust } = this.#options;
+    const topic = this.#context.topics.hello;
     try {
       const { eligible, labelled } =
         training === null ? { eligible: 0, labelled: 0 } : await countEligible(store, training.limits);
-      const hello = enveloped(this.#context, {
+      const hello = enveloped(this.#context, topic, {
         kind: 'hello',
         softwareVersion,
         tags: siteTags(),
@@ -248,9 +262,9 @@ export class AgentFederation {
         engine: training?.engineName ?? 'none',
         lineageHash: this.#lineageHash,
         modelVersion: this.#models.current?.modelVersion ?? null,
-        publicKeyId: null,
+        publicKeyId: trust.signer === null ? null : keyIdText(trust.signer.keyId),
       });
-      await this.link.publish(this.#context.topics.hello, hello);
+      await this.link.publish(topic, hello);
       this.#toldEligible = eligible;
     } catch (error) {
       log.debug({ error: String(error) }, 'hello not sent; the next connection sends it');
@@ -262,11 +276,17 @@ export class AgentFederation {
     return { online, connectionId, atMs: clock.now(), softwareVersion, modelVersion: pipeline.modelVersion, health };
   }
 
+  #signedStatus(online: boolean, connectionId: string, health: AgentHealth | null): Uint8Array {
+    const { federation, agent, trust } = this.#options;
+    const topic = topics(federation).agent(agent).status;
+    return signJson(topic, encodeJson(this.#status(online, connectionId, health)), trust.signer);
+  }
+
   async #publishStatus(): Promise<void> {
     if (!this.link.online) return;
     try {
-      const status = this.#status(true, this.link.connectionId, await this.#options.health());
-      await this.link.publish(this.#context.topics.status, encodeJson(status));
+      const status = this.#signedStatus(true, this.link.connectionId, await this.#options.health());
+      await this.link.publish(this.#context.topics.status, status);
     } catch (error) {
       this.#options.log.debug({ error: String(error) }, 'status not sent');
     }
@@ -301,9 +321,9 @@ export class AgentFederation {
         deadbands = this.#options.deadbands();
         report = new ReportByException(deadbands);
       }
-      await this.link
-        .publish(this.#context.topics.telemetry, encodeJson(report.next(latest)))
-        .catch(() => report.forget());
+      const { telemetry } = this.#context.topics;
+      const signed = signJson(telemetry, encodeJson(report.next(latest)), this.#options.trust.signer);
+      await this.link.publish(telemetry, signed).catch(() => report.forget());
     }
   }
 }

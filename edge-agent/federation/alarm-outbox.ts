@@ -1,4 +1,5 @@
 import { encodeJson } from '@twinwatch/core/wire/json-messages';
+import { signJson } from '@twinwatch/core/wire/signing';
 import type { FederationContext } from './federation-context.js';
 
 const BATCH = 64;
@@ -52,7 +53,7 @@ export class AlarmOutbox {
   }
 
   async #drain(): Promise<void> {
-    const { store, clock, link, topics } = this.#context;
+    const { store, clock, link, topics, trust } = this.#context;
     const deleted = [...this.#received];
     const events = await store.outbox(BATCH);
     for (const eventId of deleted) {
@@ -65,7 +66,8 @@ export class AlarmOutbox {
       const before = this.#sent.get(event.eventId);
       if (before !== undefined && nowMs < before.againMs) continue;
       const pauseMs = before === undefined ? FIRST_AGAIN_MS : Math.min(LONGEST_AGAIN_MS, before.pauseMs * 2);
-      await link.publish(topics.alarms, encodeJson(event), { priority: 'alarm' });
+      const signed = signJson(topics.alarms, encodeJson(event), trust.signer);
+      await link.publish(topics.alarms, signed, { priority: 'alarm' });
       this.#sent.set(event.eventId, { againMs: nowMs + pauseMs, pauseMs });
     }
   }

@@ -64,7 +64,8 @@ export class BlobFetcher {
   async #ask(blob: BlobRef, missing: readonly number[] | null): Promise<void> {
     const { link, topics, log } = this.#context;
     try {
-      await link.publish(topics.request, enveloped(this.#context, { kind: 'blob-request', blob, missing }));
+      const { request } = topics;
+      await link.publish(request, enveloped(this.#context, request, { kind: 'blob-request', blob, missing }));
     } catch (error) {
       log.debug({ hash: blob.hash, error: String(error) }, 'blob not asked for yet');
     }

@@ -27,7 +27,8 @@ export class CommandTaker {
     this.#turn = this.#turn
       .then(async () => {
         const receipt = await this.#receipt(command);
-        await context.link.publish(context.topics.answer, enveloped(context, receipt));
+        const { answer } = context.topics;
+        await context.link.publish(answer, enveloped(context, answer, receipt));
       })
       .catch((error: unknown) =>
         context.log.warn({ command: command.commandId, error: String(error) }, 'a command is not answered yet'),

@@ -1,5 +1,6 @@
 import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
 import { type EnvelopeFields, encodeEnvelope } from '@twinwatch/core/wire/envelope';
+import type { Trust } from '@twinwatch/core/wire/gate';
 import type { Link } from '@twinwatch/core/wire/link';
 import type { WireMessage } from '@twinwatch/core/wire/messages';
 import type { AgentTopics } from '@twinwatch/core/wire/topics';
@@ -17,9 +18,16 @@ export interface FederationContext {
   readonly log: Logger;
   /** Rises with every message, over restarts as well. */
   readonly nextSequence: () => number;
+  readonly trust: Trust;
 }
 
-export function enveloped(context: FederationContext, message: WireMessage, maximumBytes?: number): Uint8Array {
+/** Signed for the topic, where this federation signs. */
+export function enveloped(
+  context: FederationContext,
+  topic: string,
+  message: WireMessage,
+  maximumBytes?: number,
+): Uint8Array {
   const fields: EnvelopeFields = {
     federation: context.federation,
     sender: context.agent,
@@ -27,7 +35,7 @@ export function enveloped(context: FederationContext, message: WireMessage, maxi
     sentAtMs: context.clock.now(),
     message,
   };
-  return encodeEnvelope(fields, maximumBytes);
+  return encodeEnvelope(fields, maximumBytes, { topic, signer: context.trust.signer });
 }
 
 /** Publishes as soon as there is a connection; tries again until the broker has it or the signal aborts. */
@@ -39,7 +47,7 @@ export async function publishUntilTaken(
 ): Promise<void> {
   while (!signal.aborted) {
     try {
-      await context.link.publish(topic, enveloped(context, message));
+      await context.link.publish(topic, enveloped(context, topic, message));
       return;
     } catch (error) {
       context.log.debug({ kind: message.kind, error: String(error) }, 'not published yet');

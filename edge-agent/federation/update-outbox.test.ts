@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Logger, Timers } from '@twinwatch/core/runtime';
+import { UNSIGNED } from '@twinwatch/core/wire/gate';
 import type { Link } from '@twinwatch/core/wire/link';
 import type { FitTask, Update } from '@twinwatch/core/wire/messages';
 import { topics } from '@twinwatch/core/wire/topics';
@@ -43,7 +44,7 @@ function context(timers: Timers = systemTimers): FederationContext {
   } as unknown as Link;
   return {
     ...{ federation: 'test', agent: 'site', topics: topics('test').agent('site'), link, store },
-    ...{ clock: systemClock, timers, log, nextSequence: () => 1 },
+    ...{ clock: systemClock, timers, log, nextSequence: () => 1, trust: UNSIGNED },
   };
 }
 const update = (rest: Partial<Update> = {}): Update => ({

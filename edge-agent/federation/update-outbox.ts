@@ -116,7 +116,7 @@ export class UpdateOutbox {
   }
 
   #envelope(pending: PendingUpdate): Uint8Array {
-    return enveloped(this.#context, pending.update, MAXIMUM_UPDATE_BYTES);
+    return enveloped(this.#context, this.#context.topics.up, pending.update, MAXIMUM_UPDATE_BYTES);
   }
 
   /** @param bytes the same envelope every time: the same transfer, of which the server may hold some chunks already. */

@@ -12,6 +12,7 @@ import type {
   ScoreHistogram,
   Update,
 } from '@twinwatch/core/wire/messages';
+import type { Floor, Floors } from '@twinwatch/core/wire/replay';
 import Database from 'libsql';
 import { type FederationState, restoredState } from './rounds/round-state.js';
 
@@ -77,6 +78,12 @@ export interface Journal extends RoundJournal {
   /** When the newest decision was made, 0 before the first. */
   lastDecidedAtMs(): number;
   modelHash(modelVersion: string): string | null;
+  /** How far the messages of agents have come, see core/wire/replay.ts. */
+  floors(): Floors;
+  putFloors(floors: ReadonlyMap<string, Floor>): void;
+  /** Where the server's own messages go on, null before the first. */
+  nextSequence(): number | null;
+  putNextSequence(next: number): void;
 }
 
 export type UpdateKind = 'fit' | 'evaluate';
@@ -109,6 +116,9 @@ const KEPT_ALARMS = 100_000;
 /** Of decisions that were answered; one that waits is never forgotten. */
 const KEPT_DECISIONS = 100_000;
 
+/** Beside the floors of others. */
+const OWN_SEQUENCE = 'own';
+
 const SCHEMA = `
 CREATE TABLE IF NOT EXISTS state (run TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS blobs (hash TEXT PRIMARY KEY, size INTEGER NOT NULL, bytes BLOB NOT NULL);
@@ -124,6 +134,7 @@ CREATE TABLE IF NOT EXISTS alarms (id INTEGER PRIMARY KEY, event_id TEXT UNIQUE,
 CREATE TABLE IF NOT EXISTS decisions (
   id INTEGER PRIMARY KEY, command_id TEXT UNIQUE, agent TEXT NOT NULL, at_ms REAL NOT NULL, command TEXT NOT NULL, answer TEXT);
 CREATE INDEX IF NOT EXISTS waiting_decisions ON decisions (agent) WHERE answer IS NULL;
+CREATE TABLE IF NOT EXISTS floors (key TEXT PRIMARY KEY, sequence INTEGER NOT NULL, sent_at_ms REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS models (
   id INTEGER PRIMARY KEY, run TEXT, version TEXT UNIQUE, hash TEXT NOT NULL, view TEXT NOT NULL, manifest TEXT NOT NULL);
 `;
@@ -320,6 +331,22 @@ export function openJournal(file: string): Journal {
       ),
     modelHash: (version) => one<{ hash: string }>('SELECT hash FROM models WHERE version = ?', version)?.hash ?? null,
     modelCount: () => one<{ n: number }>('SELECT count(*) AS n FROM models')?.n ?? 0,
+    floors: () =>
+      Object.fromEntries(
+        all<{ key: string } & Floor>(
+          'SELECT key, sequence, sent_at_ms AS sentAtMs FROM floors WHERE key <> ?',
+          OWN_SEQUENCE,
+        ).map(({ key, ...floor }) => [key, floor]),
+      ),
+    putFloors(floors) {
+      this.transaction(() => {
+        for (const [key, { sequence, sentAtMs }] of floors)
+          run('INSERT OR REPLACE INTO floors VALUES (?, ?, ?)', key, sequence, sentAtMs);
+      });
+    },
+    nextSequence: () =>
+      one<{ sequence: number }>('SELECT sequence FROM floors WHERE key = ?', OWN_SEQUENCE)?.sequence ?? null,
+    putNextSequence: (next) => void run('INSERT OR REPLACE INTO floors VALUES (?, ?, 0)', OWN_SEQUENCE, next),
     close() {
       db.close();
       unlock();

@@ -1,0 +1,165 @@
+import { type ErrorCode, TwinwatchError } from '../errors.js';
+import { decodeEnvelope, MAXIMUM_ENVELOPE_BYTES } from './envelope.js';
+import type { Envelope, WireMessage } from './messages.js';
+import { type Floor, type Floors, floorKey, freshness } from './replay.js';
+import { type Signer, type Verifier, verifyEnvelope, verifyJson } from './signing.js';
+import { type Channel, parseTopic } from './topics.js';
+
+/** What comes in: who may have sent it, whether it has been here before, and what was refused. The same on both ends. */
+
+/** Both null in a federation that does not sign. */
+export interface Trust {
+  readonly signer: Signer | null;
+  readonly verifier: Verifier | null;
+}
+
+export const UNSIGNED: Trust = { signer: null, verifier: null };
+
+/** What the server calls itself in an envelope. */
+export const SERVER = 'server';
+
+/** Where each kind of message belongs. */
+const CHANNEL_OF: Readonly<Record<WireMessage['kind'], Channel>> = {
+  hello: 'hello',
+  calibration: 'hello',
+  update: 'up',
+  'blob-request': 'request',
+  'command-receipt': 'answer',
+  calibrate: 'task',
+  fit: 'task',
+  evaluate: 'task',
+  'update-receipt': 'receipt',
+  'alarm-receipt': 'receipt',
+  'chunk-request': 'receipt',
+  'alarm-command': 'command',
+  'label-command': 'command',
+  manifest: 'manifest',
+};
+
+export interface Refusals {
+  readonly count: number;
+  /** Error code → how many. */
+  readonly byCode: Readonly<Record<string, number>>;
+  readonly last: { readonly code: ErrorCode | 'UNKNOWN'; readonly detail: string; readonly atMs: number };
+}
+
+export interface GateOptions {
+  readonly federation: string;
+  readonly trust: Trust;
+  readonly floors: Floors;
+  /** A floor has risen; to be kept. */
+  readonly onFloor: (key: string, floor: Floor) => void;
+  /** Wall clock. */
+  readonly now: () => number;
+}
+
+/** Senders that refusals are counted for by name; those of others are counted together, as names can be made up. */
+const COUNTED_SENDERS = 1_000;
+const OTHERS = '(others)';
+
+export class Gate {
+  readonly #options: GateOptions;
+  readonly #floors: Map<string, Floor>;
+  readonly #refused = new Map<string, Refusals>();
+
+  constructor(options: GateOptions) {
+    this.#options = options;
+    this.#floors = new Map(Object.entries(options.floors));
+  }
+
+  /** By sender, as its topics name it. */
+  get refused(): ReadonlyMap<string, Refusals> {
+    return this.#refused;
+  }
+
+  /** True where what comes in has to be signed: then what cannot be read is nobody's, and must not be held against anyone. */
+  get verifies(): boolean {
+    return this.#options.trust.verifier !== null;
+  }
+
+  /**
+   * An envelope's message, if it is from `sender`, for this topic and federation, and new.
+   * @param maximumBytes of the payload; an update comes out of a transfer and may be larger than a small message.
+   * @throws TwinwatchError WIRE_UNSIGNED, WIRE_KEY_UNKNOWN, WIRE_KEY_REVOKED, WIRE_SIGNATURE_INVALID, WIRE_REPLAYED, WIRE_FOREIGN,
+   * WIRE_WRONG_TOPIC, and what decodeEnvelope throws. All are counted.
+   */
+  open(topic: string, payload: Uint8Array, sender: string, maximumBytes = MAXIMUM_ENVELOPE_BYTES): WireMessage {
+    return this.#counted(sender, () => {
+      const { verifier } = this.#options.trust;
+      const keyId = verifier === null ? null : verifyEnvelope(topic, payload, sender, verifier);
+      const envelope = decodeEnvelope(payload, maximumBytes);
+      this.#requirePlace(topic, envelope, sender);
+      if (keyId !== null) this.#requireNew(topic, envelope, keyId);
+      return envelope.message;
+    });
+  }
+
+  /**
+   * What `read` makes of a JSON message that is from `sender` and for this topic. Status and alarms may come again: they hold a connection's and an event's own id.
+   * @throws TwinwatchError WIRE_UNSIGNED, WIRE_KEY_UNKNOWN, WIRE_KEY_REVOKED, WIRE_SIGNATURE_INVALID, and what `read` throws. All are counted.
+   */
+  openJson<T>(topic: string, payload: Uint8Array, sender: string, read: (payload: Uint8Array) => T): T {
+    return this.#counted(sender, () => {
+      const { verifier } = this.#options.trust;
+      if (verifier !== null) verifyJson(topic, payload, sender, verifier);
+      return read(payload);
+    });
+  }
+
+  /** Something of this sender's is refused elsewhere. */
+  count(sender: string, error: unknown): void {
+    const known = this.#refused.has(sender) || this.#refused.size < COUNTED_SENDERS;
+    const name = known ? sender : OTHERS;
+    const before = this.#refused.get(name);
+    const code = error instanceof TwinwatchError ? error.code : 'UNKNOWN';
+    const detail = (error instanceof Error ? error.message : String(error)).slice(0, 300);
+    this.#refused.set(name, {
+      count: (before?.count ?? 0) + 1,
+      byCode: { ...before?.byCode, [code]: (before?.byCode[code] ?? 0) + 1 },
+      last: { code, detail, atMs: this.#options.now() },
+    });
+  }
+
+  #counted<T>(sender: string, work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      this.count(sender, error);
+      throw error;
+    }
+  }
+
+  #requirePlace(topic: string, { federation, sender: from, message }: Envelope, sender: string): void {
+    const context = { topic, federation, sender: from, kind: message.kind };
+    if (federation !== this.#options.federation)
+      throw new TwinwatchError(
+        'WIRE_FOREIGN',
+        `a ${message.kind} on ${topic} says it is of federation ${federation}; it is ignored`,
+        { context },
+      );
+    if (from !== sender)
+      throw new TwinwatchError('WIRE_WRONG_TOPIC', `a message on ${topic} says it is from ${from}; it is ignored`, {
+        context,
+      });
+    if (CHANNEL_OF[message.kind] !== parseTopic(topic)?.channel)
+      throw new TwinwatchError('WIRE_WRONG_TOPIC', `a ${message.kind} does not belong on ${topic}; it is ignored`, {
+        context,
+      });
+  }
+
+  #requireNew(topic: string, { sequence, sentAtMs, message }: Envelope, keyId: string): void {
+    const key = floorKey(keyId, CHANNEL_OF[message.kind]);
+    const floor = this.#floors.get(key);
+    const found = freshness(floor, sequence);
+    if (found === 'replayed')
+      throw new TwinwatchError(
+        'WIRE_REPLAYED',
+        `a ${message.kind} on ${topic} with sequence ${sequence} is not newer than ${floor?.sequence}, which was taken before; it is ignored`,
+        { context: { topic, kind: message.kind, sequence, sentAtMs } },
+      );
+    if (found === 'newest') return;
+    const risen = { sequence, sentAtMs };
+    this.#floors.set(key, risen);
+    this.#options.onFloor(key, risen);
+  }
+}
