@@ -103,6 +103,35 @@ describe('broker', () => {
     expect(queued.map(({ text }) => text)).toEqual(['0', '1', '2']);
   });
 
+  it('bounds what is retained and queued by bytes, also over a restart', async () => {
+    const dataDir = await bench.directory();
+    const limits = { maximumRetainedBytes: 65_536, maximumQueuedBytesPerClient: 65_536 };
+    const first = await bench.broker({ dataDir, limits });
+    const session = { clientId: 'away', clean: false };
+    const away = await bench.client(first.port, session);
+    await away.subscribeAsync('q', { qos: 1 });
+    await away.endAsync();
+    const publish = async (port: number, texts: readonly string[]) => {
+      const client = await bench.client(port);
+      for (const text of texts) {
+        await client.publishAsync('q', text.padEnd(20_000), { qos: 1 });
+        await client.publishAsync(`r/${text}`, text.padEnd(20_000), { qos: 1, retain: true });
+      }
+    };
+    await publish(first.port, ['0', '1']);
+    await first.close();
+    const second = await bench.broker({ dataDir, limits });
+    await publish(second.port, ['2', '3', '2']);
+    expect(second.counters).toMatchObject({ droppedForFullQueue: 2, refusedRetained: 1 });
+    const retained = await bench.listener(second.port, 'r/+');
+    const queued = await bench.listener(second.port, 'q', session);
+    await until('both lists', () => retained.length >= 3 && queued.length >= 3);
+    expect(retained.map(({ topic }) => topic).sort()).toEqual(['r/0', 'r/1', 'r/2']);
+    expect(queued.map(({ text }) => text.trim())).toEqual(['0', '1', '2']);
+    await publish(second.port, ['2']);
+    await until('room again', () => queued.length === 4);
+  });
+
   it('does not let a frozen subscriber hold up the others', async () => {
     const broker = await bench.broker({ drainTimeoutMs: 300 });
     const frozen = connect(broker.port, '127.0.0.1');

@@ -1,6 +1,13 @@
 /** What the broker refused or dropped since it was started. */
 export interface BrokerCounters {
   refusedConnections: number;
+  /** Refused without a look at the password, because there were too many wrong ones before. */
+  lockedOut: number;
+  /** Times a client that was too fast was not read until it had a token again. */
+  heldBack: number;
+  /** QoS 0 for subscribers that do not read what they get. */
+  droppedForSlowClient: number;
+  cutOffAsSlow: number;
   refusedPublishes: number;
   refusedSubscriptions: number;
   refusedRetained: number;
@@ -13,6 +20,10 @@ export interface BrokerCounters {
 export function newCounters(): BrokerCounters {
   return {
     refusedConnections: 0,
+    lockedOut: 0,
+    heldBack: 0,
+    droppedForSlowClient: 0,
+    cutOffAsSlow: 0,
     refusedPublishes: 0,
     refusedSubscriptions: 0,
     refusedRetained: 0,

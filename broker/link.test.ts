@@ -25,13 +25,13 @@ describe('link', () => {
     const received: string[] = [];
     const sent = link.sendTransfer(own.up, payload(9_000));
     const second = await bench.broker({ port: first.port });
-    bench.link(second.port, {
+    const server = bench.link(second.port, {
       clientId: 'server',
       subscriptions: [everyAgent.up],
       onTransfer: (topic, bytes, transfer) => received.push(`${topic} ${bytes.length} ${hashOf(bytes) === transfer}`),
     });
     await sent;
-    await until('online', () => link.online);
+    await until('both online', () => link.online && server.online);
     await link.sendTransfer(own.up, payload(9_001));
     await until('the transfer', () => received.includes(`${own.up} 9001 true`));
     expect(link.traffic.out.up?.messages).toBe(6);

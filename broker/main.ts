@@ -5,6 +5,7 @@ import { configText, parseConfig } from '@twinwatch/core/config/load';
 import { stopRequest } from '@twinwatch/core/runtime';
 import { pino } from 'pino';
 import { startBroker } from './broker.js';
+import { isHashed } from './passwords.js';
 
 /**
  * Runs the broker until SIGINT or SIGTERM, or until the process that started it is gone. Logs go to stderr; one line of JSON,
@@ -14,12 +15,19 @@ import { startBroker } from './broker.js';
 export async function main(configPath: string): Promise<void> {
   const config = parseConfig(brokerSchema, await readText(configPath), configPath);
   const log = pino({ level: config.logLevel, name: 'broker' }, pino.destination({ dest: 2, sync: true }));
+  const inClear = (config.credentials ?? []).filter(({ password }) => !isHashed(password));
+  if (inClear.length > 0)
+    log.warn(
+      { file: configPath, usernames: inClear.map(({ username }) => username) },
+      'passwords are in clear in the file; write there what twinwatch hash-password prints for them',
+    );
   const broker = await startBroker({
     host: config.host,
     port: config.port,
     dataDir: resolve(dirname(configPath), config.dataDir),
     limits: config.limits,
     credentials: config.credentials,
+    lockOut: config.lockOut,
     drainTimeoutMs: config.drainTimeout,
     heartbeatMs: config.heartbeat,
     clock: { now: () => Date.now(), monotonic: () => performance.now() },

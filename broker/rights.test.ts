@@ -37,7 +37,15 @@ describe('rights', () => {
     expect(publish(server, own.status)).toEqual(expect.any(String));
     expect(subscribe(server, everyAgent.up)).toBeNull();
     expect(subscribe({ role: 'observer' }, '#')).toBeNull();
-    expect(publish({ role: 'observer' }, own.task)).toEqual(expect.any(String));
+    for (const role of ['observer', 'operator'] as const)
+      expect(publish({ role }, own.task)).toEqual(expect.any(String));
+    const figures = '$SYS/broker/uptime';
+    expect([server, { role: 'operator' } as const].map((reader) => subscribe(reader, figures))).toEqual([null, null]);
+    for (const reader of [agent, { role: 'observer' } as const])
+      expect([subscribe(reader, figures), readFault(reader, figures)]).toEqual([
+        expect.any(String),
+        expect.any(String),
+      ]);
   });
 
   it('hold everybody to the tree, its retained topics and the limits', () => {

@@ -4,7 +4,7 @@ import { CHANNELS, inTree, parseTopic } from '@twinwatch/core/wire/topics';
 /** Who may publish and read what. Pure: null means allowed, a text says why not. */
 
 export type Identity =
-  | { readonly role: 'anonymous' | 'server' | 'observer' }
+  | { readonly role: 'anonymous' | 'server' | 'operator' | 'observer' }
   | { readonly role: 'agent'; readonly agent: string };
 
 export interface Publication {
@@ -20,7 +20,7 @@ export function publishFault(identity: Identity, publication: Publication, limit
   const fault = topicFault(topic, limits);
   if (fault !== null) return fault;
   if (topic.startsWith('$')) return 'topics that begin with $ are the broker’s own';
-  if (identity.role === 'observer') return 'observers publish nothing';
+  if (identity.role === 'observer' || identity.role === 'operator') return `${identity.role}s publish nothing`;
   const parsed = parseTopic(topic);
   if (parsed === null) {
     if (inTree(topic)) return 'no such topic in this tree';
@@ -44,13 +44,14 @@ export function subscribeFault(
     return `more than ${limits.maximumSubscriptionsPerClient} subscriptions`;
   const fault = topicFault(filter, limits);
   if (fault !== null) return fault;
-  if (identity.role !== 'agent') return null;
-  if (filter.includes('+') || filter.includes('#')) return 'agents subscribe without wildcards';
+  if (identity.role === 'agent' && (filter.includes('+') || filter.includes('#')))
+    return 'agents subscribe without wildcards';
   return readFault(identity, filter);
 }
 
 /** Also asked for every message that is forwarded: a session may hold subscriptions from before its rights changed. */
 export function readFault(identity: Identity, topic: string): string | null {
+  if (identity.role === 'observer' && topic.startsWith('$')) return 'the broker’s own figures';
   if (identity.role !== 'agent') return null;
   const parsed = parseTopic(topic);
   if (parsed === null) return 'not a topic of this agent';

@@ -13,6 +13,19 @@ export interface SessionStoreOptions {
   readonly log: Logger;
 }
 
+export interface Amount {
+  readonly messages: number;
+  readonly bytes: number;
+}
+
+interface Sized {
+  readonly topic: string;
+  readonly payload: Buffer | string;
+}
+
+const NOTHING: Amount = { messages: 0, bytes: 0 };
+const sizeOf = ({ topic, payload }: Sized) => topic.length + payload.length;
+
 type EnqueueCombi = Parameters<AsyncLevelPersistence['outgoingEnqueueCombi']>;
 type Enqueue = Parameters<AsyncLevelPersistence['outgoingEnqueue']>;
 type Clear = Parameters<AsyncLevelPersistence['outgoingClearMessageId']>;
@@ -24,9 +37,11 @@ type Retained = Parameters<AsyncLevelPersistence['storeRetained']>;
  */
 export class SessionStore extends AsyncLevelPersistence {
   readonly #options: SessionStoreOptions;
-  readonly #retained = new Set<string>();
-  /** Client id → messages on disk for it. */
-  readonly #queued = new Map<string, number>();
+  /** Topic → bytes of its retained message, topic included. */
+  readonly #retained = new Map<string, number>();
+  #retainedBytes = 0;
+  /** Client id → what is on disk for it. */
+  readonly #queued = new Map<string, Amount>();
   readonly #streams = new Set<Readable>();
   /** Client or retained topic → its last write under way. */
   readonly #writes = new Map<string, Promise<void>>();
@@ -43,25 +58,40 @@ export class SessionStore extends AsyncLevelPersistence {
   /** Reads the whole store once. Rejects where it is damaged. */
   async survey(): Promise<void> {
     await this.countOffline();
-    for await (const packet of super.createRetainedStream('#')) this.#retained.add((packet as { topic: string }).topic);
-    for await (const key of this.#options.db.keys({ gte: 'outgoing:', lt: 'outgoing;' })) {
-      const client = decodeURIComponent(key.split(':')[1] ?? '');
-      this.#queued.set(client, (this.#queued.get(client) ?? 0) + 1);
-    }
+    for await (const packet of super.createRetainedStream('#')) this.#countRetained(packet as Retained[0]);
+    const clients = new Set<string>();
+    for await (const key of this.#options.db.keys({ gte: 'outgoing:', lt: 'outgoing;' }))
+      clients.add(decodeURIComponent(key.split(':')[1] ?? ''));
+    for (const id of clients) for await (const packet of super.outgoingStream({ id })) this.#count(id, packet, 1);
   }
 
-  get retainedTopics(): number {
-    return this.#retained.size;
+  get retained(): Amount {
+    return { messages: this.#retained.size, bytes: this.#retainedBytes };
+  }
+
+  /** For all clients together. */
+  get queued(): Amount {
+    let [messages, bytes] = [0, 0];
+    for (const amount of this.#queued.values()) {
+      messages += amount.messages;
+      bytes += amount.bytes;
+    }
+    return { messages, bytes };
   }
 
   override async storeRetained(packet: Retained[0]): Promise<void> {
-    if (packet.payload.length === 0) this.#retained.delete(packet.topic);
-    else if (this.#retained.has(packet.topic) || this.#retained.size < this.#options.limits.maximumRetained)
-      this.#retained.add(packet.topic);
-    else {
+    const { maximumRetained, maximumRetainedBytes } = this.#options.limits;
+    const before = this.#retained.get(packet.topic);
+    const bytes = this.#retainedBytes - (before ?? 0) + sizeOf(packet);
+    const isNew = before === undefined;
+    if (
+      packet.payload.length > 0 &&
+      (bytes > maximumRetainedBytes || (isNew && this.#retained.size >= maximumRetained))
+    ) {
       this.#options.counters.refusedRetained++;
       return;
     }
+    this.#countRetained(packet);
     await this.#inOrder(`topic ${packet.topic}`, () => super.storeRetained(packet));
   }
 
@@ -74,12 +104,13 @@ export class SessionStore extends AsyncLevelPersistence {
   }
 
   override async outgoingEnqueue(subscription: Enqueue[0], packet: Enqueue[1]): Promise<void> {
-    const queued = this.#queued.get(subscription.clientId) ?? 0;
-    if (queued >= this.#options.limits.maximumQueuedPerClient) {
+    const { maximumQueuedPerClient, maximumQueuedBytesPerClient } = this.#options.limits;
+    const { messages, bytes } = this.#queued.get(subscription.clientId) ?? NOTHING;
+    if (messages >= maximumQueuedPerClient || bytes + sizeOf(packet) > maximumQueuedBytesPerClient) {
       this.#options.counters.droppedForFullQueue++;
       return;
     }
-    this.#queued.set(subscription.clientId, queued + 1);
+    this.#count(subscription.clientId, packet, 1);
     await this.#inOrder(`client ${subscription.clientId}`, () => super.outgoingEnqueue(subscription, packet));
   }
 
@@ -107,9 +138,7 @@ export class SessionStore extends AsyncLevelPersistence {
   ): ReturnType<AsyncLevelPersistence['outgoingClearMessageId']> {
     const cleared = await this.#inOrder(`client ${client.id}`, () => super.outgoingClearMessageId(client, packet));
     if (cleared === undefined) return undefined;
-    const left = (this.#queued.get(client.id) ?? 1) - 1;
-    if (left > 0) this.#queued.set(client.id, left);
-    else this.#queued.delete(client.id);
+    this.#count(client.id, cleared, -1);
     return cleared;
   }
 
@@ -138,6 +167,22 @@ export class SessionStore extends AsyncLevelPersistence {
     await Promise.allSettled(closed);
     await Promise.all(this.#writes.values());
     await this.#options.db.close();
+  }
+
+  #count(client: string, packet: Sized, sign: 1 | -1): void {
+    const before = this.#queued.get(client) ?? NOTHING;
+    const messages = before.messages + sign;
+    if (messages > 0) this.#queued.set(client, { messages, bytes: before.bytes + sign * sizeOf(packet) });
+    else this.#queued.delete(client);
+  }
+
+  #countRetained(packet: Sized): void {
+    this.#retainedBytes -= this.#retained.get(packet.topic) ?? 0;
+    if (packet.payload.length === 0) this.#retained.delete(packet.topic);
+    else {
+      this.#retained.set(packet.topic, sizeOf(packet));
+      this.#retainedBytes += sizeOf(packet);
+    }
   }
 
   #watch(stream: Readable): Readable {

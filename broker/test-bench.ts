@@ -35,6 +35,8 @@ export interface Relay {
   /** Takes and gives nothing any more, without closing; connections made later are silent, too, until `heal`. */
   freeze(): void;
   heal(): void;
+  /** Reads nothing any more, so that everything before it fills up, as before a client that hangs. Until `cut`. */
+  stall(): void;
   /** Breaks every connection without a goodbye. */
   cut(): void;
 }
@@ -139,13 +141,16 @@ export class TestBench {
       heal() {
         frozen = false;
       },
+      stall() {
+        for (const socket of sockets) socket.pause();
+      },
       cut,
     };
   }
 }
 
 /** Waits for a condition; fails with `what` when it does not come true. */
-export async function until(what: string, condition: () => boolean, withinMs = 8_000): Promise<void> {
+export async function until(what: string, condition: () => boolean, withinMs = 20_000): Promise<void> {
   const deadline = performance.now() + withinMs;
   while (!condition()) {
     if (performance.now() > deadline) throw new Error(`did not come true: ${what}`);

@@ -3,15 +3,30 @@ import { crossCheck, type Sound } from './cross-check.js';
 import { durationBetween } from './duration.js';
 import { identifier } from './identifier.js';
 
+const MIB = 1024 * 1024;
+
 /** The embedded broker's configuration file. Paths are relative to the file. */
+
+/** Salt and hash in base64 without padding, as in PHC strings; ln is the binary logarithm of scrypt's N. */
+export const SCRYPT_HASH =
+  /^\$scrypt\$ln=(1[0-9]|20),r=([1-9]|[12]\d|3[0-2]),p=([1-9]|1[0-6])\$([A-Za-z0-9+/]{22,64})\$([A-Za-z0-9+/]{43,86})$/;
 
 const credential = z
   .strictObject({
     username: z.string().min(1).max(128).meta({ description: 'as in the client’s file' }),
-    password: z.string().min(8).max(256).meta({ description: 'as in the client’s file' }),
-    role: z.enum(['agent', 'server', 'observer']).meta({
+    password: z
+      .string()
+      .min(8)
+      .max(256)
+      .refine((text) => !text.startsWith('$scrypt$') || SCRYPT_HASH.test(text), {
+        error: 'begins as a scrypt hash and is none; copy the whole line that twinwatch hash-password prints',
+      })
+      .meta({
+        description: 'what `twinwatch hash-password` prints for the client’s password, or the password itself',
+      }),
+    role: z.enum(['agent', 'server', 'operator', 'observer']).meta({
       description:
-        'agent: its own topics only; server: what a twin-server does; observer: reads everything, writes nothing',
+        'agent: its own topics only; server: what a twin-server does; operator: reads everything, the broker’s own figures under $SYS included, writes nothing; observer: the same without those figures',
     }),
     agent: identifier.optional().meta({ description: 'whose topics, for the role agent' }),
   })
@@ -41,7 +56,49 @@ export const brokerLimitsSchema = z.strictObject({
     .min(1)
     .default(10_000)
     .meta({ description: 'messages kept on disk for a client that is away; what comes after is dropped and counted' }),
+  maximumQueuedBytesPerClient: z
+    .int()
+    .min(65_536)
+    .default(64 * MIB)
+    .meta({ description: 'the same, by what they hold' }),
   maximumRetained: z.int().min(1).default(10_000).meta({ description: 'topics with a retained message' }),
+  maximumRetainedBytes: z
+    .int()
+    .min(65_536)
+    .default(64 * MIB)
+    .meta({ description: 'in all of them together; what would go beyond is dropped and counted' }),
+  maximumUnsentBytesPerClient: z
+    .int()
+    .min(65_536)
+    .default(8 * MIB)
+    .meta({
+      description:
+        'that wait in memory for a client that reads too slowly. Beyond, QoS 0 is dropped and counted, and for QoS 1 the client is cut off: its session gives it all of it when it comes back',
+    }),
+  maximumMessagesPerSecond: z.number().min(1).max(1_000_000).default(2_000).meta({
+    description:
+      'of one client, over time; it is read no faster, so nothing is lost. Does not hold for the role server, which speaks to every agent',
+  }),
+  maximumMessageBurst: z
+    .int()
+    .min(1)
+    .default(10_000)
+    .meta({ description: 'of one client at once, after it was quiet' }),
+});
+
+const lockOutSchema = z.strictObject({
+  freeAttempts: z
+    .int()
+    .min(1)
+    .max(1000)
+    .default(5)
+    .meta({ description: 'wrong passwords from one address, or for one user name, before the first pause' }),
+  firstPause: durationBetween('100ms', '1h').prefault('1s').meta({
+    description: 'during which everything from there is refused unseen; doubles with every further wrong password',
+  }),
+  longestPause: durationBetween('1s', '1d').prefault('5m').meta({
+    description: 'a doubled pause ends here; after twice this without a wrong password all is forgotten',
+  }),
 });
 
 export const brokerSchema = z.strictObject({
@@ -73,6 +130,7 @@ export const brokerSchema = z.strictObject({
     )
     .optional()
     .meta({ description: 'who may connect; anybody where absent, so only on a network that is trusted' }),
+  lockOut: lockOutSchema.prefault({}).meta({ description: 'against guessing of passwords' }),
   logLevel: z
     .enum(['debug', 'info', 'warn', 'error'])
     .default('info')
@@ -81,4 +139,5 @@ export const brokerSchema = z.strictObject({
 
 export type BrokerConfig = z.infer<typeof brokerSchema>;
 export type BrokerLimits = z.infer<typeof brokerLimitsSchema>;
+export type LockOutLimits = z.infer<typeof lockOutSchema>;
 export type BrokerCredential = z.infer<typeof credential>;

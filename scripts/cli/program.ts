@@ -4,6 +4,7 @@ import { Command, Option } from 'commander';
 import { endWithParent } from './child-of.js';
 import { addDevices } from './device-commands.js';
 import { addExperiments } from './experiments.js';
+import { addHashPassword } from './hash-password.js';
 import { addOperator } from './operator-commands.js';
 import { collect, firstPort, positive, whole, withExamples } from './options.js';
 import { addTwin } from './twin-commands.js';
@@ -32,6 +33,7 @@ export function createProgram(): Command {
   addExperiments(program);
   addTwin(program);
   addOperator(program);
+  addHashPassword(program);
   addFetchData(program);
   return program;
 }

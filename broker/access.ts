@@ -1,0 +1,120 @@
+import type { Socket } from 'node:net';
+import type { BrokerLimits } from '@twinwatch/core/config/broker';
+import type { Logger } from '@twinwatch/core/runtime';
+import type { Aedes, AuthenticateError, PublishPacket } from 'aedes';
+import type { Identify } from './authentication.js';
+import type { BrokerCounters } from './counters.js';
+import { type Identity, publishFault, readFault, subscribeFault } from './rights.js';
+import type { SessionStore } from './session-store.js';
+import { StoredFirst } from './stored-first.js';
+
+export interface AccessOptions {
+  readonly limits: BrokerLimits;
+  readonly counters: BrokerCounters;
+  readonly log: Logger;
+  readonly identify: Identify;
+  /** Once a client is known to be who it says, before it is answered. */
+  readonly onAdmitted: (client: object, connection: object, identity: Identity) => void;
+}
+
+interface Session {
+  readonly identity: Identity;
+  readonly filters: Set<string>;
+}
+
+interface PublishedOrWill {
+  readonly topic: string;
+  readonly payload: string | Buffer;
+  readonly retain?: boolean;
+}
+
+const BAD_CREDENTIALS = 4;
+
+/** Tells aedes who may come in, say and hear what. Refusals never end a connection that has been admitted: it would come back and do the same again. */
+export function applyAccess(aedes: Aedes, store: SessionStore, options: AccessOptions): void {
+  const { limits, counters, log, identify, onAdmitted } = options;
+  const sessions = new WeakMap<object, Session>();
+  const identityOf = (client: object | null): Identity => sessions.get(client ?? {})?.identity ?? { role: 'anonymous' };
+
+  /** Counts and logs; true when the message must not go out. */
+  const refuses = (identity: Identity, packet: PublishedOrWill, client: string | undefined): boolean => {
+    const { topic, payload, retain = false } = packet;
+    const fault = publishFault(identity, { topic, payloadBytes: payload.length, retain }, limits);
+    if (fault === null) return false;
+    counters.refusedPublishes++;
+    log.debug({ client, topic: topic.slice(0, 256), fault }, 'message refused');
+    return true;
+  };
+
+  // Asked here already because a will is published when its client, and after a crash even its session, is gone: it is judged now or never.
+  aedes.preConnect = (client, packet, done) => {
+    const { username, password, clientId } = packet;
+    const connection = client.conn as Socket;
+    const address = connection.remoteAddress ?? 'unknown';
+    const isWaiting = () => !connection.destroyed;
+    const admit = (identity: Identity | null) => {
+      if (identity !== null) {
+        if (packet.will !== undefined && refuses(identity, packet.will, clientId)) delete packet.will;
+        sessions.set(client, { identity, filters: new Set() });
+        onAdmitted(client, connection, identity);
+      }
+      done(null, true);
+    };
+    identify({ clientId, username, password, address, isWaiting }).then(admit, (error: unknown) => {
+      log.error({ client: clientId, error: String(error) }, 'cannot check who a client is');
+      admit(null);
+    });
+  };
+
+  aedes.authenticate = (client, _username, _password, done) => {
+    if (sessions.has(client)) done(null, true);
+    else
+      done(
+        Object.assign(new Error('bad user name or password'), { returnCode: BAD_CREDENTIALS }) as AuthenticateError,
+        false,
+      );
+  };
+
+  const storedFirst = new StoredFirst(aedes, store);
+  /** What is left for aedes is to acknowledge it. */
+  const empty = (packet: PublishPacket) => {
+    packet.topic = `$SYS/${aedes.id}/handled`;
+    packet.payload = Buffer.alloc(0);
+    packet.retain = false;
+  };
+  aedes.authorizePublish = (client, packet, done) => {
+    if (refuses(identityOf(client), packet, client?.id)) {
+      empty(packet);
+      done(null);
+    } else if (client !== null && packet.qos === 1) {
+      storedFirst.publish(client, { ...packet }, (error) => {
+        empty(packet);
+        done(error);
+      });
+    } else done(null);
+  };
+
+  aedes.authorizeSubscribe = (client, subscription, done) => {
+    const session = sessions.get(client);
+    const filters = session?.filters ?? new Set();
+    const others = filters.size - (filters.has(subscription.topic) ? 1 : 0);
+    const fault = subscribeFault(identityOf(client), subscription.topic, others, limits);
+    if (fault === null) {
+      filters.add(subscription.topic);
+      done(null, subscription);
+      return;
+    }
+    counters.refusedSubscriptions++;
+    log.warn({ client: client.id, filter: subscription.topic.slice(0, 256), fault }, 'subscription refused');
+    done(null, null);
+  };
+  aedes.on('unsubscribe', (filters, client) => {
+    for (const filter of filters) sessions.get(client)?.filters.delete(filter);
+  });
+
+  store.mayStore = (client, filter) => sessions.get(client)?.filters.has(filter) ?? false;
+  // What aedes says to itself, about clients by name, is nobody's.
+  const internal = `$SYS/${aedes.id}/`;
+  aedes.authorizeForward = (client, packet) =>
+    packet.topic.startsWith(internal) || readFault(identityOf(client), packet.topic) !== null ? null : packet;
+}
