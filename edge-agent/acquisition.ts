@@ -123,7 +123,7 @@ export class Acquisition {
     throw new TwinwatchError('MODBUS_DISCONNECTED', `${device} cannot be written to: it is not being read`);
   }
 
-  health(store: Store, { outboxEvents, evictedRows, isDiskTight }: StoreStats): AgentHealth {
+  health(store: Store, { outboxEvents, evictedEvents, evictedRows, isDiskTight }: StoreStats): AgentHealth {
     const { counts } = this.#assembler;
     const { latency } = this.#pipeline;
     const faults = Object.fromEntries([...this.#assembler.faults, ...this.#faults]);
@@ -140,6 +140,7 @@ export class Acquisition {
       lateReadings: counts.late,
       droppedTelemetry: store.droppedRows,
       outboxEvents,
+      droppedEvents: evictedEvents,
       rssBytes: this.#runtime.rssBytes(),
       sensorToAlarmMsP50: latency.percentile(0.5),
       sensorToAlarmMsP99: latency.percentile(0.99),

@@ -92,7 +92,7 @@ export async function runAgent(
       const { alarmId, score, contributions, communication, transition } = event;
       if (communication === undefined) log.info({ alarmId, score, contributions }, `alarm ${transition}`);
       else log.warn({ alarmId, ...communication }, `communication alarm ${transition}`);
-      federation?.alarmStored();
+      federation?.alarmStored(event);
       sparkplug?.alarm(event);
       void outputs.onAlarm(event, signal);
     },

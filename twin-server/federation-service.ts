@@ -1,5 +1,6 @@
 import { type ErrorCode, TwinwatchError } from '@twinwatch/core/errors';
 import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
+import { chunkCount, UNASKED_CHUNKS } from '@twinwatch/core/wire/chunks';
 import { encodeEnvelope, readAnsweredTask } from '@twinwatch/core/wire/envelope';
 import { Gate, SERVER, type Trust, UNSIGNED } from '@twinwatch/core/wire/gate';
 import { encodeJson, parseAgentStatus, parseAlarmEvent, parseTelemetry } from '@twinwatch/core/wire/json-messages';
@@ -70,6 +71,9 @@ const FORGED: ReadonlySet<ErrorCode> = new Set([
   'WIRE_REPLAYED',
 ]);
 
+/** A server sends no alarms, and much to many. */
+const IN_FLIGHT_BYTES = 64 * 1024;
+
 /** An update of the largest network that is plausible here, with its envelope. */
 const MAXIMUM_UPDATE_BYTES = 64 * 1024 * 1024;
 
@@ -107,7 +111,9 @@ export class FederationService {
       ...broker,
       clientId: `${plan.federation}-server`,
       will: (connectionId) => ({ topic: this.#topics.serverStatus, payload: this.#serverStatus(false, connectionId) }),
-      subscriptions: [status, telemetry, alarms, hello, up, request, answer],
+      subscriptions: [status, alarms, hello, up, request, answer],
+      fleetingSubscriptions: [telemetry],
+      inFlightBytes: IN_FLIGHT_BYTES,
       clock,
       timers: options.timers,
       random: options.random,
@@ -278,12 +284,14 @@ export class FederationService {
       this.#options.log.warn({ agent, hash }, `agent ${agent} asks for blob ${hash}, which is not kept here any more`);
       return;
     }
+    // The rest is asked for, as fast as the agent's line takes it.
+    const first = Array.from({ length: Math.min(UNASKED_CHUNKS, chunkCount(bytes.length)) }, (_, index) => index);
     const key = `${agent} ${hash}`;
     if (missing === null && this.#sending.has(key)) return;
     this.#sending.add(key);
     const { down } = this.#topics.agent(agent);
     this.#link
-      .sendTransfer(down, bytes, { ...(missing === null ? {} : { indices: missing }), signal: this.#stopping.signal })
+      .sendTransfer(down, bytes, { indices: missing ?? first, signal: this.#stopping.signal })
       .catch((error: unknown) => this.#lost(down, error))
       .finally(() => this.#sending.delete(key));
   }

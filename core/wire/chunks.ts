@@ -9,6 +9,11 @@ import { checked } from './envelope.js';
 /** Data per chunk; the whole chunk, with its fields, stays below 4 KiB. Both ends count chunks by it: part of the protocol. */
 export const CHUNK_DATA_BYTES = 3840;
 const MAXIMUM_CHUNK_BYTES = 4096;
+/**
+ * So many are sent unasked of what goes down; the agent asks for the rest in windows that its line takes (chunk-puller.ts). A broker
+ * acknowledges at once and would pile up the whole in front of everything else that goes to the agent.
+ */
+export const UNASKED_CHUNKS = 4;
 
 export interface Chunk {
   /** Hex SHA-256 of the whole. */
@@ -36,10 +41,15 @@ export interface Transfer {
   chunk(index: number): Uint8Array;
 }
 
+/** @param bytes of the whole. An empty payload is one empty chunk. */
+export function chunkCount(bytes: number): number {
+  return Math.max(1, Math.ceil(bytes / CHUNK_DATA_BYTES));
+}
+
 /** An empty payload is one empty chunk. Chunks are encoded when asked for. */
 export function split(bytes: Uint8Array): Transfer {
   const transfer = hashOf(bytes);
-  const total = Math.max(1, Math.ceil(bytes.length / CHUNK_DATA_BYTES));
+  const total = chunkCount(bytes.length);
   return {
     transfer,
     total,
@@ -59,7 +69,7 @@ export function decodeChunk(payload: Uint8Array): Chunk {
   const chunk = checked('chunk', chunkSchema, decodeCbor(payload, MAXIMUM_CHUNK_BYTES));
   const { index, total, bytes, data } = chunk;
   const length = Math.min(CHUNK_DATA_BYTES, bytes - index * CHUNK_DATA_BYTES);
-  if (total !== Math.max(1, Math.ceil(bytes / CHUNK_DATA_BYTES)) || index >= total || data.length !== length)
+  if (total !== chunkCount(bytes) || index >= total || data.length !== length)
     throw new TwinwatchError(
       'WIRE_CHUNK_INVALID',
       `chunk ${index} of ${total} with ${data.length} bytes cannot belong to ${bytes} bytes`,

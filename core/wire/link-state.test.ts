@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { DEFAULT_BACKOFF, type LinkEvent, type LinkState, nextLinkState, reconnectDelayMs } from './link-state.js';
 import { supersedes } from './presence.js';
-import { SendQueue } from './send-queue.js';
+import { type Lane, SendQueue } from './send-queue.js';
 
 const run = (events: readonly LinkEvent[]) => {
   let state: LinkState = { phase: 'stopped' };
@@ -68,24 +68,57 @@ describe('link state', () => {
 
 describe('send queue', () => {
   it('takes alarms first, chunks last and one at a time, and tells when a lane is full', () => {
-    const queue = new SendQueue<string>({
+    const queue = new SendQueue<string>(100, {
       alarm: { inFlight: 2, waiting: 2 },
       normal: { inFlight: 1, waiting: 1 },
+      replay: { inFlight: 1, waiting: 1 },
       chunk: { inFlight: 1, waiting: 2 },
     });
-    expect(queue.offer('chunk', 'c1') && queue.offer('chunk', 'c2')).toBe(true);
+    expect(queue.offer('chunk', 'c1', 1) && queue.offer('chunk', 'c2', 1)).toBe(true);
     expect(queue.take()?.item).toBe('c1');
-    expect(queue.offer('normal', 'n1')).toBe(true);
-    expect(queue.offer('normal', 'n2')).toBe(false);
-    expect(queue.offer('alarm', 'a1')).toBe(true);
-    expect([queue.take()?.item, queue.take()?.item, queue.take()]).toEqual(['a1', 'n1', null]);
-    queue.release('chunk');
-    expect(queue.offer('alarm', 'a2')).toBe(true);
+    expect(queue.offer('replay', 'r1', 1)).toBe(true);
+    expect(queue.offer('normal', 'n1', 1)).toBe(true);
+    expect(queue.offer('normal', 'n2', 1)).toBe(false);
+    expect(queue.offer('alarm', 'a1', 1)).toBe(true);
+    expect([1, 2, 3, 4].map(() => queue.take()?.item)).toEqual(['a1', 'n1', 'r1', undefined]);
+    queue.release('chunk', 1);
+    expect(queue.offer('alarm', 'a2', 1)).toBe(true);
     expect([queue.take()?.item, queue.take()?.item]).toEqual(['a2', 'c2']);
-    expect(queue.offer('chunk', 'c3')).toBe(true);
+    expect(queue.offer('chunk', 'c3', 1)).toBe(true);
     expect(queue.clear()).toEqual(['c3']);
-    expect(queue.offer('chunk', 'c4')).toBe(true);
+    expect(queue.offer('chunk', 'c4', 1)).toBe(true);
     expect(queue.take()?.item).toBe('c4');
+  });
+
+  it('never has more bytes before an alarm than its limit, or one larger message alone', () => {
+    fc.assert(
+      fc.property(
+        fc.array(
+          fc.tuple(fc.constantFrom<Lane>('alarm', 'normal', 'replay', 'chunk'), fc.integer({ min: 1, max: 150 })),
+        ),
+        fc.infiniteStream(fc.boolean()),
+        (offered, releases) => {
+          const queue = new SendQueue<number>(100);
+          for (const [lane, bytes] of offered) queue.offer(lane, bytes, bytes);
+          const inFlight: { lane: Lane; bytes: number }[] = [];
+          let isAlarmLeft = offered.some(([lane]) => lane === 'alarm');
+          for (let handedOver = 0; handedOver < offered.length; ) {
+            const next = queue.take();
+            if (next === null || (inFlight.length > 0 && releases.next().value)) {
+              const { lane, bytes } = inFlight.shift()!;
+              queue.release(lane, bytes);
+            }
+            if (next === null) continue;
+            handedOver++;
+            inFlight.push(next);
+            const others = inFlight.filter(({ lane }) => lane !== 'alarm').map(({ bytes }) => bytes);
+            expect(others.length <= 1 || others.reduce((a, b) => a + b) <= 100).toBe(true);
+            if (next.lane === 'alarm') expect(isAlarmLeft).toBe(true);
+            else isAlarmLeft = false;
+          }
+        },
+      ),
+    );
   });
 });
 

@@ -11,7 +11,7 @@ import {
 } from './link-state.js';
 import { accessOptions, type BrokerAccess, type MqttClientLike, type MqttConnectOptions } from './mqtt-client.js';
 import { asBuffer, deliveryRule, Outbound } from './outbound.js';
-import { type IncompleteTransfer, Reassembly } from './reassembly.js';
+import { type ArrivedChunk, type IncompleteTransfer, Reassembly } from './reassembly.js';
 import { parseTopic } from './topics.js';
 import type { ChannelTraffic } from './traffic.js';
 import { countMessage } from './traffic.js';
@@ -35,6 +35,8 @@ export interface LinkOptions extends BrokerDoor {
   readonly will?: (connectionId: string) => { readonly topic: string; readonly payload: Uint8Array };
   /** Filters, with QoS 1. */
   readonly subscriptions: readonly string[];
+  /** Filters, with QoS 0: what comes while the link is away is not kept for it. */
+  readonly fleetingSubscriptions?: readonly string[];
   readonly clock: Clock;
   readonly timers: Timers;
   /** In [0, 1). */
@@ -44,6 +46,8 @@ export interface LinkOptions extends BrokerDoor {
   readonly onMessage: (topic: string, payload: Uint8Array, flags: { readonly retained: boolean }) => void;
   /** A payload whose chunks have all come and whose hash fits. May come twice. */
   readonly onTransfer?: (topic: string, bytes: Uint8Array, transfer: string) => void;
+  /** A chunk that was new, of a transfer that is not whole yet. */
+  readonly onChunk?: (topic: string, chunk: ArrivedChunk) => void;
   /** Chunks that stay away, to be asked for; called again every `stalledMs` until they come or the transfer is forgotten. */
   readonly onMissing?: (incomplete: IncompleteTransfer) => void;
   /** Connected and subscribed. The id is new for every connection. */
@@ -56,13 +60,16 @@ export interface LinkOptions extends BrokerDoor {
   /** 3,000 where absent. */
   readonly stalledMs?: number;
   readonly backoff?: BackoffLimits;
+  /** Handed to the connection and not acknowledged, alarms left out; one chunk where absent. More suits whoever has no alarms to send. */
+  readonly inFlightBytes?: number;
 }
 
 export interface PublishOptions {
   /** Both as CHANNELS says for the topic where absent; 1 and false for topics of others. */
   readonly qos?: 0 | 1;
   readonly retain?: boolean;
-  readonly priority?: 'alarm' | 'normal';
+  /** Before everything; as it comes; after everything but chunks. */
+  readonly priority?: 'alarm' | 'normal' | 'replay';
 }
 
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -92,6 +99,7 @@ export class Link {
     this.#outbound = new Outbound({
       timers: options.timers,
       timeoutMs: options.publishTimeoutMs ?? 15_000,
+      inFlightBytes: options.inFlightBytes,
       traffic: this.traffic.out,
       onTimeout: (client) => this.#lost(client, 'the broker acknowledges nothing'),
     });
@@ -214,6 +222,8 @@ export class Link {
     }
     this.#client = client;
     client.on('connect', () => {
+      // Else an alarm waits in the kernel until the other end has acknowledged the segment before it.
+      (client as { stream?: { setNoDelay?: (on: boolean) => void } }).stream?.setNoDelay?.(true);
       if (this.#client === client) this.#handle({ type: 'connected' });
     });
     client.on('message', (topic, payload, packet) => {
@@ -226,26 +236,31 @@ export class Link {
   #subscribe(): void {
     const client = this.#client;
     if (client === null) return;
-    const { subscriptions, timers, clock, log } = this.#options;
-    const subscribed = () => this.#handle({ type: 'subscribed', atMs: clock.monotonic() });
-    if (subscriptions.length === 0) {
-      subscribed();
-      return;
-    }
+    const { subscriptions, fleetingSubscriptions = [], timers, clock, log } = this.#options;
+    const filters = [
+      { qos: 1, names: subscriptions } as const,
+      { qos: 0, names: fleetingSubscriptions } as const,
+    ].filter(({ names }) => names.length > 0);
     this.#cancelTimer = timers.after('link subscribe', CONNECT_TIMEOUT_MS, () =>
       this.#lost(client, 'the broker does not answer'),
     );
-    client.subscribe([...subscriptions], { qos: 1 }, (error, granted) => {
-      if (this.#client !== client) return;
-      this.#cancelTimer();
-      const refused = refusedFilters(subscriptions, error, granted);
-      if (!error && refused.length === 0) {
-        subscribed();
+    const next = () => {
+      const part = filters.shift();
+      if (part === undefined) {
+        this.#cancelTimer();
+        this.#handle({ type: 'subscribed', atMs: clock.monotonic() });
         return;
       }
-      log.error({ refused, error: error?.message }, 'cannot subscribe; check the rights of this user at the broker');
-      this.#lost(client, refused.length > 0 ? `the broker refuses ${refused.join(', ')}` : String(error?.message));
-    });
+      client.subscribe([...part.names], { qos: part.qos }, (error, granted) => {
+        if (this.#client !== client) return;
+        const refused = refusedFilters(part.names, error, granted);
+        if (!error && refused.length === 0) return next();
+        this.#cancelTimer();
+        log.error({ refused, error: error?.message }, 'cannot subscribe; check the rights of this user at the broker');
+        this.#lost(client, refused.length > 0 ? `the broker refuses ${refused.join(', ')}` : String(error?.message));
+      });
+    };
+    next();
   }
 
   #receive(topic: string, payload: Buffer, retained: boolean): void {
@@ -258,6 +273,7 @@ export class Link {
       }
       const accepted = this.#reassembly.accept(topic, payload);
       if (accepted.outcome === 'complete') this.#options.onTransfer?.(topic, accepted.bytes, accepted.transfer);
+      else if (accepted.outcome === 'partial') this.#options.onChunk?.(topic, accepted);
     });
   }
 

@@ -281,6 +281,8 @@ export interface AgentHealth {
   readonly lateReadings: number;
   readonly droppedTelemetry: number;
   readonly outboxEvents: number;
+  /** Alarm events that a full outbox gave up before the server had them, ever; absent from older agents. */
+  readonly droppedEvents?: number;
   readonly rssBytes: number;
   /** Over the newest rows that were judged: from the first device's response of a row's scan to the decision about an alarm. */
   readonly sensorToAlarmMsP50: number | null;

@@ -15,7 +15,7 @@ export interface MqttClientLike {
   ): unknown;
   subscribe(
     filters: string[],
-    options: { readonly qos: 1 },
+    options: { readonly qos: 0 | 1 },
     callback: (
       error: Error | null,
       granted?: readonly { readonly topic: string; readonly qos: number }[] | undefined,

@@ -19,6 +19,7 @@ interface Outgoing {
   readonly qos: 0 | 1;
   readonly retain: boolean;
   readonly lane: Lane;
+  readonly bytes: number;
   readonly resolve: () => void;
   readonly reject: (error: TwinwatchError) => void;
 }
@@ -26,21 +27,27 @@ interface Outgoing {
 export interface OutboundOptions {
   readonly timers: Timers;
   readonly timeoutMs: number;
+  /** See SendQueue. */
+  readonly inFlightBytes: number | undefined;
   readonly traffic: ChannelTraffic;
   /** The broker acknowledges nothing any more. */
   readonly onTimeout: (client: MqttClientLike) => void;
 }
 
+/** Type, length, topic length and packet id. */
+const MQTT_HEADER_BYTES = 9;
+
 /** What is on its way to the broker over the connection of the moment. Without one, everything is refused at once. */
 export class Outbound {
   readonly #options: OutboundOptions;
-  readonly #queue = new SendQueue<Outgoing>();
+  readonly #queue: SendQueue<Outgoing>;
   readonly #inFlight = new Set<Outgoing>();
   #client: MqttClientLike | null = null;
   #offlineReason = 'not connected yet';
 
   constructor(options: OutboundOptions) {
     this.#options = options;
+    this.#queue = new SendQueue(options.inFlightBytes);
   }
 
   attach(client: MqttClientLike): void {
@@ -69,8 +76,10 @@ export class Outbound {
     if (this.#client === null) return Promise.reject(this.#offline(topic));
     const rule = deliveryRule(topic);
     const { lane, qos = rule.qos, retain = rule.retained } = delivery;
+    const bytes = buffer.length + Buffer.byteLength(topic) + MQTT_HEADER_BYTES;
     return new Promise((resolve, reject) => {
-      if (this.#queue.offer(lane, { topic, payload: buffer, qos, retain, lane, resolve, reject })) this.#pump();
+      const outgoing = { topic, payload: buffer, qos, retain, lane, bytes, resolve, reject };
+      if (this.#queue.offer(lane, outgoing, bytes)) this.#pump();
       else
         reject(
           new TwinwatchError('WIRE_QUEUE_FULL', `too many messages wait before ${topic}; send it again later`, {
@@ -90,7 +99,7 @@ export class Outbound {
   }
 
   #handOver(client: MqttClientLike, outgoing: Outgoing): void {
-    const { topic, payload, qos, retain, lane } = outgoing;
+    const { topic, payload, qos, retain, lane, bytes } = outgoing;
     const { timers, timeoutMs, traffic, onTimeout } = this.#options;
     this.#inFlight.add(outgoing);
     // A broker that answers pings but acknowledges nothing would fill the client's memory; the link hangs up on it.
@@ -107,7 +116,7 @@ export class Outbound {
     client.publish(topic, payload, { qos, retain }, (cause) => {
       cancelTimeout();
       if (!this.#inFlight.delete(outgoing)) return;
-      this.#queue.release(lane);
+      this.#queue.release(lane, bytes);
       if (cause) {
         const message = `the MQTT client gave ${topic} back: ${cause.message}`;
         outgoing.reject(

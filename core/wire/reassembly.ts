@@ -34,9 +34,18 @@ export interface IncompleteTransfer {
   readonly missing: readonly number[];
 }
 
+export interface ArrivedChunk {
+  readonly transfer: string;
+  readonly index: number;
+  readonly total: number;
+  /** Size of the whole. */
+  readonly size: number;
+}
+
 export type Accepted =
   | { readonly outcome: 'complete'; readonly transfer: string; readonly bytes: Uint8Array }
-  | { readonly outcome: 'partial' | 'duplicate'; readonly transfer: string };
+  | ({ readonly outcome: 'partial' } & ArrivedChunk)
+  | { readonly outcome: 'duplicate'; readonly transfer: string };
 
 interface Pending {
   readonly topic: string;
@@ -96,7 +105,8 @@ export class Reassembly {
     pending.lastChunkAtMs = this.#clock.monotonic();
     this.#pending.delete(key);
     this.#pending.set(key, pending);
-    if (pending.parts.size < chunk.total) return { outcome: 'partial', transfer };
+    if (pending.parts.size < chunk.total)
+      return { outcome: 'partial', transfer, index, total: chunk.total, size: chunk.bytes };
     this.#forget(key);
     return { outcome: 'complete', transfer, bytes: this.#join(key, pending) };
   }

@@ -368,6 +368,7 @@ export const agentStatusSchema: ZodType<AgentStatus> = z.object({
       lateReadings: count,
       droppedTelemetry: count,
       outboxEvents: count,
+      droppedEvents: count.exactOptional(),
       rssBytes: count,
       sensorToAlarmMsP50: z.number().nullable(),
       sensorToAlarmMsP99: z.number().nullable(),

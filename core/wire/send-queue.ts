@@ -1,6 +1,7 @@
 /** Which message is handed to the connection next: alarms before everything, chunks last and one at a time. */
 
-export type Lane = 'alarm' | 'normal' | 'chunk';
+/** `replay`: what waited for the other end while it was away, and is no news any more. */
+export type Lane = 'alarm' | 'normal' | 'replay' | 'chunk';
 
 export interface LaneLimit {
   /** Handed over and not acknowledged yet. */
@@ -10,55 +11,76 @@ export interface LaneLimit {
 }
 
 /** In order of urgency. */
-const LANES: readonly Lane[] = ['alarm', 'normal', 'chunk'];
+const LANES: readonly Lane[] = ['alarm', 'normal', 'replay', 'chunk'];
 
-/**
- * What is in flight lies in the socket's buffer before an alarm, so little of it may be: a few small messages, one chunk.
- * Waiting chunks are bounded by the transfers under way, each of which offers one at a time.
- */
+/** Waiting chunks are bounded by the transfers under way, each of which offers one at a time. */
 export const DEFAULT_LANE_LIMITS: Readonly<Record<Lane, LaneLimit>> = {
   alarm: { inFlight: 64, waiting: 4096 },
   normal: { inFlight: 8, waiting: 1024 },
+  replay: { inFlight: 8, waiting: 64 },
   chunk: { inFlight: 1, waiting: 1024 },
 };
 
+/**
+ * What is in flight lies in the socket's buffer, or in a router's, before an alarm: so much of it may be, alarms left out, that is one
+ * chunk with its topic. Half a second at 64 kbit/s.
+ */
+export const DEFAULT_IN_FLIGHT_BYTES = 4_352;
+
 export class SendQueue<T> {
   readonly #limits: Readonly<Record<Lane, LaneLimit>>;
-  readonly #waiting: Record<Lane, T[]> = { alarm: [], normal: [], chunk: [] };
-  readonly #inFlight: Record<Lane, number> = { alarm: 0, normal: 0, chunk: 0 };
+  readonly #maximumBytes: number;
+  readonly #waiting: Record<Lane, { readonly item: T; readonly bytes: number }[]> = newLanes(() => []);
+  readonly #inFlight: Record<Lane, number> = newLanes(() => 0);
+  #inFlightBytes = 0;
 
-  constructor(limits: Readonly<Record<Lane, LaneLimit>> = DEFAULT_LANE_LIMITS) {
+  /** @param maximumBytes in flight in all lanes but the alarms'; one message may be larger, and then is alone. */
+  constructor(maximumBytes = DEFAULT_IN_FLIGHT_BYTES, limits: Readonly<Record<Lane, LaneLimit>> = DEFAULT_LANE_LIMITS) {
+    this.#maximumBytes = maximumBytes;
     this.#limits = limits;
   }
 
-  /** False when the lane is full; the item was not taken. */
-  offer(lane: Lane, item: T): boolean {
+  /** False when the lane is full; the item was not taken. @param bytes of the whole message. */
+  offer(lane: Lane, item: T, bytes: number): boolean {
     if (this.#waiting[lane].length >= this.#limits[lane].waiting) return false;
-    this.#waiting[lane].push(item);
+    this.#waiting[lane].push({ item, bytes });
     return true;
   }
 
-  /** The most urgent item whose lane has room, now counted as in flight; null when there is none. */
-  take(): { readonly lane: Lane; readonly item: T } | null {
+  /**
+   * The most urgent item whose lane has room, now counted as in flight; null when there is none. What does not fit into the bytes
+   * keeps less urgent, smaller things from passing it: else it might never fit.
+   */
+  take(): { readonly lane: Lane; readonly item: T; readonly bytes: number } | null {
     for (const lane of LANES) {
       if (this.#inFlight[lane] >= this.#limits[lane].inFlight) continue;
-      const item = this.#waiting[lane].shift();
-      if (item === undefined) continue;
+      const [next] = this.#waiting[lane];
+      if (next === undefined) continue;
+      const isFull = this.#inFlightBytes > 0 && this.#inFlightBytes + next.bytes > this.#maximumBytes;
+      if (lane !== 'alarm' && isFull) return null;
+      this.#waiting[lane].shift();
       this.#inFlight[lane]++;
-      return { lane, item };
+      if (lane !== 'alarm') this.#inFlightBytes += next.bytes;
+      return { lane, ...next };
     }
     return null;
   }
 
   /** An item taken from this lane was acknowledged or given up. */
-  release(lane: Lane): void {
+  release(lane: Lane, bytes: number): void {
     this.#inFlight[lane]--;
+    if (lane !== 'alarm') this.#inFlightBytes -= bytes;
   }
 
   /** Empties the lanes, and counts nothing as in flight any more; returns what was waiting. */
   clear(): T[] {
-    const items = LANES.flatMap((lane) => this.#waiting[lane].splice(0));
+    const items = LANES.flatMap((lane) => this.#waiting[lane].splice(0).map(({ item }) => item));
     for (const lane of LANES) this.#inFlight[lane] = 0;
+    this.#inFlightBytes = 0;
     return items;
   }
+}
+
+function newLanes<V>(value: () => V): Record<Lane, V> {
+  return { alarm: value(), normal: value(), replay: value(), chunk: value() };
 }

@@ -21,7 +21,7 @@ const agentChannel = (name: string, publisher: 'agent' | 'server', qos: 0 | 1, r
 
 const AGENT_CHANNELS = {
   status: agentChannel('status', 'agent', 1, true),
-  telemetry: agentChannel('telemetry', 'agent', 0, false),
+  telemetry: agentChannel('telemetry', 'agent', 1, false),
   alarms: agentChannel('alarms', 'agent', 1, false),
   hello: agentChannel('hello', 'agent', 1, false),
   up: agentChannel('up', 'agent', 1, false),

@@ -3,7 +3,7 @@ import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
 import { Gate, SERVER, type Trust } from '@twinwatch/core/wire/gate';
 import { encodeJson, parseServerStatus } from '@twinwatch/core/wire/json-messages';
 import { Link } from '@twinwatch/core/wire/link';
-import type { AgentHealth, AgentStatus, WireMessage } from '@twinwatch/core/wire/messages';
+import type { AgentHealth, AgentStatus, AlarmEvent, WireMessage } from '@twinwatch/core/wire/messages';
 import type { BrokerAccess, MqttClientLike, MqttConnectOptions } from '@twinwatch/core/wire/mqtt-client';
 import type { Floor, Floors } from '@twinwatch/core/wire/replay';
 import { ReportByException } from '@twinwatch/core/wire/report-by-exception';
@@ -148,9 +148,9 @@ export class AgentFederation {
     return this.#gate.refused;
   }
 
-  /** An alarm is in the outbox. */
-  alarmStored(): void {
-    this.#outbox.poke();
+  /** An alarm's event is on its way to the store. */
+  alarmStored(event: AlarmEvent): void {
+    this.#outbox.stored(event);
   }
 
   #gateFrom(floors: Floors): Gate {
@@ -175,6 +175,7 @@ export class AgentFederation {
       will: (connectionId) => ({ topic: mine.status, payload: this.#signedStatus(false, connectionId, null) }),
       onMessage: (topic, payload) => this.#onMessage(topic, payload),
       onTransfer: (_topic, bytes, transfer) => this.#blobs.arrived(transfer, bytes),
+      onChunk: (_topic, chunk) => this.#blobs.chunk(chunk),
       onMissing: (incomplete) => this.#blobs.missing(incomplete),
       onOnline: () => {
         this.#outbox.reconnected();

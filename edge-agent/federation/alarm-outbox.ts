@@ -1,4 +1,5 @@
 import { encodeJson } from '@twinwatch/core/wire/json-messages';
+import type { AlarmEvent } from '@twinwatch/core/wire/messages';
 import { signJson } from '@twinwatch/core/wire/signing';
 import type { FederationContext } from './federation-context.js';
 
@@ -7,30 +8,44 @@ const FIRST_AGAIN_MS = 5_000;
 const LONGEST_AGAIN_MS = 60_000;
 const LOOK_MS = 1_000;
 
+interface Sent {
+  /** Monotonic; infinite while the broker has not acknowledged it. */
+  againMs: number;
+  readonly pauseMs: number;
+  readonly priority: 'alarm' | 'replay';
+}
+
 /**
- * Sends what is in the outbox, oldest first, before anything else on the link, again and again until the server says that it has
- * journalled it. A broker's acknowledgement deletes nothing.
+ * Sends what is in the outbox again and again until the server says that it has journalled it. A broker's acknowledgement deletes nothing.
+ * What has just happened, and alarms that still last, go before anything else on the link; what else waited while the server was away follows,
+ * oldest first, behind other small messages. One alarm's transitions always go in their order.
  */
 export class AlarmOutbox {
   readonly #context: FederationContext;
-  /** Event id → when to send it again, monotonic ms, and how long after that. */
-  readonly #sent = new Map<string, { againMs: number; pauseMs: number }>();
+  readonly #sent = new Map<string, Sent>();
   /** Received, but perhaps still in a list that was read before. */
   readonly #received = new Set<string>();
+  #urgent: Promise<void> = Promise.resolve();
   #wake: () => void = () => undefined;
 
   constructor(context: FederationContext) {
     this.#context = context;
   }
 
-  /** There is something new to send. */
-  poke(): void {
-    this.#wake();
+  /** Has just been stored. Waits for nothing but the store, which knows whether something of the same alarm must go before. */
+  stored(event: AlarmEvent): void {
+    this.#urgently(async () => {
+      const waiting = await this.#context.store.call('eventsOf', event.alarmId);
+      // While the disk takes nothing, it knows nothing of it.
+      const isStored = waiting.some(({ eventId }) => eventId === event.eventId);
+      return isStored ? waiting : [...waiting, event];
+    });
   }
 
-  /** A new connection: what was sent over the last one may be lost with it. */
+  /** A new connection, or another server: what was sent over the last one may be lost with it. */
   reconnected(): void {
     this.#sent.clear();
+    this.#urgently(() => this.#context.store.call('lastingEvents', BATCH));
     this.#wake();
   }
 
@@ -44,7 +59,7 @@ export class AlarmOutbox {
     const { link, log } = this.#context;
     while (!signal.aborted) {
       try {
-        if (link.online) await this.#drain();
+        if (link.online) await this.#replay();
       } catch (error) {
         log.debug({ error: String(error) }, 'outbox not drained yet');
       }
@@ -52,23 +67,47 @@ export class AlarmOutbox {
     }
   }
 
-  async #drain(): Promise<void> {
-    const { store, clock, link, topics, trust } = this.#context;
+  /** In turn, so that events of one alarm keep their order; handed over all at once, so that no alarm waits for another's acknowledgement. */
+  #urgently(find: () => Promise<readonly AlarmEvent[]>): void {
+    const { link, log } = this.#context;
+    this.#urgent = this.#urgent
+      .then(async () => {
+        if (!link.online) return;
+        for (const event of await find()) void this.#send(event, 'alarm');
+      })
+      .catch((error: unknown) => log.debug({ error: String(error) }, 'an alarm is sent with the rest of the outbox'));
+  }
+
+  async #replay(): Promise<void> {
     const deleted = [...this.#received];
-    const events = await store.outbox(BATCH);
+    const events = await this.#context.store.outbox(BATCH);
+    await this.#urgent;
     for (const eventId of deleted) {
       this.#received.delete(eventId);
       this.#sent.delete(eventId);
     }
-    for (const event of events) {
-      if (this.#received.has(event.eventId)) continue;
-      const nowMs = clock.monotonic();
-      const before = this.#sent.get(event.eventId);
-      if (before !== undefined && nowMs < before.againMs) continue;
-      const pauseMs = before === undefined ? FIRST_AGAIN_MS : Math.min(LONGEST_AGAIN_MS, before.pauseMs * 2);
-      const signed = signJson(topics.alarms, encodeJson(event), trust.signer);
-      await link.publish(topics.alarms, signed, { priority: 'alarm' });
-      this.#sent.set(event.eventId, { againMs: nowMs + pauseMs, pauseMs });
+    await Promise.all(events.map((event) => this.#send(event, 'replay')));
+  }
+
+  /** Never rejects: what the link gives back is sent again. */
+  async #send(event: AlarmEvent, priority: 'alarm' | 'replay'): Promise<void> {
+    const { clock, link, topics, log, trust } = this.#context;
+    const { eventId } = event;
+    const before = this.#sent.get(eventId);
+    if (this.#received.has(eventId)) return;
+    // What still waits its turn among the rest must not come after the same alarm's news; twice is once for the server.
+    const overtakes =
+      priority === 'alarm' && before?.priority === 'replay' && before.againMs === Number.POSITIVE_INFINITY;
+    if (before !== undefined && !overtakes && clock.monotonic() < before.againMs) return;
+    const pauseMs = before === undefined ? FIRST_AGAIN_MS : Math.min(LONGEST_AGAIN_MS, before.pauseMs * 2);
+    const sent: Sent = { againMs: Number.POSITIVE_INFINITY, pauseMs, priority };
+    this.#sent.set(eventId, sent);
+    try {
+      await link.publish(topics.alarms, signJson(topics.alarms, encodeJson(event), trust.signer), { priority });
+      sent.againMs = clock.monotonic() + pauseMs;
+    } catch (error) {
+      log.debug({ eventId, error: String(error) }, 'alarm event not sent yet');
+      if (this.#sent.get(eventId) === sent) this.#sent.delete(eventId);
     }
   }
 

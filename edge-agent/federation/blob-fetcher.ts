@@ -1,7 +1,8 @@
 import { TwinwatchError } from '@twinwatch/core/errors';
 import { hashOf } from '@twinwatch/core/wire/blobs';
 import type { BlobRef } from '@twinwatch/core/wire/messages';
-import type { IncompleteTransfer } from '@twinwatch/core/wire/reassembly';
+import type { ArrivedChunk, IncompleteTransfer } from '@twinwatch/core/wire/reassembly';
+import { ChunkPuller } from './chunk-puller.js';
 import { enveloped, type FederationContext } from './federation-context.js';
 
 /** The server pushes parameters right after their task; asking at once would fetch them twice. */
@@ -14,14 +15,17 @@ const KEPT_BLOBS = 4;
 export class BlobFetcher {
   readonly #context: FederationContext;
   readonly #arrived = new Map<string, Uint8Array>();
+  readonly #puller: ChunkPuller;
   readonly #waiting = new Map<string, Set<() => void>>();
 
   constructor(context: FederationContext) {
     this.#context = context;
+    this.#puller = new ChunkPuller(context.clock);
   }
 
   /** From the link: a transfer that is whole, its hash checked there. */
   arrived(hash: string, bytes: Uint8Array): void {
+    this.#puller.complete(hash);
     this.#arrived.delete(hash);
     this.#arrived.set(hash, bytes);
     const surplus = [...this.#arrived.keys()].slice(0, -KEPT_BLOBS).filter((key) => !this.#waiting.has(key));
@@ -30,8 +34,14 @@ export class BlobFetcher {
   }
 
   /** From the link: chunks that stay away. */
-  missing({ transfer, bytes, missing }: IncompleteTransfer): void {
-    void this.#ask({ hash: transfer, bytes }, missing);
+  missing(incomplete: IncompleteTransfer): void {
+    void this.#ask({ hash: incomplete.transfer, bytes: incomplete.bytes }, this.#puller.stalled(incomplete));
+  }
+
+  /** From the link: one of a transfer that is not whole yet. */
+  chunk(chunk: ArrivedChunk): void {
+    const wanted = this.#puller.arrived(chunk);
+    if (wanted.length > 0) void this.#ask({ hash: chunk.transfer, bytes: chunk.size }, wanted);
   }
 
   /**

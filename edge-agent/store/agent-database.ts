@@ -56,6 +56,7 @@ export interface StoreStats {
   /** Damaged files moved aside since the start. */
   readonly damagedFiles: number;
   readonly evictedRows: number;
+  /** Alarm events given up by a full outbox, ever. */
   readonly evictedEvents: number;
   /** Room is short: old rows have been given up for new ones, or soon will be. */
   readonly isDiskTight: boolean;
@@ -74,6 +75,7 @@ const MIGRATIONS = {
   1: `ALTER TABLE alarms ADD COLUMN decided_by TEXT; ALTER TABLE alarms ADD COLUMN decided_ms REAL; DROP TABLE labels;`,
 };
 
+const EVICTED_EVENTS = 'evicted-events';
 /** Rounds of giving up old rows, each about 2 % of them, for one write that found the disk full. */
 const EVICTION_ROUNDS = 10;
 
@@ -86,7 +88,7 @@ export class AgentDatabase {
   #database: Database.Database;
   #damaged = 0;
   #evictedEvents = 0;
-  #outbox: number;
+  #outbox = 0;
 
   /** @param stamp names a file that is moved aside. @param told is called with what an operator should know. */
   static open(options: StoreOptions, stamp: () => string, told: (message: string) => void): AgentDatabase {
@@ -107,7 +109,7 @@ export class AgentDatabase {
     this.#told = told;
     this.#database = this.#open(this.#agentFile());
     this.#rows = new RowTable(this.#open(rowTables(this.#path('rows.db'))), options);
-    this.#outbox = this.#count('outbox');
+    this.#recount();
     room.restore();
   }
 
@@ -254,6 +256,29 @@ export class AgentDatabase {
     return database;
   }
 
+  /** Of one alarm, those that wait for their receipt, in order. */
+  eventsOf(alarmId: string): AlarmEvent[] {
+    // Event ids are `<alarm id>:<transition>`, and ';' comes after ':'.
+    const found = this.#database
+      .prepare('SELECT payload FROM outbox WHERE event_id > ? AND event_id < ? ORDER BY position')
+      .raw()
+      .all(`${alarmId}:`, `${alarmId};`);
+    return (found as [string][]).map(([payload]) => JSON.parse(payload) as AlarmEvent);
+  }
+
+  /** The newest that wait for their receipt and belong to alarms that still last, oldest first. */
+  lastingEvents(limit: number): AlarmEvent[] {
+    const found = this.#database
+      .prepare(
+        `WITH waiting AS (SELECT position, payload, payload ->> 'alarmId' AS alarm, payload ->> 'transition' AS transition FROM outbox)
+         SELECT payload FROM waiting WHERE alarm NOT IN (SELECT alarm FROM waiting WHERE transition = 'cleared')
+         ORDER BY position DESC LIMIT ?`,
+      )
+      .raw()
+      .all(limit);
+    return (found as [string][]).map(([payload]) => JSON.parse(payload) as AlarmEvent).reverse();
+  }
+
   #write(write: AgentWrite): void {
     const run = (sql: string, ...values: unknown[]) => this.#database.prepare(sql).run(...values);
     switch (write.op) {
@@ -285,15 +310,29 @@ export class AgentDatabase {
     }
   }
 
-  /** A server that is away for good must not fill the disk: the oldest go, counted. */
+  /**
+   * A server that is away for good must not fill the disk. First goes what people did to alarms, which the server knows; then alarms about
+   * values that did not come; then detectors' alarms that are over; at the very last those that last. Of each the oldest first, counted.
+   */
   #evictEvents(): void {
-    const excess = this.#outbox - this.#options.maximumOutboxEvents;
+    const { maximumOutboxEvents } = this.#options;
+    const excess = this.#outbox - maximumOutboxEvents;
     if (excess <= 0) return;
     const { changes } = this.#database
-      .prepare('DELETE FROM outbox WHERE position IN (SELECT position FROM outbox ORDER BY position LIMIT ?)')
-      .run(excess);
+      .prepare(
+        `DELETE FROM outbox WHERE position IN (SELECT position FROM outbox ORDER BY CASE
+           WHEN payload ->> 'transition' NOT IN ('raised', 'cleared') THEN 0
+           WHEN payload -> 'communication' IS NOT NULL THEN 1
+           WHEN payload ->> 'alarmId' NOT IN (SELECT alarm_id FROM alarms WHERE cleared_ms IS NULL) THEN 2
+           ELSE 3 END, position LIMIT ?)`,
+      )
+      // Looking through all of them is worth more than one.
+      .run(Math.max(excess, Math.floor(maximumOutboxEvents / 100)));
     this.#outbox -= changes;
     this.#evictedEvents += changes;
+    this.#database
+      .prepare('INSERT OR REPLACE INTO state (key, value) VALUES (?, ?)')
+      .run(EVICTED_EVENTS, String(this.#evictedEvents));
   }
 
   #evictBlobs(): void {
@@ -327,7 +366,7 @@ export class AgentDatabase {
 
   #rollBack(): void {
     if (this.#database.inTransaction) this.#database.exec('ROLLBACK');
-    this.#outbox = this.#count('outbox');
+    this.#recount();
   }
 
   /** Once more after the damaged file was replaced, or after old rows made room on a full disk. */
@@ -373,12 +412,14 @@ export class AgentDatabase {
     this.#damaged++;
     if (file === 'agent') this.#database = this.#open(this.#agentFile());
     else this.#rows = new RowTable(this.#open(rowTables(path)), this.#options);
-    this.#outbox = this.#count('outbox');
+    this.#recount();
   }
 
-  #count(table: 'outbox'): number {
-    const [row] = this.#database.prepare(`SELECT count(*) FROM ${table}`).raw().all() as [number][];
-    return row?.[0] ?? 0;
+  #recount(): void {
+    const [row] = this.#database.prepare('SELECT count(*) FROM outbox').raw().all() as [number][];
+    this.#outbox = row?.[0] ?? 0;
+    // A new file in the place of a damaged one knows of none, and what was counted before still holds.
+    this.#evictedEvents = Math.max(this.#evictedEvents, Number(this.state(EVICTED_EVENTS) ?? 0));
   }
 }
 

@@ -5,6 +5,8 @@ import type { AgentDatabase, StoreWrite } from './agent-database.js';
 /** What can be asked of the store and is answered. */
 export type StoreCall =
   | 'outbox'
+  | 'eventsOf'
+  | 'lastingEvents'
   | 'alarms'
   | 'labels'
   | 'decide'

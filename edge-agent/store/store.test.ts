@@ -194,6 +194,39 @@ describe('AgentDatabase', () => {
     store.close();
   });
 
+  it('gives up events of a full outbox in the order of what they are worth, and counts them over restarts', () => {
+    const store = database({ maximumOutboxEvents: 5 });
+    const put = (...events: AlarmEvent[]) =>
+      store.apply(events.map((one) => ({ op: 'alarm' as const, event: one, alarmState: alarmState(1, 0) })));
+    const at = (alarm: string, transition: AlarmEvent['transition'], number: number): AlarmEvent => ({
+      ...event(1),
+      ...{ alarmId: `site:${alarm}`, eventId: `site:${alarm}:${number}`, transition },
+      ...(alarm.startsWith('c') ? { communication: { tags: ['level'], reason: 'no answer' } } : {}),
+    });
+    const left = () => store.outbox(9).map(({ eventId }) => eventId);
+    put(
+      at('1', 'raised', 1),
+      at('c1', 'raised', 1),
+      at('2', 'raised', 1),
+      at('2', 'cleared', 2),
+      at('1', 'acknowledged', 2),
+    );
+    expect(store.lastingEvents(9).map(({ eventId }) => eventId)).toEqual(['site:1:1', 'site:c1:1', 'site:1:2']);
+    expect(store.eventsOf('site:1').map(({ eventId }) => eventId)).toEqual(['site:1:1', 'site:1:2']);
+    put(at('3', 'raised', 1));
+    expect(left()).toEqual(['site:1:1', 'site:c1:1', 'site:2:1', 'site:2:2', 'site:3:1']);
+    put(at('4', 'raised', 1));
+    expect(left()).toEqual(['site:1:1', 'site:2:1', 'site:2:2', 'site:3:1', 'site:4:1']);
+    put(at('5', 'raised', 1), at('6', 'raised', 1));
+    expect(left()).toEqual(['site:1:1', 'site:3:1', 'site:4:1', 'site:5:1', 'site:6:1']);
+    put(at('7', 'raised', 1));
+    expect(left()).toEqual(['site:3:1', 'site:4:1', 'site:5:1', 'site:6:1', 'site:7:1']);
+    store.close();
+    const again = database({ maximumOutboxEvents: 5 });
+    expect(again.stats()).toMatchObject({ evictedEvents: 5, outboxEvents: 5 });
+    again.close();
+  });
+
   it('stays within its bounds: oldest rows and events go first, least used blobs', () => {
     const store = database({ maximumRows: 100, maximumOutboxEvents: 3, maximumBlobBytes: 10 });
     store.apply(Array.from({ length: 150 }, (_, i) => row(i)));

@@ -63,6 +63,10 @@ export interface Journal extends RoundJournal {
   rejections(run: string, limit: number): JournalledRejection[];
   /** False where the event was there already. */
   putAlarm(event: AlarmEvent): boolean;
+  /**
+   * The newest by arrival and the newest by their own time, in order of arrival: thousands of an agent that was away do not bury what has just
+   * happened, nor does an agent whose clock is ahead.
+   */
   alarms(limit: number): AlarmEvent[];
   /** The first event that is kept of an alarm, null for none. */
   alarm(alarmId: string): AlarmEvent | null;
@@ -131,6 +135,7 @@ CREATE TABLE IF NOT EXISTS rejections (
 CREATE INDEX IF NOT EXISTS rejections_by_agent ON rejections (agent);
 CREATE TABLE IF NOT EXISTS rounds (run TEXT, round INTEGER, attempt INTEGER, view TEXT NOT NULL, detail TEXT NOT NULL, PRIMARY KEY (run, round, attempt));
 CREATE TABLE IF NOT EXISTS alarms (id INTEGER PRIMARY KEY, event_id TEXT UNIQUE, json TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS alarms_by_time ON alarms (json ->> 'atMs');
 CREATE TABLE IF NOT EXISTS decisions (
   id INTEGER PRIMARY KEY, command_id TEXT UNIQUE, agent TEXT NOT NULL, at_ms REAL NOT NULL, command TEXT NOT NULL, answer TEXT);
 CREATE INDEX IF NOT EXISTS waiting_decisions ON decisions (agent) WHERE answer IS NULL;
@@ -270,9 +275,11 @@ export function openJournal(file: string): Journal {
       return added;
     },
     alarms: (limit) =>
-      all<{ json: string }>('SELECT json FROM alarms ORDER BY id DESC LIMIT ?', limit)
-        .map(({ json }) => JSON.parse(json) as AlarmEvent)
-        .reverse(),
+      all<{ json: string }>(
+        `SELECT json FROM alarms WHERE id IN (SELECT id FROM alarms ORDER BY id DESC LIMIT ?)
+           OR id IN (SELECT id FROM alarms ORDER BY json ->> 'atMs' DESC LIMIT ?) ORDER BY id`,
+        ...[limit, limit],
+      ).map(({ json }) => JSON.parse(json) as AlarmEvent),
     alarm(alarmId) {
       // Event ids are `<alarm id>:<transition>`, and ';' comes after ':'.
       const row = one<{ json: string }>(

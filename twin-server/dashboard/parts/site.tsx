@@ -95,6 +95,9 @@ function Health({ agent }: { readonly agent: AgentView }) {
         <Fact name="bad samples" value={countWords(health.badSamples)} />
         <Fact name="dropped" value={countWords(health.droppedTelemetry)} warn={health.droppedTelemetry > 0} />
         <Fact name="unsent" value={countWords(health.outboxEvents)} />
+        {(health.droppedEvents ?? 0) > 0 && (
+          <Fact name="alarm events lost" value={countWords(health.droppedEvents)} warn />
+        )}
         <Fact name="memory" value={bytesWords(health.rssBytes)} />
         <Fact
           name="latency p50 / p99"
