@@ -127,9 +127,8 @@ export class Acquisition {
     const { counts } = this.#assembler;
     const { latency } = this.#pipeline;
     const faults = Object.fromEntries([...this.#assembler.faults, ...this.#faults]);
-    if (store.refused !== null)
-      faults.disk = `does not take what is written (${store.refused}); alarms and the newest rows are kept in memory`;
-    else if (isDiskTight) faults.disk = `is full, or nearly so; ${evictedRows} old rows were given up since the start`;
+    const disk = diskFault(store, isDiskTight, evictedRows);
+    if (disk !== null) faults.disk = disk;
     if (!this.#timeKnown())
       faults['system clock'] = 'is not set and no device serves a time; rows are not learned from';
     return {
@@ -249,6 +248,14 @@ export class Acquisition {
       void this.#pipeline.row(row, this.#timeKnown()).catch(() => undefined);
     }
   }
+}
+
+function diskFault({ refused, slow, droppedEvents }: Store, isTight: boolean, evictedRows: number): string | null {
+  const lost = droppedEvents === 0 ? '' : `; ${droppedEvents} alarm events did not fit`;
+  const kept = `alarms and the newest rows are kept in memory${lost}`;
+  if (refused !== null) return `does not take what is written (${refused}); ${kept}`;
+  if (slow) return `does not answer; ${kept}`;
+  return isTight ? `is full, or nearly so; ${evictedRows} old rows were given up since the start` : null;
 }
 
 function isClocked({ buses }: SiteConfig): boolean {

@@ -7,21 +7,11 @@ import { schemaHash } from '@twinwatch/core/features/schema';
 import { layers } from '@twinwatch/core/learning/network';
 import type { Logger } from '@twinwatch/core/runtime';
 import { blobRef, encodeLineage, encodeParameters } from '@twinwatch/core/wire/blobs';
-import { decodeEnvelope, encodeEnvelope } from '@twinwatch/core/wire/envelope';
 import { encodeExchangeRows } from '@twinwatch/core/wire/exchange-rows';
-import { encodeJson, parseAgentStatus, parseAlarmEvent } from '@twinwatch/core/wire/json-messages';
-import { Link } from '@twinwatch/core/wire/link';
-import type {
-  AgentStatus,
-  AlarmEvent,
-  BlobRef,
-  FitTask,
-  Lineage,
-  Manifest,
-  WireMessage,
-} from '@twinwatch/core/wire/messages';
+import { encodeJson } from '@twinwatch/core/wire/json-messages';
+import type { FitTask, Lineage } from '@twinwatch/core/wire/messages';
 import { decodeDelta } from '@twinwatch/core/wire/parameter-codec';
-import { parseTopic, topics } from '@twinwatch/core/wire/topics';
+import { topics } from '@twinwatch/core/wire/topics';
 import { Aedes } from 'aedes';
 import mqtt from 'mqtt';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -31,6 +21,7 @@ import { ARCHITECTURE, model, PARAMETERS, SCALER, SCHEMA } from './detection/tes
 import { loadSite } from './site-config.js';
 import { type DeviceRequest, tcpDevice } from './sources/modbus/testing/scripted-device.js';
 import { systemClock, systemTimers } from './system-runtime.js';
+import { PlayedServer } from './testing/played-server.js';
 
 /** One agent with everything real around it, sockets included; the plant and the server are played by this file. */
 
@@ -51,7 +42,6 @@ const runtime: AgentRuntime = {
   rssBytes: () => process.memoryUsage.rss(),
 };
 const within = { timeout: 15_000, interval: 10 };
-const mine = topics('test').agent('site');
 
 /** A PLC that goes on to its next scan whenever one was completely read, as far as `limit`. */
 class Plant {
@@ -88,88 +78,6 @@ class Plant {
   }
 }
 
-/** The server's side of the wire. */
-class Server {
-  readonly messages: WireMessage[] = [];
-  readonly alarms: AlarmEvent[] = [];
-  readonly blobs = new Map<string, Uint8Array>();
-  status: AgentStatus | null = null;
-  receipts = true;
-  #sequence = 1;
-  readonly link: Link;
-
-  constructor(url: string) {
-    const { everyAgent } = topics('test');
-    this.link = new Link({
-      url,
-      connect: runtime.connect,
-      clientId: 'server',
-      subscriptions: [everyAgent.status, everyAgent.hello, everyAgent.alarms, everyAgent.up, everyAgent.request],
-      clock: systemClock,
-      timers: systemTimers,
-      random: Math.random,
-      log: quiet,
-      onMessage: (topic, payload) => this.#onMessage(topic, payload),
-      onTransfer: (_topic, bytes) => this.messages.push(decodeEnvelope(bytes, 1e6).message),
-    });
-  }
-
-  send(channel: 'task' | 'receipt' | 'command', message: WireMessage): Promise<void> {
-    return this.#publish(mine[channel], message);
-  }
-
-  /** As the real one does: parameters right after the task, without being asked. */
-  async fit(task: FitTask): Promise<void> {
-    await this.send('task', task);
-    await this.link.sendTransfer(mine.down, this.blobs.get(task.parameters.hash)!);
-  }
-
-  manifest(bytes: Uint8Array, modelVersion: string, rest: Partial<Manifest> = {}, sender = 'server'): Promise<void> {
-    const manifest = {
-      modelVersion,
-      round: 1,
-      model: this.keep(bytes),
-      lineage: LINEAGE,
-      threshold: 0.5,
-      releasedAtMs: 10,
-      ...rest,
-    };
-    return this.#publish(topics('test').manifest, { kind: 'manifest', ...manifest }, sender);
-  }
-
-  keep(bytes: Uint8Array): BlobRef {
-    const ref = blobRef(bytes);
-    this.blobs.set(ref.hash, bytes);
-    return ref;
-  }
-
-  newest<K extends WireMessage['kind']>(kind: K): Extract<WireMessage, { kind: K }> | undefined {
-    return this.messages.findLast((message): message is Extract<WireMessage, { kind: K }> => message.kind === kind);
-  }
-
-  #publish(topic: string, message: WireMessage, sender = 'server'): Promise<void> {
-    const sequence = this.#sequence++;
-    return this.link.publish(topic, encodeEnvelope({ federation: 'test', sender, sequence, sentAtMs: 1, message }));
-  }
-
-  #onMessage(topic: string, payload: Uint8Array): void {
-    const channel = parseTopic(topic)?.channel;
-    if (channel === 'status') this.status = parseAgentStatus(payload);
-    else if (channel === 'alarms') {
-      const event = parseAlarmEvent(payload);
-      // At least once, as for any server: the event id tells.
-      if (!this.alarms.some(({ eventId }) => eventId === event.eventId)) this.alarms.push(event);
-      if (this.receipts) void this.send('receipt', { kind: 'alarm-receipt', eventIds: [event.eventId] });
-    } else {
-      const { message } = decodeEnvelope(payload);
-      this.messages.push(message);
-      if (message.kind !== 'blob-request') return;
-      const bytes = this.blobs.get(message.blob.hash);
-      if (bytes !== undefined) void this.link.sendTransfer(mine.down, bytes).catch(() => undefined);
-    }
-  }
-}
-
 const exchange = encodeExchangeRows(
   { features: Float32Array.of(3, 0, 0, 0, 1, 0), labels: Float32Array.of(1, 0) },
   ARCHITECTURE.inputs,
@@ -192,7 +100,7 @@ describe('an agent', () => {
   let broker: net.Server;
   let brokerUrl: string;
   let device: Awaited<ReturnType<typeof tcpDevice>>;
-  let server: Server;
+  let server: PlayedServer;
   let running: { stop: AbortController; done: Promise<void> };
 
   async function startAgent() {
@@ -257,7 +165,7 @@ training: { quarantine: 10s, engine: builtin }
 telemetry: { everyMs: 100 }
 `,
     );
-    server = new Server(brokerUrl);
+    server = new PlayedServer(brokerUrl, LINEAGE);
     for (const bytes of [exchange, encodeLineage(lineage)]) server.keep(bytes);
     server.link.start();
     plant.limit = 100;

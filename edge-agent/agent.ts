@@ -124,7 +124,7 @@ export async function runAgent(
           engine: () => (engine ??= createWorkerEngine({ kind: training.engine, log })),
         }
       : null,
-    health: async () => acquisition.health(store, await store.call('stats')),
+    health: async () => acquisition.health(store, await store.stats()),
     telemetryEveryMs: config.telemetry?.everyMs ?? null,
     deadbands: () => deadbands,
     statusEveryMs: config.statusEvery,

@@ -9,8 +9,13 @@ import { loadSite, type SiteConfig } from './site-config.js';
 import { systemClock, systemTimers } from './system-runtime.js';
 import { watchFiles } from './watch-files.js';
 
+/** Where stderr is a file on a disk that is full or hangs, or a pipe that nobody empties, lines wait up to this and then go: nothing waits for a log. */
+const LOG_BYTES = 1024 * 1024;
+
 function logger(name: string, level: string): Logger {
-  return pino({ level, name }, pino.destination({ dest: 2, sync: true }));
+  const stderr = pino.destination({ dest: 2, sync: false, maxLength: LOG_BYTES });
+  stderr.on('error', () => undefined);
+  return pino({ level, name }, stderr);
 }
 
 async function runtime(log: Logger): Promise<AgentRuntime> {

@@ -256,7 +256,8 @@ const COMMANDS = {
   'test-acquisition': (args) => {
     if (args.includes('--long')) process.env.TWINWATCH_LONG = '1';
     const rest = args.filter((argument) => argument !== '--long');
-    return test([join('edge-agent', 'dist', 'sources'), join('core', 'dist', 'scada'), ...rest]);
+    const folders = ['sources', 'store', 'isolation', 'reload', 'unattended', 'alarm-outputs'];
+    return test([...folders.map((name) => join('edge-agent', 'dist', name)), join('core', 'dist', 'scada'), ...rest]);
   },
   'test-long': (args) => {
     process.env.TWINWATCH_LONG = '1';

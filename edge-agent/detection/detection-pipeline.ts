@@ -16,6 +16,7 @@ import {
   QUIET_COMMUNICATION,
 } from '@twinwatch/core/scada/communication-alarm';
 import type { AssembledRow } from '@twinwatch/core/scada/row-assembler';
+import type { Row } from '@twinwatch/core/scada/sample';
 import type { AlarmCommand, AlarmEvent, Telemetry } from '@twinwatch/core/wire/messages';
 import { ANOMALOUS, NORMAL, type RowLabel, UNKNOWN, UNLABELLED } from '../store/row-table.js';
 import type { Store } from '../store/store.js';
@@ -74,6 +75,8 @@ export class DetectionPipeline {
   #turn: Promise<void> = Promise.resolve();
   #latest: Telemetry | null = null;
   #tags: readonly string[];
+  /** Called with every row that is judged. */
+  readonly #listeners = new Set<(row: Row) => void>();
 
   constructor(options: PipelineOptions) {
     this.#options = options;
@@ -116,27 +119,47 @@ export class DetectionPipeline {
     this.#communication = communication ?? { ...QUIET_COMMUNICATION, alarmNumber: this.#state.alarmNumber };
   }
 
-  /** Takes a detector into use between two rows, its windows filled from stored rows. The one before is closed. */
-  use(detector: Detector): Promise<void> {
-    return this.#inTurn(async () => {
-      const { schema, threshold, alarm } = detector.metadata;
-      const { store } = this.#options;
-      const tags = this.#tags;
-      const names = schema.tags.map((tag) => tag.name);
-      const extractor = new FeatureExtractor(schema);
-      const depth = Math.max(1, ...schema.features.map((spec) => ('rows' in spec ? spec.rows : 0)));
-      const past = await store.call('rows', names, depth + schema.holdRows + WARM_UP_SPARE_ROWS);
-      for (let i = 0; i < past.count; i++)
-        extractor.push({
-          timeMs: past.timesMs[i]!,
-          values: past.values.subarray(i * names.length, (i + 1) * names.length),
-        });
-      const before = this.#running;
-      const places = names.map((name) => tags.indexOf(name));
-      const newestMs = past.timesMs[past.count - 1] ?? null;
-      this.#running = { detector, extractor, places, parameters: { ...alarm, threshold }, newestMs };
-      await before?.detector.close();
-    });
+  /**
+   * Takes a detector into use between two rows, its windows filled from stored rows, and from those that come while the store is asked: the one
+   * before goes on until then, and is closed.
+   */
+  async use(detector: Detector): Promise<void> {
+    const { schema, threshold, alarm } = detector.metadata;
+    const { store } = this.#options;
+    const names = schema.tags.map((tag) => tag.name);
+    const depth = Math.max(1, ...schema.features.map((spec) => ('rows' in spec ? spec.rows : 0)));
+    const needed = depth + schema.holdRows + WARM_UP_SPARE_ROWS;
+    const meanwhile: Row[] = [];
+    const keep = (row: Row) => {
+      const values = Float64Array.from(names, (name) => row.values[this.#tags.indexOf(name)] ?? Number.NaN);
+      meanwhile.push({ ...row, values });
+      if (meanwhile.length > needed) meanwhile.shift();
+    };
+    this.#listeners.add(keep);
+    try {
+      const past = await store.call('rows', names, needed);
+      await this.#inTurn(async () => {
+        const extractor = new FeatureExtractor(schema);
+        for (let i = 0; i < past.count; i++)
+          extractor.push({
+            timeMs: past.timesMs[i]!,
+            values: past.values.subarray(i * names.length, (i + 1) * names.length),
+          });
+        let newestMs = past.timesMs[past.count - 1] ?? null;
+        const stored = new Set(past.timesMs);
+        for (const row of meanwhile) {
+          if (stored.has(row.timeMs)) continue;
+          extractor.push(row);
+          newestMs = row.timeMs;
+        }
+        const before = this.#running;
+        const places = names.map((name) => this.#tags.indexOf(name));
+        this.#running = { detector, extractor, places, parameters: { ...alarm, threshold }, newestMs };
+        await before?.detector.close();
+      });
+    } finally {
+      this.#listeners.delete(keep);
+    }
   }
 
   /**
@@ -279,6 +302,7 @@ export class DetectionPipeline {
       (tag) => reasons[tags.indexOf(tag)] ?? 'not good',
     );
     const alarmState = running === null ? null : this.#keptState();
+    for (const listen of this.#listeners) listen(row);
     const { timeMs, sequence, values } = row;
     store.write({
       op: 'row',

@@ -69,6 +69,7 @@ export class AgentFederation {
   #lineageHash: string | null = null;
   #serverConnection: string | null = null;
   #toldEligible = -1;
+  #isCounting = false;
 
   constructor(options: FederationOptions) {
     const { federation, agent, store, clock, timers, log, pipeline, siteTags, training, trust } = options;
@@ -294,15 +295,22 @@ export class AgentFederation {
   }
 
   async #statusLoop(signal: AbortSignal): Promise<void> {
-    const { timers, statusEveryMs, training, store } = this.#options;
+    const { timers, statusEveryMs, training } = this.#options;
     while (!signal.aborted) {
       await timers.sleep('status', statusEveryMs, signal).catch(() => undefined);
       if (signal.aborted || !this.link.online) continue;
       await this.#publishStatus();
-      if (training === null) continue;
-      const counted = await countEligible(store, training.limits).catch(() => null);
-      if (counted !== null && counted.eligible > this.#toldEligible * HELLO_GROWTH) await this.#hello();
+      if (training !== null) void this.#helloWhenGrown(training.limits);
     }
+  }
+
+  /** Beside the status, which does not wait for the disk: it may have to say that the disk does not answer. */
+  async #helloWhenGrown(limits: TrainingLimits): Promise<void> {
+    if (this.#isCounting) return;
+    this.#isCounting = true;
+    const counted = await countEligible(this.#options.store, limits).catch(() => null);
+    this.#isCounting = false;
+    if (counted !== null && counted.eligible > this.#toldEligible * HELLO_GROWTH) await this.#hello();
   }
 
   /** Decimated by wall clock: however fast rows come, the page gets the newest one. */

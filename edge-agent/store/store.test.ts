@@ -365,6 +365,36 @@ describe('Store', () => {
     await store.close();
   });
 
+  it('keeps the newest in memory within its bounds while the disk does not answer, tells alarms from there, and writes on', async () => {
+    const warned: string[] = [];
+    const log = { ...quiet, warn: (_: object, text: string) => warned.push(text) };
+    const bounds = { maximumQueuedRows: 300, maximumQueuedBytes: 200 * 8 };
+    const store = await Store.open(options({ maximumOutboxEvents: 3 }), { timers: systemTimers, log, ...bounds });
+    store.write({ op: 'alarm', event: event(0), alarmState: alarmState(0, 0) });
+    expect((await store.stats()).outboxEvents).toBe(1);
+    // Another connection has both files locked: the worker waits inside the database.
+    const locks = ['rows.db', 'agent.db'].map((file) => new Database(join(directory, file)));
+    for (const lock of locks) lock.exec('BEGIN IMMEDIATE');
+    store.write(row(0));
+    const asked = store.outbox(10);
+    for (let timeMs = 1; timeMs <= 1_000; timeMs++) store.write(row(timeMs));
+    for (let alarm = 1; alarm <= 5; alarm++)
+      store.write({ op: 'alarm', event: event(alarm), alarmState: alarmState(alarm, alarm) });
+    // Who asked before it was known is not kept waiting either.
+    expect((await asked).map(({ alarmId }) => alarmId)).toEqual(['site:3', 'site:4', 'site:5']);
+    expect(store.slow || store.refused !== null).toBe(true);
+    expect(await store.stats()).toMatchObject({ outboxEvents: 1 });
+    expect(warned[0]).toContain('the disk does not answer');
+    expect([store.droppedRows, store.droppedEvents]).toEqual([800, 2]);
+    for (const lock of locks) lock.exec('ROLLBACK');
+    await expect.poll(() => store.slow || store.refused !== null, { timeout: 15_000 }).toBe(false);
+    const { timesMs } = await store.call('rows', ['a'], 2_000);
+    expect([...timesMs]).toEqual([0, ...Array.from({ length: 200 }, (_, i) => 801 + i)]);
+    expect((await store.outbox(10)).map(({ alarmId }) => alarmId)).toEqual(['site:3', 'site:4', 'site:5']);
+    for (const lock of locks) lock.close();
+    await store.close();
+  });
+
   it('has one owner: another is refused in words, in this process and in others, and a killed one leaves nothing behind', async () => {
     const store = await open();
     await expect(open()).rejects.toMatchObject({

@@ -2,7 +2,7 @@ import { Worker } from 'node:worker_threads';
 import { TwinwatchError } from '@twinwatch/core/errors';
 import type { Logger, Timers } from '@twinwatch/core/runtime';
 import type { AlarmEvent } from '@twinwatch/core/wire/messages';
-import type { StoreOptions, StoreWrite } from './agent-database.js';
+import type { StoreOptions, StoreStats, StoreWrite } from './agent-database.js';
 import { type DirectoryLock, lockDirectory } from './directory-lock.js';
 import type { CallArguments, CallResult, FromWorker, StoreCall, StoreWork, ToWorker } from './store-messages.js';
 
@@ -11,6 +11,8 @@ export interface StoreRuntime {
   readonly log: Logger;
   /** Rows that may wait for a slow disk; then the oldest waiting ones are dropped and counted. */
   readonly maximumQueuedRows: number;
+  /** The same bound in bytes of their values; 32 MB without it. */
+  readonly maximumQueuedBytes?: number;
   /** Who opens it, for the message that another one gets; 'another agent' without it. */
   readonly owner?: string;
 }
@@ -23,21 +25,37 @@ interface Queued {
 
 const BATCH = 256;
 const RETRY_MS = 1_000;
+/** A batch that the disk has not taken after so long: it is told, and nobody waits for it any more who can do without. */
+const SLOW_MS = 2_000;
+const QUEUED_ROW_BYTES = 32 * 1024 * 1024;
+const NO_STATS: StoreStats = {
+  ...{ rows: 0, outboxEvents: 0, damagedFiles: 0, evictedRows: 0, evictedEvents: 0 },
+  isDiskTight: false,
+};
 
 /**
  * The agent's memory, in a worker thread. `write` returns at once, whatever the disk does: acquisition never waits. What is asked is answered
- * after everything written before. Alarms, labels and receipts are never dropped from the queue; rows are, oldest first. While the disk refuses
- * what is written, it waits in memory within these bounds, and what is asked is answered from what the disk holds.
+ * after everything written before. While the disk is slow, or refuses what is written, that waits in memory: the newest rows, and apart from them as
+ * many alarm events as the disk would keep; what does not fit goes oldest first, and is counted. What is asked then is answered from what the disk holds.
  */
 export class Store {
   /** Rows that a slow or full disk cost. */
   droppedRows = 0;
+  /** Alarm events that it cost. */
+  droppedEvents = 0;
   readonly #runtime: StoreRuntime;
   readonly #options: StoreOptions;
   #worker: Worker | null = null;
   #queue: Queued[] = [];
   #underWay: Queued[] = [];
   #queuedRows = 0;
+  #queuedBytes = 0;
+  #queuedEvents = 0;
+  /** Whether the batch under way has been so for long, and what is called once it has. */
+  #isSlow = false;
+  readonly #impatient = new Set<() => void>();
+  #cancelSlow: () => void = () => undefined;
+  #stats: StoreStats = NO_STATS;
   #closing: Promise<void> | null = null;
   #refused: string | null = null;
   #whenIdle: () => void = () => undefined;
@@ -66,8 +84,10 @@ export class Store {
 
   write(write: StoreWrite): void {
     if (this.#closing !== null) return;
-    if (write.op === 'row' && ++this.#queuedRows > this.#runtime.maximumQueuedRows) this.#dropOldestRow();
-    this.#queue.push({ work: { kind: 'write', write } });
+    const queued: Queued = { work: { kind: 'write', write } };
+    this.#queue.push(queued);
+    this.#account(queued, 1);
+    this.#keepBounds();
     this.#pump();
   }
 
@@ -76,17 +96,43 @@ export class Store {
     return this.#refused;
   }
 
+  /** Whether the disk has not answered for seconds. */
+  get slow(): boolean {
+    return this.#isSlow;
+  }
+
+  /** As they are; as they were last, while the disk does not answer. @throws TwinwatchError STORE_FAILED, STORE_CLOSED. */
+  async stats(): Promise<StoreStats> {
+    const stats = await this.#unlessSlow(() => this.call('stats'));
+    if (stats !== null) this.#stats = stats;
+    return this.#stats;
+  }
+
   /**
-   * The oldest alarm events that wait for their receipt, those that the disk does not take among them.
+   * The oldest alarm events that wait for their receipt, those that the disk does not take among them; those alone, while it does not answer.
    * @throws TwinwatchError STORE_FAILED, STORE_CLOSED.
    */
   async outbox(limit: number): Promise<readonly AlarmEvent[]> {
-    const waiting = this.#refused === null ? { events: [], received: new Set<string>() } : this.#waitingAlarms();
-    const stored = await this.call('outbox', limit + waiting.received.size);
-    const known = new Set(stored.map(({ eventId }) => eventId));
-    return [...stored, ...waiting.events.filter(({ eventId }) => !known.has(eventId))]
+    const inMemory = this.#refused !== null || this.#isSlow;
+    const before = inMemory ? this.#waitingAlarms() : { events: [], received: new Set<string>() };
+    const stored = await this.#unlessSlow(() => this.call('outbox', limit + before.received.size));
+    const waiting = stored === null ? this.#waitingAlarms() : before;
+    const known = new Set((stored ?? []).map(({ eventId }) => eventId));
+    return [...(stored ?? []), ...waiting.events.filter(({ eventId }) => !known.has(eventId))]
       .filter(({ eventId }) => !waiting.received.has(eventId))
       .slice(0, limit);
+  }
+
+  /** Null where the disk does not answer, or stops to while it is waited for. */
+  #unlessSlow<T>(ask: () => Promise<T>): Promise<T | null> {
+    if (this.#isSlow) return Promise.resolve(null);
+    return new Promise((resolve, reject) => {
+      const giveUp = () => resolve(null);
+      this.#impatient.add(giveUp);
+      void ask()
+        .then(resolve, reject)
+        .finally(() => this.#impatient.delete(giveUp));
+    });
   }
 
   #waitingAlarms(): { events: AlarmEvent[]; received: ReadonlySet<string> } {
@@ -160,6 +206,7 @@ export class Store {
         this.#runtime.log.warn({}, message.message);
         break;
       case 'done': {
+        this.#answered();
         const calls = this.#underWay.filter((item) => item.work.kind === 'call');
         const writes = this.#underWay.filter((item) => item.work.kind === 'write');
         this.#underWay = writes.slice(message.written);
@@ -190,15 +237,33 @@ export class Store {
 
   /** Every write may be done twice without harm, so an unfinished batch is simply done again. */
   #putBack(): void {
+    for (const queued of this.#underWay) this.#account(queued, 1);
     this.#queue = [...this.#underWay, ...this.#queue];
     this.#underWay = [];
-    this.#queuedRows = this.#queue.filter(({ work }) => work.kind === 'write' && work.write.op === 'row').length;
-    while (this.#queuedRows > this.#runtime.maximumQueuedRows) this.#dropOldestRow();
+    this.#keepBounds();
+  }
+
+  #onSlow(): void {
+    this.#isSlow = true;
+    for (const giveUp of this.#impatient) giveUp();
+    if (this.#refused === null)
+      this.#runtime.log.warn(
+        { seconds: SLOW_MS / 1_000 },
+        'the disk does not answer; the newest rows and alarms are kept in memory until it does',
+      );
+  }
+
+  #answered(): void {
+    this.#cancelSlow();
+    if (!this.#isSlow) return;
+    this.#isSlow = false;
+    if (this.#refused === null) this.#runtime.log.info({ droppedRows: this.droppedRows }, 'the disk answers again');
   }
 
   #onExit(worker: Worker): void {
     if (this.#worker !== worker) return;
     this.#worker = null;
+    this.#answered();
     this.#putBack();
     this.#startLater();
   }
@@ -225,7 +290,8 @@ export class Store {
     if (this.#worker === null || this.#underWay.length > 0) return;
     this.#underWay = this.#next();
     if (this.#underWay.length === 0) return;
-    for (const { work } of this.#underWay) if (work.kind === 'write' && work.write.op === 'row') this.#queuedRows--;
+    for (const queued of this.#underWay) this.#account(queued, -1);
+    this.#cancelSlow = this.#runtime.timers.after('store-slow', SLOW_MS, () => this.#onSlow());
     this.#worker.postMessage({ kind: 'batch', work: this.#underWay.map(({ work }) => work) } satisfies ToWorker);
   }
 
@@ -240,11 +306,26 @@ export class Store {
     return [...tried, ...calls];
   }
 
-  #dropOldestRow(): void {
-    const at = this.#queue.findIndex(({ work }) => work.kind === 'write' && work.write.op === 'row');
-    if (at < 0) return;
-    this.#queue.splice(at, 1);
-    this.#queuedRows--;
-    this.droppedRows++;
+  /** What the queue holds of what is bounded, as something comes or goes. */
+  #account({ work }: Queued, sign: 1 | -1): void {
+    if (work.kind !== 'write') return;
+    if (work.write.op === 'row') {
+      this.#queuedRows += sign;
+      this.#queuedBytes += sign * work.write.values.byteLength;
+    } else if (work.write.op === 'alarm') this.#queuedEvents += sign;
+  }
+
+  #keepBounds(): void {
+    const { maximumQueuedRows, maximumQueuedBytes = QUEUED_ROW_BYTES } = this.#runtime;
+    while (this.#queuedRows > maximumQueuedRows || (this.#queuedRows > 1 && this.#queuedBytes > maximumQueuedBytes))
+      this.droppedRows += this.#dropOldest('row');
+    while (this.#queuedEvents > this.#options.maximumOutboxEvents) this.droppedEvents += this.#dropOldest('alarm');
+  }
+
+  #dropOldest(op: 'row' | 'alarm'): 1 {
+    const at = this.#queue.findIndex(({ work }) => work.kind === 'write' && work.write.op === op);
+    const [dropped] = this.#queue.splice(at, 1);
+    if (dropped !== undefined) this.#account(dropped, -1);
+    return 1;
   }
 }
