@@ -6,6 +6,7 @@
  *   run ARGS    `twinwatch ARGS`          test-long ARGS   the long suites
  *   build       nothing more              check            format, lint, types, dead code, generated files
  *   test-acquisition [--long]             how devices are read; --long with a hundred thousand faults on the line
+ *   test-federation [--long]              whole federations as processes, over every broker that is installed
  */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -258,6 +259,12 @@ const COMMANDS = {
     const rest = args.filter((argument) => argument !== '--long');
     const folders = ['sources', 'store', 'isolation', 'reload', 'unattended', 'alarm-outputs'];
     return test([...folders.map((name) => join('edge-agent', 'dist', name)), join('core', 'dist', 'scada'), ...rest]);
+  },
+  'test-federation': (args) => {
+    process.env.TWINWATCH_FEDERATION = '1';
+    if (args.includes('--long')) process.env.TWINWATCH_LONG = '1';
+    const rest = args.filter((argument) => argument !== '--long');
+    return test([join('scripts', 'dist', 'federation-test'), '--passWithNoTests', ...rest]);
   },
   'test-long': (args) => {
     process.env.TWINWATCH_LONG = '1';

@@ -10,7 +10,7 @@ import type { Hello } from '@twinwatch/core/wire/messages';
 import { topics } from '@twinwatch/core/wire/topics';
 import { type AgentRuntime, runAgent } from '@twinwatch/edge-agent/agent';
 import { loadSite } from '@twinwatch/edge-agent/site-config';
-import { type DeviceRequest, tcpDevice } from '@twinwatch/edge-agent/sources/modbus/testing/scripted-device';
+import { tcpDevice } from '@twinwatch/edge-agent/sources/modbus/testing/scripted-device';
 import {
   plantRows,
   SILENT,
@@ -22,47 +22,18 @@ import { type RunningServer, startServer } from '@twinwatch/twin-server/server';
 import mqtt from 'mqtt';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { systemClock, systemTimers } from '../processes/node-runtime.js';
+import { ROW_MS, SERVED_TEMPLATE, ServedRows, START_MS } from './served-rows.js';
 import { startCommand } from './started-command.js';
 
 /** What a person says in a terminal reaches the next fit on a device: command, server, broker, agent and Modbus device are the real ones. */
 
-const START_MS = Date.UTC(2026, 0, 5);
-const ROW_MS = 900_000;
 const QUARANTINE_ROWS = 8;
 /** Normal rows, then a bypass that no twin knows of, then normal rows again. */
 const BYPASS = [400, 412] as const;
 const ROWS = plantRows('site', 6, 0, BYPASS).rows;
 const within = { timeout: 20_000, interval: 20 };
 
-/** Serves the next row once a row was read and its clock once more, as far as `limit`. */
-class Device {
-  row = 0;
-  limit: number = BYPASS[0];
-  #read = false;
-
-  answer({ functionCode, address, count }: DeviceRequest): Buffer {
-    const pdu = Buffer.alloc(2 + count * 2);
-    pdu[0] = functionCode;
-    pdu[1] = count * 2;
-    if (address === 100) {
-      pdu.writeUInt32BE(this.row + 1, 2);
-      pdu.writeUInt32BE(START_MS / 1_000 + this.row * (ROW_MS / 1_000), 6);
-      if (this.#read && this.row + 1 < this.limit) {
-        this.row++;
-        this.#read = false;
-      }
-      return pdu;
-    }
-    const [level = 0, flow = 0, pump = 0] = ROWS[this.row]!.values;
-    pdu.writeFloatBE(level, 2);
-    pdu.writeFloatBE(flow, 6);
-    pdu.writeUInt16BE(pump, 10);
-    this.#read = true;
-    return pdu;
-  }
-}
-
-const device = new Device();
+const device = new ServedRows(ROWS, BYPASS[0]);
 const hellos: Hello[] = [];
 const fitted: { round: number; rows: number }[] = [];
 let directory: string;
@@ -85,15 +56,7 @@ beforeAll(async () => {
     if (message.kind === 'hello') hellos.push(message);
   });
   await observer.subscribeAsync(topics('test').agent('site').hello);
-  writeFileSync(
-    join(directory, 'plc.yaml'),
-    `clock: { register: input, address: 100 }
-tags:
-  - { name: LEVEL, unit: m, register: holding, address: 0, type: FLOAT32 }
-  - { name: FLOW, unit: L/s, register: holding, address: 2, type: FLOAT32 }
-  - { name: PUMP, register: holding, address: 4, type: UINT16 }
-`,
-  );
+  writeFileSync(join(directory, 'plc.yaml'), SERVED_TEMPLATE);
   writeFileSync(
     join(directory, 'agent.yaml'),
     `{ federation: test, agent: site, broker: { url: '${url}' }, dataDir: agent, interval: 15m, statusEvery: 1s, poll: { every: 0ms },
