@@ -20,6 +20,7 @@ import { supersedes } from '@twinwatch/core/wire/presence';
 import { type Floor, risingSequence } from '@twinwatch/core/wire/replay';
 import { type Signer, signJson } from '@twinwatch/core/wire/signing';
 import { type AgentChannel as Channel, parseTopic, topics } from '@twinwatch/core/wire/topics';
+import { TrafficTally } from '@twinwatch/core/wire/traffic';
 import type { AgentChannel } from './aggregator/effect-performer.js';
 import type { Journal } from './aggregator/journal.js';
 import { RoundRunner } from './aggregator/round-runner.js';
@@ -85,6 +86,7 @@ export class FederationService {
   readonly #statuses = new Map<string, AgentStatus>();
   /** Blobs on their way, by agent and hash: a hello during a transfer does not start it again. */
   readonly #sending = new Set<string>();
+  readonly #traffic = new TrafficTally();
   readonly #stopping = new AbortController();
   readonly #signer: Signer | null;
   readonly #gate: Gate;
@@ -125,6 +127,7 @@ export class FederationService {
         if (agent === null) return;
         this.#send(agent, 'receipt', { kind: 'chunk-request', transfer, missing: missing.slice(0, 256) });
       },
+      onPayload: (topic, bytes) => this.#traffic.count(topic, bytes),
       onOnline: (connectionId) => this.#onOnline(connectionId),
     });
     this.runner = new RoundRunner({
@@ -170,6 +173,7 @@ export class FederationService {
       sendTask: (agent, task) => this.#send(agent, 'task', task),
       sendReceipt: (agent, receipt) => this.#send(agent, 'receipt', receipt),
       sendBlob: (agent, blob) => this.#sendBlob(agent, blob, null),
+      takeTraffic: () => this.#traffic.take(),
       publishManifest: (manifest) => this.#publish(this.#topics.manifest, manifest),
     };
   }

@@ -34,8 +34,8 @@ export const methodFields = {
       }),
       alpha: z.number().min(0).max(1).default(0.5).meta({ description: 'α, the weight of the teacher against labels' }),
       temperature: z.number().min(0.1).max(100).default(2).meta({ description: 'T, which softens both sides’ scores' }),
-      teacherCodec: z.enum(['f32', 'int8']).default('f32').meta({
-        description: 'how the teacher travels and is used: 4 bytes per parameter, or 1 and a scale per output',
+      teacherCodec: z.enum(['f32', 'f16', 'int8']).default('f32').meta({
+        description: 'how the teacher travels and is used: 4 bytes per parameter, 2, or 1 and a scale per output',
       }),
       softLabels: z.enum(['stored', 'onTheFly']).default('stored').meta({
         description:

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { PARAMETER_CODECS } from '../wire/parameter-codec.js';
 import { brokerConnectionSchema } from './broker-connection.js';
 import { crossCheck, type Sound } from './cross-check.js';
 import { duration } from './duration.js';
@@ -194,6 +195,8 @@ const METHODS = ['fedavg', 'fedprox', 'dtml', 'fpf', 'lpe', 'cwa', 'dtkd'] as co
 const METHOD_WORDS =
   'the learning method, see methods.md: FedAvg and FedProx do without the twin model; dtml: meta-learning; fpf: parameter fusion; lpe: layer-wise parameter exchange; cwa: cyclic weight adaptation; dtkd: knowledge distillation';
 
+const updateCodec = z.enum(PARAMETER_CODECS);
+
 const roundsFields = {
   count: z.int().min(1).max(100_000).default(20).meta({ description: 'rounds until the server has finished' }),
   quorum: z.int().min(1).max(100_000).default(3).meta({ description: 'updates without which a round fails' }),
@@ -213,10 +216,20 @@ const roundsFields = {
   proximalMu: z.number().min(0).max(1_000).default(0.01).meta({ description: 'of fedprox' }),
   ...methodFields,
   ...robustnessFields,
-  codec: z
-    .enum(['f32', 'int8'])
-    .default('int8')
-    .meta({ description: 'how parameters travel: 4 bytes each, or 1 with the error carried over to the next round' }),
+  codec: updateCodec.default('int8').meta({
+    description:
+      'how updates travel: f32 4 bytes per parameter, f16 2, int8 1, topk-f16 and topk-int8 the largest changes only; what is left out is carried over to the next round. An agent that lacks it sends f32',
+  }),
+  agentCodecs: z
+    .record(identifier, updateCodec)
+    .default({})
+    .meta({ description: 'agent id → codec, for agents that are to send as another one than `codec`' }),
+  topKShare: z
+    .number()
+    .gt(0)
+    .max(1)
+    .default(0.25)
+    .meta({ description: 'share of the parameters that the codecs topk-f16 and topk-int8 send' }),
   exchangeRows: z
     .int()
     .min(0)

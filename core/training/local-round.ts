@@ -6,7 +6,7 @@ import { decodeDelta } from '../wire/parameter-codec.js';
 
 /** A client's part of a round, the same for an agent in the field and for a federation within one process. */
 
-/** Bins of a ScoreHistogram: fine enough for a threshold, small enough to go up with every update. */
+/** Bins of a ScoreHistogram: fine enough for a threshold, small enough to go up from every agent before a release. */
 export const SCORE_BINS = 256;
 
 export interface LocalFit {
@@ -15,8 +15,6 @@ export interface LocalFit {
   readonly base: Float32Array;
   /** The client's own training rows, scaled. */
   readonly own: Dataset;
-  /** Held-back normal rows, scaled, [rows × inputs]. */
-  readonly holdout: Float32Array;
   /** The lineage's twin rows, or null where none are mixed in. */
   readonly exchange: Dataset | null;
   /** Twin rows per own row in each epoch. */
@@ -54,8 +52,6 @@ export interface LocalFitResult {
   /** Own rows trained on: the client's weight in the average. */
   readonly rows: number;
   readonly loss: number;
-  /** Of the base parameters, not of the fitted ones: the server merges them for the parameters that all clients share. */
-  readonly scores: ScoreHistogram;
 }
 
 /** @throws TwinwatchError LEARNING_* from the engine. */
@@ -65,7 +61,6 @@ export async function fitLocally(
   signal?: AbortSignal,
 ): Promise<LocalFitResult> {
   const { architecture, base } = request;
-  const scores = await scoreHistogram(engine, architecture, base, request.holdout);
   const random = createRandom(`${request.seed}:exchange`);
   const { lesson, own } = request;
   const labels =
@@ -90,7 +85,7 @@ export async function fitLocally(
     signal,
   );
   const delta = fitted.parameters.map((value, i) => value - (base[i] ?? 0));
-  return { delta, rows: request.own.labels.length, loss: fitted.loss, scores };
+  return { delta, rows: request.own.labels.length, loss: fitted.loss };
 }
 
 async function distillationOf(

@@ -64,6 +64,12 @@ export function split(bytes: Uint8Array): Transfer {
   };
 }
 
+/** Of all chunks together: what a payload of so many bytes takes on the wire. */
+export function transferBytes(bytes: Uint8Array): number {
+  const { total, chunk } = split(bytes);
+  return Array.from({ length: total }, (_, index) => chunk(index).length).reduce((sum, length) => sum + length, 0);
+}
+
 /** @throws TwinwatchError WIRE_TOO_LARGE, WIRE_MALFORMED, WIRE_INVALID, or WIRE_CHUNK_INVALID where the fields contradict each other. */
 export function decodeChunk(payload: Uint8Array): Chunk {
   const chunk = checked('chunk', chunkSchema, decodeCbor(payload, MAXIMUM_CHUNK_BYTES));

@@ -1,5 +1,6 @@
 import type { Tag } from '../scada/tag.js';
 import type { AgentStatus, AlarmAction, AlarmEvent, CommandReceipt, LabelCommand, Telemetry } from './messages.js';
+import type { AgentTraffic } from './traffic.js';
 
 /** What the twin-server tells the page and other tools: GET /api/state, and the same pieces one by one on GET /api/events (server-sent events). */
 
@@ -40,8 +41,11 @@ export interface RoundView {
   readonly remarks?: readonly string[];
   /** On the twin's validation episodes. */
   readonly validation: { readonly loss: number; readonly rocAuc: number; readonly prAuc: number } | null;
+  /** Accepted updates, and parameters, without what carries them. */
   readonly bytesUp: number;
   readonly bytesDown: number;
+  /** By agent, payloads as sent, see traffic.ts. Absent in rounds of earlier releases. */
+  readonly traffic?: Readonly<Record<string, AgentTraffic>>;
   readonly startedAtMs: number;
   readonly milliseconds: number | null;
 }

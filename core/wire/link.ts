@@ -53,6 +53,8 @@ export interface LinkOptions extends BrokerDoor {
   /** Connected and subscribed. The id is new for every connection. */
   readonly onOnline?: (connectionId: string) => void;
   readonly onOffline?: (reason: string) => void;
+  /** Every message that comes, and every one that is handed to the connection, acknowledged or not. */
+  readonly onPayload?: (topic: string, bytes: number) => void;
   /** A half-open connection is noticed after one and a half of these. 10 where absent. */
   readonly keepaliveSeconds?: number;
   /** 15,000 where absent. */
@@ -101,6 +103,7 @@ export class Link {
       timeoutMs: options.publishTimeoutMs ?? 15_000,
       inFlightBytes: options.inFlightBytes,
       traffic: this.traffic.out,
+      onHandOver: (topic, bytes) => options.onPayload?.(topic, bytes),
       onTimeout: (client) => this.#lost(client, 'the broker acknowledges nothing'),
     });
   }
@@ -265,6 +268,7 @@ export class Link {
 
   #receive(topic: string, payload: Buffer, retained: boolean): void {
     countMessage(this.traffic.in, topic, payload);
+    this.#options.onPayload?.(topic, payload.length);
     const channel = parseTopic(topic)?.channel;
     this.#callBack(topic, () => {
       if (channel !== 'up' && channel !== 'down') {

@@ -16,7 +16,8 @@ export interface BlobRef {
   readonly bytes: number;
 }
 
-export type ParameterCodec = 'f32' | 'int8';
+/** See parameter-codec.ts. Every agent and server has f32. */
+export type ParameterCodec = 'f32' | 'f16' | 'int8' | 'topk-f16' | 'topk-int8';
 
 /** Frozen for as long as parameters are averaged with each other: a change of any field starts a new lineage. */
 export interface Lineage {
@@ -37,7 +38,8 @@ export interface Hello {
   /** Rows that may be trained on now, and of them those with a label from a person. */
   readonly eligibleRows: number;
   readonly labelledRows: number;
-  readonly codecs: readonly ParameterCodec[];
+  /** Those that it can encode an update as; names that a server does not know are of a later release. */
+  readonly codecs: readonly string[];
   readonly engine: string;
   /** Blobs of lineage and model held now, null before the first. */
   readonly lineageHash: string | null;
@@ -80,6 +82,8 @@ export interface FitTask {
   /** Share of twin exchange rows in each epoch relative to the agent's own rows, 0 for none. */
   readonly exchangeShare: number;
   readonly codec: ParameterCodec;
+  /** Share of the parameters to send; with a top-k codec only. */
+  readonly topKShare?: number | undefined;
   /** Layers to send back, lowest first; every layer where null. */
   readonly layerMask: readonly boolean[] | null;
   /** Absent where the method has no teacher. */
@@ -132,8 +136,8 @@ export interface Update {
   readonly rows: number;
   readonly loss: number;
   readonly trainingMs: number;
-  /** Scores of the base parameters on the agent's held-back normal rows. */
-  readonly scores: ScoreHistogram;
+  /** Of an evaluation: scores of the base parameters on the agent's held-back normal rows. Null of a fit. */
+  readonly scores: ScoreHistogram | null;
 }
 
 export type UpdateVerdict =

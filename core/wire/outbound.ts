@@ -30,6 +30,7 @@ export interface OutboundOptions {
   /** See SendQueue. */
   readonly inFlightBytes: number | undefined;
   readonly traffic: ChannelTraffic;
+  readonly onHandOver: (topic: string, bytes: number) => void;
   /** The broker acknowledges nothing any more. */
   readonly onTimeout: (client: MqttClientLike) => void;
 }
@@ -100,7 +101,7 @@ export class Outbound {
 
   #handOver(client: MqttClientLike, outgoing: Outgoing): void {
     const { topic, payload, qos, retain, lane, bytes } = outgoing;
-    const { timers, timeoutMs, traffic, onTimeout } = this.#options;
+    const { timers, timeoutMs, traffic, onHandOver, onTimeout } = this.#options;
     this.#inFlight.add(outgoing);
     // A broker that answers pings but acknowledges nothing would fill the client's memory; the link hangs up on it.
     const cancelTimeout = timers.after('link publish', timeoutMs, () => {
@@ -113,6 +114,7 @@ export class Outbound {
       );
       onTimeout(client);
     });
+    onHandOver(topic, payload.length);
     client.publish(topic, payload, { qos, retain }, (cause) => {
       cancelTimeout();
       if (!this.#inFlight.delete(outgoing)) return;

@@ -1,14 +1,22 @@
 import { TwinwatchError } from '../errors.js';
+import { fromFloat16 } from '../scada/float16.js';
+import { halfOf } from './half.js';
 import type { ParameterCodec } from './messages.js';
+import { packTopK, TOP_K_VALUES, unpackTopK } from './top-k.js';
 
 /**
  * How a difference of parameters travels.
  *
  * `f32`: the selected layers' weights and biases, little-endian.
- * `int8`: per selected layer one float32 scale for each output column of the weights, one for the biases, then one signed byte
- * per number: value ≈ byte · scale, scale = largest magnitude / 127. Columns differ by orders of magnitude between
- * outputs, hence a scale for each. What rounding leaves out comes back as the residual (error feedback).
+ * `f16`: the same as half floats; within 2^-11 of each number, or 2^-25 where that is more, up to 65504.
+ * `int8`: per selected layer one float32 scale for each row of its weights, a row being what leads to one output, and one for the biases, then one signed byte
+ * per number: value ≈ byte · scale, scale = largest magnitude / 127. Rows differ by orders of magnitude, hence a scale for each.
+ * `topk-f16`, `topk-int8`: the largest numbers only, see top-k.ts.
+ *
+ * What a codec leaves out comes back as the residual (error feedback, see error-feedback.ts).
  */
+
+export const PARAMETER_CODECS = ['f32', 'f16', 'int8', 'topk-f16', 'topk-int8'] as const satisfies ParameterCodec[];
 
 /** Where one layer of one member lies in the flat parameters; `layers(architecture)` of core/learning/network.ts gives them. */
 export interface LayerLayout {
@@ -19,7 +27,7 @@ export interface LayerLayout {
   readonly outputs: number;
   /** Weights are [inputs × outputs], row-major. */
   readonly weightOffset: number;
-  /** [outputs]. */
+  /** [outputs], right behind the weights. */
   readonly biasOffset: number;
 }
 
@@ -32,11 +40,12 @@ export interface EncodedDelta {
   readonly residual: Float32Array;
 }
 
-/** Below this a float32 scale has no precision left; such columns are sent as zeros and stay in the residual. */
+/** Below this a float32 scale has no precision left; such rows are sent as zeros and stay in the residual. */
 const SMALLEST_PEAK = 1e-30;
 
 /**
  * @param layerMask true for the layers to send; every layer where null.
+ * @param keep share of the selected parameters that top-k codecs send, at least one; the others send all.
  * @throws TwinwatchError WIRE_DELTA_SHAPE when delta or mask do not fit the layers, WIRE_DELTA_NOT_FINITE for NaN or infinity.
  */
 export function encodeDelta(
@@ -44,17 +53,14 @@ export function encodeDelta(
   layers: readonly LayerLayout[],
   codec: ParameterCodec,
   layerMask: readonly boolean[] | null,
+  keep = 1,
 ): EncodedDelta {
   const parameters = parameterCount(layers);
   if (delta.length !== parameters)
     throw wrongShape(`difference has ${delta.length} parameters, the network ${parameters}`);
   requireFinite(delta);
   const selected = selectLayers(layers, layerMask);
-  const bytes = new Uint8Array(encodedBytes(selected, codec));
-  const view = new DataView(bytes.buffer);
-  let at = 0;
-  for (const layer of selected)
-    at = codec === 'f32' ? writeF32(view, at, delta, layer) : writeInt8(view, at, delta, layer);
+  const bytes = encodeSelected(delta, selected, codec, keep);
   const residual = decodeDelta(bytes, layers, codec, layerMask);
   for (const { weightOffset, biasOffset, outputs } of selected)
     for (let i = weightOffset; i < biasOffset + outputs; i++) residual[i] = delta[i]! - residual[i]!;
@@ -63,7 +69,7 @@ export function encodeDelta(
 
 /**
  * @returns [parameters], zero in the layers that are masked out.
- * @throws TwinwatchError WIRE_DELTA_SHAPE for another length than the layers need, WIRE_DELTA_NOT_FINITE.
+ * @throws TwinwatchError WIRE_DELTA_SHAPE for bytes that do not fit the layers, WIRE_DELTA_NOT_FINITE.
  */
 export function decodeDelta(
   bytes: Uint8Array,
@@ -73,15 +79,55 @@ export function decodeDelta(
 ): Float32Array {
   const selected = selectLayers(layers, layerMask);
   const expected = encodedBytes(selected, codec);
-  if (bytes.length !== expected)
+  if (expected !== null && bytes.length !== expected)
     throw wrongShape(`encoded difference has ${bytes.length} bytes, the selected layers need ${expected} as ${codec}`);
   const delta = new Float32Array(parameterCount(layers));
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let at = 0;
-  for (const layer of selected)
-    at = codec === 'f32' ? readF32(view, at, delta, layer) : readInt8(view, at, delta, layer);
+  switch (codec) {
+    case 'f32':
+      for (const i of places(selected)) {
+        delta[i] = view.getFloat32(at, true);
+        at += 4;
+      }
+      break;
+    case 'f16':
+      for (const i of places(selected)) {
+        delta[i] = fromFloat16(view.getUint16(at, true));
+        at += 2;
+      }
+      break;
+    case 'int8':
+      for (const layer of selected) at = readInt8(view, at, delta, layer);
+      break;
+    case 'topk-f16':
+    case 'topk-int8': {
+      const fault = unpackTopK(bytes, selected, TOP_K_VALUES[codec], delta);
+      if (fault !== null) throw wrongShape(`encoded difference is no ${codec} of the selected layers: ${fault}`);
+    }
+  }
   requireFinite(delta);
   return delta;
+}
+
+function encodeSelected(
+  delta: Float32Array,
+  selected: readonly LayerLayout[],
+  codec: ParameterCodec,
+  keep: number,
+): Uint8Array {
+  if (codec === 'topk-f16' || codec === 'topk-int8') return packTopK(delta, selected, TOP_K_VALUES[codec], keep);
+  const bytes = new Uint8Array(encodedBytes(selected, codec) ?? 0);
+  const view = new DataView(bytes.buffer);
+  let at = 0;
+  if (codec === 'int8') for (const layer of selected) at = writeInt8(view, at, delta, layer);
+  else
+    for (const i of places(selected)) {
+      if (codec === 'f32') view.setFloat32(at, delta[i]!, true);
+      else view.setUint16(at, halfOf(delta[i]!), true);
+      at += codec === 'f32' ? 4 : 2;
+    }
+  return bytes;
 }
 
 function parameterCount(layers: readonly LayerLayout[]): number {
@@ -95,25 +141,25 @@ function selectLayers(layers: readonly LayerLayout[], mask: readonly boolean[] |
   return layers.filter((layer) => mask[layer.layer]);
 }
 
-function encodedBytes(layers: readonly LayerLayout[], codec: ParameterCodec): number {
-  if (codec === 'f32') return 4 * parameterCount(layers);
-  return parameterCount(layers) + layers.reduce((sum, layer) => sum + 4 * (layer.outputs + 1), 0);
+/** Null where it depends on the numbers. */
+function encodedBytes(layers: readonly LayerLayout[], codec: ParameterCodec): number | null {
+  switch (codec) {
+    case 'f32':
+      return 4 * parameterCount(layers);
+    case 'f16':
+      return 2 * parameterCount(layers);
+    case 'int8':
+      return parameterCount(layers) + layers.reduce((sum, layer) => sum + 4 * (layer.outputs + 1), 0);
+    case 'topk-f16':
+    case 'topk-int8':
+      return null;
+  }
 }
 
-function writeF32(view: DataView, start: number, delta: Float32Array, layer: LayerLayout): number {
-  let at = start;
-  const { weightOffset, biasOffset, inputs, outputs } = layer;
-  for (let i = 0; i < inputs * outputs; i++, at += 4) view.setFloat32(at, delta[weightOffset + i]!, true);
-  for (let o = 0; o < outputs; o++, at += 4) view.setFloat32(at, delta[biasOffset + o]!, true);
-  return at;
-}
-
-function readF32(view: DataView, start: number, delta: Float32Array, layer: LayerLayout): number {
-  let at = start;
-  const { weightOffset, biasOffset, inputs, outputs } = layer;
-  for (let i = 0; i < inputs * outputs; i++, at += 4) delta[weightOffset + i] = view.getFloat32(at, true);
-  for (let o = 0; o < outputs; o++, at += 4) delta[biasOffset + o] = view.getFloat32(at, true);
-  return at;
+/** Of the selected layers' numbers in the flat parameters, in order. */
+function* places(layers: readonly LayerLayout[]): Iterable<number> {
+  for (const { weightOffset, biasOffset, outputs } of layers)
+    for (let i = weightOffset; i < biasOffset + outputs; i++) yield i;
 }
 
 /** Rounds numbers first, first + stride, … to bytes at the positions after `at` with the same stride; returns the scale. */

@@ -25,6 +25,7 @@ import type {
   Update,
   WireMessage,
 } from './messages.js';
+import { PARAMETER_CODECS } from './parameter-codec.js';
 
 /** What may come off the wire. Each schema is held to the type in messages.ts by its annotation. */
 
@@ -35,7 +36,7 @@ const hash = z.string().regex(/^[0-9a-f]{64}$/, 'must be a hex SHA-256');
 const count = z.int().min(0);
 const positive = z.int().min(1);
 const bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array, 'must be bytes');
-const codec = z.enum(['f32', 'int8']);
+const codec = z.enum(PARAMETER_CODECS);
 const layerMask = z.array(z.boolean()).min(1).max(256).nullable();
 const MAXIMUM_BALANCES = 64;
 const share = z.number().min(0).max(1e6);
@@ -93,7 +94,7 @@ const hello: ZodType<Hello> = z.object({
   tags: z.array(name).max(4096),
   eligibleRows: count,
   labelledRows: count,
-  codecs: z.array(codec).min(1).max(8),
+  codecs: z.array(z.string().min(1).max(32)).min(1).max(32),
   engine: name,
   lineageHash: hash.nullable(),
   modelVersion: name.nullable(),
@@ -189,6 +190,7 @@ const fit: ZodType<FitTask> = z.object({
   proximalMu: z.number().min(0),
   exchangeShare: share,
   codec,
+  topKShare: z.number().gt(0).max(1).optional(),
   layerMask,
   distillation: teacherTask.optional(),
   seed: z.int(),
@@ -215,7 +217,7 @@ const update: ZodType<Update> = z.object({
   rows: count,
   loss: z.number(),
   trainingMs: z.number().min(0),
-  scores: z.object({ counts: z.array(count).max(4096), rows: count }),
+  scores: z.object({ counts: z.array(count).max(4096), rows: count }).nullable(),
 });
 
 /** The little of an update that its receipt needs. */

@@ -5,6 +5,7 @@ import { encodeJson, parseServerStatus } from '@twinwatch/core/wire/json-message
 import { Link } from '@twinwatch/core/wire/link';
 import type { AgentHealth, AgentStatus, AlarmEvent, WireMessage } from '@twinwatch/core/wire/messages';
 import type { BrokerAccess, MqttClientLike, MqttConnectOptions } from '@twinwatch/core/wire/mqtt-client';
+import { PARAMETER_CODECS } from '@twinwatch/core/wire/parameter-codec';
 import type { Floor, Floors } from '@twinwatch/core/wire/replay';
 import { ReportByException } from '@twinwatch/core/wire/report-by-exception';
 import { keyIdText, signJson } from '@twinwatch/core/wire/signing';
@@ -260,7 +261,7 @@ export class AgentFederation {
         tags: siteTags(),
         eligibleRows: eligible,
         labelledRows: labelled,
-        codecs: ['f32', 'int8'],
+        codecs: PARAMETER_CODECS,
         engine: training?.engineName ?? 'none',
         lineageHash: this.#lineageHash,
         modelVersion: this.#models.current?.modelVersion ?? null,

@@ -45,7 +45,10 @@ export class TaskRunner {
   /** Returns at once. The same task again (QoS 1, or a server that restarted) does not start the work afresh. */
   take(task: Task, signal: AbortSignal): void {
     const { updates, context } = this.#options;
-    if (task.kind !== 'calibrate' && updates.holds(task.round, task.attempt, task.parameters.hash)) return;
+    if (task.kind !== 'calibrate' && updates.holds(task.round, task.attempt, task.parameters.hash)) {
+      updates.goOn(task.deadlineMs, signal);
+      return;
+    }
     const before = this.#current;
     if (before !== null && sameTask(before.task, task)) return;
     before?.abort.abort(new TwinwatchError('AGENT_NOT_READY', 'a newer task has come'));
@@ -139,6 +142,8 @@ export class TaskRunner {
       );
     const local = await fitTask(engine, task, material, deadline);
     const { residual, ...fields } = local;
+    const { lineage, round } = task;
+    const feedback = { lineageHash: lineage.hash, round, before: material.owed, after: residual };
     const trainingMs = context.clock.monotonic() - startedMs;
     const update: Update = {
       kind: 'update',
@@ -148,10 +153,11 @@ export class TaskRunner {
       codec: task.codec,
       layerMask: task.layerMask,
       trainingMs,
+      scores: null,
       ...fields,
     };
     context.log.info({ round: task.round, rows: local.rows, loss: local.loss, trainingMs }, 'fitted');
-    updates.put(update, task.lineage.hash, residual, task.deadlineMs - trainingMs, signal);
+    updates.put(update, feedback, task.deadlineMs - trainingMs, signal);
   }
 
   async #evaluate(task: EvaluateTask, deadline: AbortSignal, signal: AbortSignal): Promise<void> {
@@ -173,7 +179,7 @@ export class TaskRunner {
       trainingMs: context.clock.monotonic() - startedMs,
       scores,
     };
-    updates.put(update, task.lineage.hash, null, task.deadlineMs, signal);
+    updates.put(update, null, task.deadlineMs, signal);
   }
 
   async #material(task: FitTask | EvaluateTask, signal: AbortSignal, withExchange: boolean): Promise<FitMaterial> {
@@ -182,14 +188,14 @@ export class TaskRunner {
     this.#requireTags(lineage.schema);
     onLineage(task.lineage.hash);
     const lesson = task.kind === 'fit' ? task.distillation : undefined;
-    const [parameters, exchange, teacher, residual, own] = await Promise.all([
+    const [parameters, exchange, teacher, owed, own] = await Promise.all([
       blobs.get(task.parameters, false, signal),
       withExchange && lineage.exchange !== null ? blobs.get(lineage.exchange, true, signal) : null,
       lesson === undefined ? null : blobs.get(lesson.teacher, true, signal),
-      updates.residual(task.lineage.hash),
+      updates.owed(task.lineage.hash, task.round, signal),
       ownRows(context.store, lineage.schema, limits),
     ]);
-    return { lineage, parameters, exchange, teacher, residual, own };
+    return { lineage, parameters, exchange, teacher, owed, own };
   }
 
   #requireTags(schema: FeatureSchema): void {

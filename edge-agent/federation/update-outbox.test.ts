@@ -57,9 +57,9 @@ describe('UpdateOutbox', () => {
   it('keeps no update that no server would read', async () => {
     const stop = new AbortController();
     const outbox = new UpdateOutbox(context());
-    expect(() => outbox.put(update({ loss: Number.NaN }), 'l', null, 60_000, stop.signal)).toThrow('loss');
+    expect(() => outbox.put(update({ loss: Number.NaN }), null, 60_000, stop.signal)).toThrow('loss');
     expect(await store.call('state', 'pending-update')).toBeNull();
-    outbox.put(update(), 'l', null, 60_000, stop.signal);
+    outbox.put(update(), null, 60_000, stop.signal);
     expect(await store.call('state', 'pending-update')).not.toBeNull();
     stop.abort();
     const again = new UpdateOutbox(context());

@@ -1,111 +1,175 @@
 import { hashOf } from '@twinwatch/core/wire/blobs';
-import { decodeCbor, encodeCbor } from '@twinwatch/core/wire/cbor';
+import { split } from '@twinwatch/core/wire/chunks';
+import { afterVerdict, type Feedback, owedIn } from '@twinwatch/core/wire/error-feedback';
 import type { Receipt, Update } from '@twinwatch/core/wire/messages';
 import { enveloped, type FederationContext } from './federation-context.js';
+import {
+  decodeFeedback,
+  decodeStoredUpdate,
+  encodeFeedback,
+  encodeStoredUpdate,
+  type StoredUpdate,
+} from './stored-update.js';
 
 const PENDING = 'pending-update';
-const RESIDUAL = 'residual';
+const FEEDBACK = 'residual';
 const FIRST_AGAIN_MS = 3_000;
 const LONGEST_AGAIN_MS = 30_000;
 const MAXIMUM_UPDATE_BYTES = 64 * 1024 * 1024;
-
-interface PendingUpdate {
-  readonly update: Update;
-  readonly lineageHash: string;
-  /** float32, little-endian on every machine this runs on; null for an evaluation. */
-  readonly residual: Uint8Array | null;
-  /** Wall clock, after which nobody wants it. */
-  readonly untilMs: number;
-}
+/** The verdict of an earlier update is waited for so long before the next one is learned. */
+const SETTLE_MS = 10_000;
 
 type UpdateReceipt = Extract<Receipt, { kind: 'update-receipt' }>;
 
+/** What names an update: of one task there is one. */
+type Named = Pick<Update, 'round' | 'attempt' | 'baseHash'>;
+
+interface Sending {
+  readonly abort: AbortController;
+  /** All its chunks may have left: whether it counts is for the server to say. */
+  mayHaveArrived: boolean;
+  isFirstPass: boolean;
+}
+
+/** Of an update of which it is not known how much of it has left. */
+const UNKNOWN = { mayHaveArrived: true, isFirstPass: false } as const;
+
 /**
- * The one update that waits for its receipt. Kept on disk, so that a restart sends the same bytes again; the same update may
- * arrive many times. What the codec left out is remembered for the next update only once this one is accepted.
+ * The one update that waits for its receipt. Kept on disk as the bytes that are sent, so that after a restart it is the same transfer, of which the server may
+ * hold some chunks already. What the codec left out is remembered for the next update only once this one counts.
  */
 export class UpdateOutbox {
   readonly #context: FederationContext;
-  #pending: PendingUpdate | null = null;
-  #accepted: Update | null = null;
-  #sending: { readonly abort: AbortController; readonly bytes: Uint8Array } | null = null;
+  #pending: StoredUpdate | null = null;
+  #accepted: Named | null = null;
+  #sending: Sending | null = null;
+  #feedback: Feedback | null = null;
+  #loaded: Promise<void> | null = null;
+  readonly #onSettled = new Set<() => void>();
 
   constructor(context: FederationContext) {
     this.#context = context;
   }
 
   async restore(signal: AbortSignal): Promise<void> {
-    const kept = await this.#context.store.call('state', PENDING);
-    if (kept === null || this.#pending !== null) return;
-    try {
-      const pending = decodeCbor(kept, MAXIMUM_UPDATE_BYTES) as PendingUpdate;
-      if (pending.untilMs > this.#context.clock.now()) this.#send(pending, this.#envelope(pending), signal);
-      else this.#forget();
-    } catch (error) {
-      this.#context.log.error({ error: String(error) }, 'the stored update cannot be read; it is dropped');
-      this.#forget();
-    }
+    await this.#load();
+    if (this.#pending !== null && this.#sending === null) this.#send(this.#pending, UNKNOWN, signal);
   }
 
   /** True where this task's update is under way or has been accepted: the task came again, the work is done. */
   holds(round: number, attempt: number, baseHash: string): boolean {
-    return [this.#pending?.update, this.#accepted].some(
+    return [this.#pending, this.#accepted].some(
       (update) => update?.round === round && update.attempt === attempt && update.baseHash === baseHash,
     );
   }
 
+  /** The task that this update answers has come once more: its deadline counts from now. */
+  goOn(deadlineMs: number, signal: AbortSignal): void {
+    const { clock } = this.#context;
+    if (this.#pending === null || clock.now() <= this.#pending.untilMs) return;
+    this.#send({ ...this.#pending, untilMs: clock.now() + deadlineMs }, UNKNOWN, signal);
+  }
+
   /**
    * Takes the place of an older one.
+   * @param feedback what will be owed once it counts; null for an evaluation.
    * @throws TwinwatchError WIRE_* for an update that no server would read; the older one stays.
    */
-  put(
-    update: Update,
-    lineageHash: string,
-    residual: Float32Array | null,
-    deadlineMs: number,
-    signal: AbortSignal,
-  ): void {
-    const pending: PendingUpdate = {
-      update,
-      lineageHash,
-      residual: residual === null ? null : new Uint8Array(residual.buffer, residual.byteOffset, residual.byteLength),
-      untilMs: this.#context.clock.now() + deadlineMs,
-    };
-    const bytes = this.#envelope(pending);
-    this.#context.store.write({ op: 'state', key: PENDING, value: encodeCbor(pending) });
-    this.#send(pending, bytes, signal);
+  put(update: Update, feedback: Feedback | null, deadlineMs: number, signal: AbortSignal): void {
+    const { round, attempt, baseHash } = update;
+    const bytes = enveloped(this.#context, this.#context.topics.up, update, MAXIMUM_UPDATE_BYTES);
+    const untilMs = this.#context.clock.now() + deadlineMs;
+    const pending: StoredUpdate = { round, attempt, baseHash, bytes, feedback, untilMs };
+    this.#context.store.write({ op: 'state', key: PENDING, value: encodeStoredUpdate(pending) });
+    this.#send(pending, { mayHaveArrived: false, isFirstPass: true }, signal);
   }
 
   received({ round, attempt, verdict, detail }: UpdateReceipt): void {
-    const { store, log } = this.#context;
-    if (this.#pending === null || this.#pending.update.round !== round || this.#pending.update.attempt !== attempt)
-      return;
-    const { lineageHash, residual, update } = this.#pending;
-    if (verdict === 'accepted' || verdict === 'duplicate') {
-      log.info({ round, attempt }, 'update accepted');
-      this.#accepted = update;
-      if (residual !== null) store.write({ op: 'state', key: RESIDUAL, value: encodeCbor({ lineageHash, residual }) });
-    } else log.warn({ round, attempt, verdict, detail }, 'update rejected');
+    const { log } = this.#context;
+    const pending = this.#pending;
+    if (pending === null || pending.round !== round || pending.attempt !== attempt) return;
+    const counts = verdict === 'accepted' || verdict === 'duplicate';
+    if (counts) log.info({ round, attempt }, 'update accepted');
+    else log.warn({ round, attempt, verdict, detail }, 'update rejected');
+    if (pending.feedback !== null) this.#remember(afterVerdict(this.#feedback, pending.feedback, verdict));
+    if (counts) this.#accepted = pending;
     this.#forget();
   }
 
-  /** The server asks for chunks of the update that is being sent. */
+  /** The server asks for chunks of the update that is being sent. Those of the first pass come anyway. */
   async resend(transfer: string, missing: readonly number[], signal: AbortSignal): Promise<void> {
-    const bytes = this.#sending?.bytes;
-    if (bytes === undefined || hashOf(bytes) !== transfer) return;
+    const [pending, sending] = [this.#pending, this.#sending];
+    if (pending === null || sending === null || sending.isFirstPass || hashOf(pending.bytes) !== transfer) return;
     const { link, topics } = this.#context;
-    await link.sendTransfer(topics.up, bytes, { indices: missing, signal });
+    const both = AbortSignal.any([signal, sending.abort.signal]);
+    await link.sendTransfer(topics.up, pending.bytes, { indices: missing, signal: both });
   }
 
-  /** What accepted updates of this lineage left out, null for none. [parameters]. */
-  async residual(lineageHash: string): Promise<Float32Array | null> {
-    const kept = await this.#context.store.call('state', RESIDUAL);
-    if (kept === null) return null;
-    const { lineageHash: of, residual } = decodeCbor(kept, MAXIMUM_UPDATE_BYTES) as {
-      lineageHash: string;
-      residual: Uint8Array;
-    };
-    return of === lineageHash ? new Float32Array(Uint8Array.from(residual).buffer) : null;
+  /**
+   * [parameters] What a fit for `round` is to add, null for nothing. Waits until it is known whether the update before counted: added twice, or
+   * lost, what it left out would spoil the average.
+   */
+  async owed(lineageHash: string, round: number, signal: AbortSignal): Promise<Float32Array | null> {
+    await this.#load();
+    await this.#settle(signal);
+    return owedIn(this.#feedback, lineageHash, round);
+  }
+
+  async #settle(signal: AbortSignal): Promise<void> {
+    const pending = this.#pending;
+    if (pending === null || pending.feedback === null) return;
+    if (this.#sending?.mayHaveArrived !== false) {
+      this.#send({ ...pending, untilMs: this.#context.clock.now() + SETTLE_MS }, UNKNOWN, signal);
+      if (await this.#isSettled(signal)) return;
+      this.#context.log.warn(
+        { round: pending.round },
+        'whether the last update counted cannot be found out; what its codec left out is dropped',
+      );
+      this.#remember(null);
+    }
+    this.#forget();
+  }
+
+  async #isSettled(signal: AbortSignal): Promise<boolean> {
+    const known = new AbortController();
+    const settled = () => known.abort();
+    this.#onSettled.add(settled);
+    try {
+      await this.#context.timers.sleep('update-settles', SETTLE_MS, AbortSignal.any([signal, known.signal]));
+      return false;
+    } catch {
+      signal.throwIfAborted();
+      return true;
+    } finally {
+      this.#onSettled.delete(settled);
+    }
+  }
+
+  /** Once. What cannot be read is dropped. */
+  #load(): Promise<void> {
+    this.#loaded ??= (async () => {
+      const { store, log } = this.#context;
+      const [pending, feedback] = await Promise.all([store.call('state', PENDING), store.call('state', FEEDBACK)]);
+      try {
+        if (feedback !== null) this.#feedback = decodeFeedback(feedback);
+      } catch (error) {
+        log.error({ error: String(error) }, 'what codecs left out cannot be read; it is dropped');
+        this.#remember(null);
+      }
+      try {
+        if (pending !== null && this.#pending === null) this.#pending = decodeStoredUpdate(pending);
+      } catch (error) {
+        log.error({ error: String(error) }, 'the stored update cannot be read; it is dropped');
+        this.#forget();
+      }
+    })();
+    return this.#loaded;
+  }
+
+  #remember(feedback: Feedback | null): void {
+    this.#feedback = feedback;
+    const value = feedback === null ? null : encodeFeedback(feedback);
+    this.#context.store.write({ op: 'state', key: FEEDBACK, value });
   }
 
   #forget(): void {
@@ -113,37 +177,42 @@ export class UpdateOutbox {
     this.#sending = null;
     this.#pending = null;
     this.#context.store.write({ op: 'state', key: PENDING, value: null });
+    for (const settled of this.#onSettled) settled();
   }
 
-  #envelope(pending: PendingUpdate): Uint8Array {
-    return enveloped(this.#context, this.#context.topics.up, pending.update, MAXIMUM_UPDATE_BYTES);
-  }
-
-  /** @param bytes the same envelope every time: the same transfer, of which the server may hold some chunks already. */
-  #send(pending: PendingUpdate, bytes: Uint8Array, signal: AbortSignal): void {
+  #send(pending: StoredUpdate, how: Omit<Sending, 'abort'>, signal: AbortSignal): void {
     this.#sending?.abort.abort();
     this.#pending = pending;
-    const abort = new AbortController();
-    this.#sending = { abort, bytes };
-    void this.#sendUntilReceived(pending, bytes, AbortSignal.any([signal, abort.signal]));
+    const sending: Sending = { abort: new AbortController(), ...how };
+    this.#sending = sending;
+    void this.#sendUntilReceived(pending, sending, AbortSignal.any([signal, sending.abort.signal]));
   }
 
-  async #sendUntilReceived(pending: PendingUpdate, bytes: Uint8Array, signal: AbortSignal): Promise<void> {
+  /** All chunks once; then the last one alone, now and again: a server that has not got them all asks for those that it lacks. */
+  async #sendUntilReceived(pending: StoredUpdate, sending: Sending, signal: AbortSignal): Promise<void> {
     const { link, topics, timers, clock, log } = this.#context;
+    const last = split(pending.bytes).total - 1;
     let pauseMs = FIRST_AGAIN_MS;
     while (!signal.aborted) {
       if (clock.now() > pending.untilMs) {
-        log.warn({ round: pending.update.round }, 'no receipt for an update before its deadline; it is given up');
-        if (this.#pending === pending) this.#forget();
+        log.warn({ round: pending.round }, 'no receipt for an update before its deadline; it is sent no more');
+        // Whether it counted decides what is owed; that is found out before the next fit.
+        if (pending.feedback === null && this.#pending === pending) this.#forget();
         return;
       }
       try {
-        await link.sendTransfer(topics.up, bytes, { signal });
+        if (sending.isFirstPass) {
+          const others = Array.from({ length: last }, (_, index) => index);
+          await link.sendTransfer(topics.up, pending.bytes, { indices: others, signal });
+          sending.mayHaveArrived = true;
+        }
+        await link.sendTransfer(topics.up, pending.bytes, { indices: [last], signal });
+        sending.isFirstPass = false;
         await timers.sleep('receipt-wait', pauseMs, signal);
         pauseMs = Math.min(LONGEST_AGAIN_MS, pauseMs * 2);
       } catch (error) {
         if (signal.aborted) return;
-        log.warn({ round: pending.update.round, error: String(error) }, 'update not sent yet');
+        log.warn({ round: pending.round, error: String(error) }, 'update not sent yet');
         await timers.sleep('update-retry', 1_000, signal).catch(() => undefined);
       }
     }

@@ -7,9 +7,10 @@ import type { Dataset, TrainingEngine } from '@twinwatch/core/learning/engine';
 import { layers, parameterCount } from '@twinwatch/core/learning/network';
 import { fitLocally, localLesson, scoreHistogram } from '@twinwatch/core/training/local-round';
 import { decodeParameters } from '@twinwatch/core/wire/blobs';
+import { encodeWithFeedback } from '@twinwatch/core/wire/error-feedback';
 import { decodeExchangeRows } from '@twinwatch/core/wire/exchange-rows';
 import type { Calibration, FitTask, Lineage, ScoreHistogram } from '@twinwatch/core/wire/messages';
-import { encodeDelta } from '@twinwatch/core/wire/parameter-codec';
+
 import type { Store } from '../store/store.js';
 import { type TrainingSet, trainingSet } from './training-set.js';
 
@@ -39,11 +40,10 @@ export interface OwnRows {
 
 export interface LocalUpdate {
   readonly delta: Uint8Array;
-  /** What the codec left out of this update, [parameters]; to be added to the next once this one is accepted. */
+  /** [parameters] what the codec left out of this update; owed once it counts. */
   readonly residual: Float32Array;
   readonly rows: number;
   readonly loss: number;
-  readonly scores: ScoreHistogram;
 }
 
 /** Counts for the hello, without reading any value. */
@@ -121,8 +121,8 @@ export interface FitMaterial {
   /** The teacher's blob, or null. */
   readonly teacher: Uint8Array | null;
   readonly own: OwnRows;
-  /** Left over from updates that were accepted, null for none. */
-  readonly residual: Float32Array | null;
+  /** [parameters] what the codec left out of updates that counted, null for nothing. */
+  readonly owed: Float32Array | null;
 }
 
 /** @throws TwinwatchError LEARNING_*, WIRE_* */
@@ -134,7 +134,7 @@ export async function fitTask(
 ): Promise<LocalUpdate> {
   const { architecture, scaler } = material.lineage;
   const base = decodeParameters(material.parameters, parameterCount(architecture));
-  const { training, holdout } = material.own;
+  const { training } = material.own;
   const { inputs } = architecture;
   const fitted = await fitLocally(
     engine,
@@ -142,7 +142,6 @@ export async function fitTask(
       architecture,
       base,
       own: { ...training, features: scaleRows(training.features, scaler, inputs) },
-      holdout: scaleRows(holdout, scaler, inputs),
       exchange: material.exchange === null ? null : decodeExchangeRows(material.exchange, inputs),
       exchangeShare: task.exchangeShare,
       epochs: task.epochs,
@@ -157,17 +156,8 @@ export async function fitTask(
     },
     signal,
   );
-  const { residual } = material;
-  const owed = residual !== null && residual.length === fitted.delta.length ? residual : null;
-  const delta = owed === null ? fitted.delta : fitted.delta.map((value, i) => value + owed[i]!);
-  const encoded = encodeDelta(delta, layers(architecture), task.codec, task.layerMask);
-  return {
-    delta: encoded.bytes,
-    residual: encoded.residual,
-    rows: fitted.rows,
-    loss: fitted.loss,
-    scores: fitted.scores,
-  };
+  const encoded = encodeWithFeedback(fitted.delta, material.owed, layers(architecture), task);
+  return { delta: encoded.bytes, residual: encoded.residual, rows: fitted.rows, loss: fitted.loss };
 }
 
 /** Scores of parameters on the agent's held-back normal rows; nothing is trained. */

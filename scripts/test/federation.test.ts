@@ -142,8 +142,10 @@ class Site {
       const moments = this.#client.moments.toJSON();
       const answer = this.enveloped({ kind: 'calibration', schemaHash: message.schemaHash, moments });
       void this.#link?.publish(this.#topics.hello, answer);
-    } else if (message.kind === 'update-receipt') this.receipts.push(message);
-    else if (message.kind === 'fit') this.tasks.push(message);
+    } else if (message.kind === 'update-receipt') {
+      this.#client.onReceipt(message);
+      this.receipts.push(message);
+    } else if (message.kind === 'fit') this.tasks.push(message);
     else if (message.kind === 'evaluate') void this.#score(message).catch(() => undefined);
   }
 
@@ -196,7 +198,8 @@ describe('a federation over a real broker', () => {
     const task = await bad.task(1);
     const update = await bad.answerTo(task);
     const { scores, delta } = update;
-    const negative = { ...scores, counts: scores.counts.map(() => -1) };
+    expect(scores).toBeNull();
+    const negative = { counts: [-1], rows: 1 };
     const wrong: [Uint8Array, string, RegExp][] = [
       [bad.unchecked({ ...update, loss: Number.NaN }), 'malformed', /loss/],
       [bad.unchecked({ ...update, scores: negative }), 'malformed', /scores\.counts/],

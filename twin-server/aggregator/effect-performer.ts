@@ -4,6 +4,8 @@ import type { Logger, Timers } from '@twinwatch/core/runtime';
 import { hashOf } from '@twinwatch/core/wire/blobs';
 import type { ModelView } from '@twinwatch/core/wire/http';
 import type { BlobRef, CalibrateTask, EvaluateTask, FitTask, Manifest, Receipt } from '@twinwatch/core/wire/messages';
+import type { AgentTraffic } from '@twinwatch/core/wire/traffic';
+import { chosenCodec, wantedCodec } from './codec-choice.js';
 import type { RoundJournal } from './journal.js';
 import type { Blobs, FederationPlan, RoundWork } from './round-work.js';
 import type { CurrentRelease, Effect, FederationEvent, FederationState, WorkEffect } from './rounds/round-state.js';
@@ -14,6 +16,8 @@ export interface AgentChannel {
   sendBlob(agent: string, blob: BlobRef): void;
   sendReceipt(agent: string, receipt: Receipt): void;
   publishManifest(manifest: Manifest): void;
+  /** What crossed the wire for learning since it was last taken, by agent. */
+  takeTraffic(): ReadonlyMap<string, AgentTraffic>;
 }
 
 export interface EffectPerformerOptions {
@@ -197,11 +201,12 @@ export class EffectPerformer {
     };
   }
 
-  #sendFit(agent: string, { current, lineageHash, teacher }: FederationState): void {
+  #sendFit(agent: string, { current, lineageHash, teacher, agents: known }: FederationState): void {
     const { agents, plan, work } = this.#options;
     if (current === null || current.baseHash === null || lineageHash === null) return;
     const { round, attempt } = current;
-    const { method, epochs, batchSize, learningRate, exchangeShare, codec, deadline } = plan.rounds;
+    const { method, epochs, batchSize, learningRate, exchangeShare, topKShare, deadline } = plan.rounds;
+    const codec = chosenCodec(wantedCodec(plan.rounds, agent), known[agent]?.codecs ?? []);
     const { proximalMu, layerMask, teacher: isTaught } = work.planOf(round);
     const parameters = this.#ref(current.baseHash);
     agents.sendTask(agent, {
@@ -217,6 +222,7 @@ export class EffectPerformer {
       proximalMu,
       exchangeShare,
       codec,
+      ...(codec.startsWith('topk-') ? { topKShare } : {}),
       layerMask,
       ...(isTaught === null || teacher === null ? {} : { distillation: work.teacherTask(teacher) }),
       seed: createRandom(`${plan.seed}:fit:${round}:${agent}`).integer(2 ** 31),

@@ -3,9 +3,9 @@ import type { Dataset, TrainingEngine } from '@twinwatch/core/learning/engine';
 import { layers } from '@twinwatch/core/learning/network';
 import { fitLocally, localLesson, scoreHistogram } from '@twinwatch/core/training/local-round';
 import { decodeLineage } from '@twinwatch/core/wire/blobs';
+import { afterVerdict, encodeWithFeedback, type Feedback, owedIn } from '@twinwatch/core/wire/error-feedback';
 import { decodeExchangeRows } from '@twinwatch/core/wire/exchange-rows';
 import type { EvaluateTask, FitTask, Lineage, Receipt, Update } from '@twinwatch/core/wire/messages';
-import { encodeDelta } from '@twinwatch/core/wire/parameter-codec';
 import type { ClientExamples } from './client-examples.js';
 
 /** @param delta [parameters], what was learned. @returns what is sent instead. */
@@ -32,8 +32,9 @@ interface AnswerWith {
 export class InProcessClient {
   readonly #examples: ClientExamples;
   #frozen: Frozen | null = null;
-  #residual: { readonly round: number; readonly before: Float32Array; readonly after: Float32Array } | null = null;
-
+  #feedback: Feedback | null = null;
+  /** What will be owed once the last update counts. */
+  #sent: Feedback | null = null;
   readonly #tamper: Tamper | null;
 
   constructor(examples: ClientExamples, tamper: Tamper | null = null) {
@@ -75,20 +76,21 @@ export class InProcessClient {
       distillation === undefined
         ? null
         : localLesson(distillation, using.blob(distillation.teacher.hash), this.#assumed(), architecture);
-    const fitted = await fitLocally(engine, { ...task, architecture, base, own, holdout, exchange, lesson }, signal);
-    const before = this.#residual?.after ?? new Float32Array(base.length);
+    const fitted = await fitLocally(engine, { ...task, architecture, base, own, exchange, lesson }, signal);
     const delta = this.#tamper?.(this.#examples.id, fitted.delta, round) ?? fitted.delta;
-    const owed = delta.map((value, i) => value + before[i]!);
-    const { bytes, residual } = encodeDelta(owed, layers(architecture), task.codec, task.layerMask);
-    this.#residual = { round, before, after: residual };
-    const { rows, loss, scores } = fitted;
-    return { ...about, layerMask: task.layerMask, codec: task.codec, delta: bytes, rows, loss, trainingMs: 0, scores };
+    const lineageHash = task.lineage.hash;
+    const before = owedIn(this.#feedback, lineageHash, round);
+    const { bytes, residual } = encodeWithFeedback(delta, before, layers(architecture), task);
+    this.#sent = { lineageHash, round, before, after: residual };
+    const { rows, loss } = fitted;
+    const { codec, layerMask } = task;
+    return { ...about, layerMask, codec, delta: bytes, rows, loss, trainingMs: 0, scores: null };
   }
 
-  /** What the encoding left out is owed only once the update counted. */
   onReceipt(receipt: Receipt): void {
-    if (receipt.kind !== 'update-receipt' || receipt.verdict === 'accepted' || receipt.verdict === 'duplicate') return;
-    if (this.#residual?.round === receipt.round) this.#residual = { ...this.#residual, after: this.#residual.before };
+    if (receipt.kind !== 'update-receipt' || this.#sent?.round !== receipt.round) return;
+    this.#feedback = afterVerdict(this.#feedback, this.#sent, receipt.verdict);
+    this.#sent = null;
   }
 
   #assumed(): Uint8Array {

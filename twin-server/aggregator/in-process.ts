@@ -4,8 +4,13 @@ import type { FeatureSchema } from '@twinwatch/core/features/spec';
 import type { TrainingEngine } from '@twinwatch/core/learning/engine';
 import type { Logger, Timers } from '@twinwatch/core/runtime';
 import { decodeLineage, decodeParameters } from '@twinwatch/core/wire/blobs';
+import { transferBytes } from '@twinwatch/core/wire/chunks';
+import { encodeEnvelope } from '@twinwatch/core/wire/envelope';
 import type { ModelView, RoundView } from '@twinwatch/core/wire/http';
-import type { CalibrateTask, EvaluateTask, FitTask, Hello, Lineage } from '@twinwatch/core/wire/messages';
+import type { CalibrateTask, EvaluateTask, FitTask, Hello, Lineage, WireMessage } from '@twinwatch/core/wire/messages';
+import { PARAMETER_CODECS } from '@twinwatch/core/wire/parameter-codec';
+import { topics } from '@twinwatch/core/wire/topics';
+import { TrafficTally } from '@twinwatch/core/wire/traffic';
 import type { TwinRows } from '../twin/twin-source.js';
 import { type ClientExamples, type ClientRows, clientExamples } from './client-examples.js';
 import { InProcessClient, type Tamper } from './in-process-client.js';
@@ -76,7 +81,7 @@ const HELLO: Omit<Hello, 'tags' | 'eligibleRows'> = {
   kind: 'hello',
   softwareVersion: 'in-process',
   labelledRows: 0,
-  codecs: ['f32', 'int8'],
+  codecs: PARAMETER_CODECS,
   engine: 'in-process',
   lineageHash: null,
   modelVersion: null,
@@ -164,6 +169,8 @@ async function federate<T>({ setting, schema, twin, journal, tamper, ...request 
   const plan = { federation: RUN, schema, detector, rounds, seed };
   const work = new RoundWork(plan, engine, twin);
   const blob = (hash: string): Uint8Array => blobOf(journal, hash);
+  const traffic = new TrafficTally();
+  const at = topics(RUN);
   const performed = new Set<string>();
   let queue = Promise.resolve();
   let isOver = false;
@@ -186,7 +193,9 @@ async function federate<T>({ setting, schema, twin, journal, tamper, ...request 
         performed.add(key);
         const base = decodeParameters(blob(task.parameters.hash), work.parameterCount);
         const update = await client.answer(task, { base, blob, engine, signal });
-        runner.onUpdate(agent, update, update.delta.length);
+        const bytes = enveloped(agent, update);
+        traffic.count(at.agent(agent).up, transferBytes(bytes));
+        runner.onUpdate(agent, update, bytes.length);
       };
       const about = { work, method: rounds.method };
       const runner: RoundRunner = new RoundRunner({
@@ -194,11 +203,16 @@ async function federate<T>({ setting, schema, twin, journal, tamper, ...request 
         timers: NO_DEADLINES,
         agents: {
           sendTask(agent, task) {
+            traffic.count(at.agent(agent).task, enveloped('server', task).length);
             queue = queue.then(() => perform(agent, task)).catch(reject);
           },
-          sendBlob: () => undefined,
-          sendReceipt: (agent, receipt) => clients.get(agent)?.onReceipt(receipt),
+          sendBlob: (agent, { hash }) => traffic.count(at.agent(agent).down, transferBytes(blob(hash))),
+          sendReceipt(agent, receipt) {
+            traffic.count(at.agent(agent).receipt, enveloped('server', receipt).length);
+            clients.get(agent)?.onReceipt(receipt);
+          },
           publishManifest: () => undefined,
+          takeTraffic: () => traffic.take(),
         },
         onStep(step) {
           if (areAllRefused(step)) reject(allRefused(step));
@@ -223,6 +237,11 @@ async function federate<T>({ setting, schema, twin, journal, tamper, ...request 
     await stop();
     await queue;
   }
+}
+
+/** As it would go over the wire, to be counted: sequences and times have the size that they have there. */
+function enveloped(sender: string, message: WireMessage): Uint8Array {
+  return encodeEnvelope({ federation: RUN, sender, sequence: 2 ** 50, sentAtMs: 2 ** 40, message });
 }
 
 /** No deadline would ever try that round again. */

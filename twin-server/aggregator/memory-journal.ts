@@ -59,7 +59,7 @@ export function openMemoryJournal(): RoundJournal {
       kept(run, round, 'fit')
         .filter(({ dropped }) => !dropped)
         .map(({ agent, update }) => ({ agent, update })),
-    histograms: (run, round) => kept(run, round, 'evaluate').map(({ update }) => update.scores),
+    histograms: (run, round) => kept(run, round, 'evaluate').flatMap(({ update }) => update.scores ?? []),
     dropPayloads(run, round) {
       for (const one of updates.values()) {
         if (one.run !== run || one.update.round > round || one.dropped) continue;

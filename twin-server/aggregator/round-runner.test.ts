@@ -67,6 +67,7 @@ class Sites {
         if (kept.round === receipt.round && kept.attempt === receipt.attempt) this.outbox.delete(agent);
       },
       publishManifest: () => undefined,
+      takeTraffic: () => new Map(),
     };
   }
 
@@ -296,7 +297,7 @@ describe('round runner', () => {
       detail: 'lacks the tags FLOW, PUMP',
     });
     server.runner.onHello('site-2', { ...hello(), codecs: ['int8'] });
-    expect(server.runner.state.agents['site-2']?.detail).toBe('cannot encode parameters as f32');
+    expect(server.runner.state.agents['site-2']?.detail).toBe('can encode updates neither as f32 nor as f32');
     await server.close();
   });
 

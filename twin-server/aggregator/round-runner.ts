@@ -1,6 +1,7 @@
 import { TwinwatchError } from '@twinwatch/core/errors';
 import type { AnsweredTask } from '@twinwatch/core/wire/envelope';
 import type { Calibration, Hello, Update } from '@twinwatch/core/wire/messages';
+import { chosenCodec, wantedCodec } from './codec-choice.js';
 import { EffectPerformer, type EffectPerformerOptions } from './effect-performer.js';
 import type { JournalledRejection } from './journal.js';
 import { checkCalibration } from './lineage.js';
@@ -16,6 +17,7 @@ import {
   type MachineConfig,
   type UpdateFacts,
 } from './rounds/round-state.js';
+import { withTraffic } from './rounds/round-traffic.js';
 import { closedRoundView } from './rounds/round-view.js';
 import type { Step } from './rounds/step.js';
 import { type CheckedUpdate, checkScores, checkUpdate } from './update-check.js';
@@ -79,14 +81,17 @@ export class RoundRunner {
     const { plan } = this.#options;
     const has = new Set(hello.tags);
     const absent = plan.schema.tags.filter(({ name }) => !has.has(name)).map(({ name }) => name);
-    const codec = hello.codecs.includes(plan.rounds.codec);
+    const codec = wantedCodec(plan.rounds, agent);
     const problems = [
       ...(absent.length > 0 ? [`lacks the tags ${absent.slice(0, 10).join(', ')}`] : []),
-      ...(codec ? [] : [`cannot encode parameters as ${plan.rounds.codec}`]),
+      ...(hello.codecs.includes(chosenCodec(codec, hello.codecs))
+        ? []
+        : [`can encode updates neither as ${codec} nor as f32`]),
     ];
     if (problems.length > 0) this.#options.log.warn({ agent, absent }, `agent ${agent} ${problems.join(' and ')}`);
     const detail = problems.join(' and ');
-    this.#dispatch({ type: 'hello', agent, compatible: detail === '', detail, eligibleRows: hello.eligibleRows });
+    const { eligibleRows, codecs } = hello;
+    this.#dispatch({ type: 'hello', agent, compatible: detail === '', detail, eligibleRows, codecs });
   }
 
   /** An agent has taken a person's decision about its rows. */
@@ -175,9 +180,9 @@ export class RoundRunner {
 
   #dispatch(event: FederationEvent, write: () => void = () => undefined): void {
     if (this.#stopped) return;
-    const { journal, run, log, onStep, now } = this.#options;
+    const { agents, journal, run, log, onStep, now } = this.#options;
     const before = this.#state;
-    const next = step(before, event, this.#machine, now());
+    const next = step(withTraffic(before, agents.takeTraffic()), event, this.#machine, now());
     journal.transaction(() => {
       write();
       if (next.state !== before) journal.saveState(run, next.state);

@@ -63,11 +63,14 @@ export function checkUpdate(
   if (rowsBound !== null && rows > rowsBound) {
     return refused('implausible-rows', `${rows} rows, at most ${rowsBound} by what the agent announced`);
   }
+  // A fit needs none.
+  if (update.scores === null) return { verdict: 'accepted', detail: '', norm: length };
   return { ...checkScores(update), norm: length };
 }
 
 /** An evaluation carries counts only. */
 export function checkScores({ scores }: Pick<Update, 'scores'>): CheckedUpdate {
+  if (scores === null) return { verdict: 'malformed', detail: 'an evaluation without scores', norm: null };
   const total = scores.counts.reduce((sum, count) => sum + count, 0);
   if (scores.counts.length !== SCORE_BINS) {
     const detail = `${scores.counts.length} bins of scores, expected ${SCORE_BINS}`;

@@ -17,6 +17,7 @@ const ROUND: CurrentRound = {
     remarks: [],
     bytesUp: 20,
     bytesDown: 80,
+    traffic: {},
     startedAtMs: 7,
   },
 };

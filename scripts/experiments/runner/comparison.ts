@@ -16,6 +16,18 @@ function baselineOf(
   return found === group ? null : found;
 }
 
+/** The same in all but the codec, with the codec of the experiment's first run. */
+export function againstFirstCodec(
+  group: RunGroup,
+  groups: readonly RunGroup[],
+  value: (summary: RunSummary) => number,
+): PairedTest | null {
+  const first = groups[0]?.axes.codec;
+  const same = ({ method, swept, axes }: RunGroup) => JSON.stringify([method, swept, { ...axes, codec: null }]);
+  const found = groups.find((other) => other.axes.codec === first && same(other) === same(group));
+  return found === undefined || found === group ? null : paired(group, found, value);
+}
+
 /** Null where there is no baseline, or no seed in common. */
 export function againstBaseline(
   group: RunGroup,
@@ -24,7 +36,10 @@ export function againstBaseline(
   value: (summary: RunSummary) => number,
 ): PairedTest | null {
   const baseline = baselineOf(group, groups, config);
-  if (baseline === null) return null;
+  return baseline === null ? null : paired(group, baseline, value);
+}
+
+function paired(group: RunGroup, baseline: RunGroup, value: (summary: RunSummary) => number): PairedTest | null {
   const pairs = group.summaries.flatMap((summary) => {
     const other = baseline.summaries.find(({ run }) => run.seed === summary.run.seed);
     return other === undefined ? [] : [[value(summary), value(other)] as const];

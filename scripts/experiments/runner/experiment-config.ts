@@ -1,6 +1,7 @@
 import { crossCheck, type Sound } from '@twinwatch/core/config/cross-check';
 import { lpeMisfit } from '@twinwatch/core/config/methods';
 import { roundsConfig, serverConfig } from '@twinwatch/core/config/server';
+import { PARAMETER_CODECS } from '@twinwatch/core/wire/parameter-codec';
 import { ATTACK_FAMILIES } from '@twinwatch/twin-server/twin/attacks';
 import { z } from 'zod';
 import type { Attack } from '../adversary.js';
@@ -83,6 +84,15 @@ const adversary = z.strictObject({
   strength: z.number().gt(0).max(1_000).default(1).meta({ description: 'times the norm of what was learned' }),
 });
 
+const codecName = z.enum(PARAMETER_CODECS);
+const codec = z.union([
+  codecName,
+  z.strictObject({
+    codec: codecName.meta({ description: 'as in `rounds`' }),
+    topKShare: share.meta({ description: 'as in `rounds`' }),
+  }),
+]);
+
 export const METRICS = [
   'balancedAccuracy',
   'prAuc',
@@ -137,7 +147,7 @@ export const experimentSchema = z
     clients: z.int().min(1).max(10_000).default(20).meta({ description: 'K' }),
     fraction: axis(z.number().gt(0).max(1), [0.3]).meta({ description: 'C, share of the clients asked per round' }),
     epochs: axis(z.int().min(1).max(100), [2]).meta({ description: 'E, passes over a client’s rows per round' }),
-    codec: axis(z.string(), ['f32']).meta({ description: 'as in `rounds`' }),
+    codec: axis(codec, ['f32']).meta({ description: 'as in `rounds`; with several, each is compared with the first' }),
     partition: axis(partition, [{ kind: 'iid' }]).meta({ description: 'how the rows are dealt out to the clients' }),
     twin: axis(twinQuality, [{ name: 'near' }]).meta({ description: 'how good the twin is' }),
     adversaries: axis(adversary, [{ attack: 'none' }]).meta({ description: 'clients that do not keep to the rules' }),

@@ -1,7 +1,7 @@
 import { spreadWords } from '../summary.js';
-import { againstBaseline, reachedWords, testWords } from './comparison.js';
+import { againstBaseline, againstFirstCodec, reachedWords, testWords } from './comparison.js';
 import type { ExperimentConfig, Metric } from './experiment-config.js';
-import type { RunGroup } from './summarise.js';
+import type { RunGroup, RunSummary } from './summarise.js';
 
 /** The tables of an experiment, as words, for whatever writes them. */
 export interface ExperimentTable {
@@ -21,7 +21,30 @@ export const METRIC_WORDS: Readonly<Record<Metric, string>> = {
 };
 
 export function experimentTables(config: ExperimentConfig, groups: readonly RunGroup[]): ExperimentTable[] {
-  return [qualityTable(config, groups), targetTable(config, groups), priceTable(groups)];
+  const codecs = groups.some(({ axes }) => 'codec' in axes) ? [codecTable(groups)] : [];
+  return [...codecs, qualityTable(config, groups), targetTable(config, groups), priceTable(groups)];
+}
+
+function codecTable(groups: readonly RunGroup[]): ExperimentTable {
+  const quality = ({ last }: RunSummary) => last.balancedAccuracyAtHalf;
+  return {
+    title: 'Codecs: what an update takes and costs',
+    head: [
+      ...['method', 'bytes of MQTT payload up per client and round', 'balanced accuracy at 0.5'],
+      ...[`against ${groups[0]?.axes.codec}, paired`, 'AUC-PR', `against ${groups[0]?.axes.codec}, paired`],
+    ],
+    rows: groups.map((group) => [
+      group.label,
+      spreadWords(
+        group.summaries.map(({ payloadUpPerClient }) => payloadUpPerClient),
+        0,
+      ),
+      spreadWords(group.summaries.map(quality)),
+      testWords(againstFirstCodec(group, groups, quality)),
+      spreadWords(group.summaries.map(({ last }) => last.prAuc)),
+      testWords(againstFirstCodec(group, groups, ({ last }) => last.prAuc)),
+    ]),
+  };
 }
 
 function qualityTable(config: ExperimentConfig, groups: readonly RunGroup[]): ExperimentTable {

@@ -2,6 +2,7 @@ import { roundsConfig } from '@twinwatch/core/config/server';
 import { TwinwatchError } from '@twinwatch/core/errors';
 import { scaleRows } from '@twinwatch/core/features/moments';
 import type { TrainingEngine } from '@twinwatch/core/learning/engine';
+import type { RoundView } from '@twinwatch/core/wire/http';
 import type { Lineage } from '@twinwatch/core/wire/messages';
 import type { Alignment } from '@twinwatch/twin-server/advice/audit';
 import { type ClientExamples, examplesOf } from '@twinwatch/twin-server/aggregator/client-examples';
@@ -24,6 +25,8 @@ export interface RunResult {
   /** [rounds] Payloads of all clients of the round. */
   readonly bytesUp: readonly number[];
   readonly bytesDown: readonly number[];
+  /** [rounds] Payload of MQTT for what one client sends up in a round, the mean of those asked. Absent in results of earlier releases. */
+  readonly payloadUp?: readonly number[];
   /** [rounds] Of the whole round on this machine, all its clients one after the other. */
   readonly milliseconds: readonly number[];
   readonly constant: { readonly accuracy: number; readonly prAuc: number };
@@ -55,7 +58,7 @@ export async function runOnce(run: Run, data: ExperimentData, using: RunWith): P
       `no client of run ${run.id} has a row to learn from; raise sites or siteDays`,
     );
   const curve = Object.fromEntries(METRICS.map((metric) => [metric, [] as number[]])) as Record<Metric, number[]>;
-  const [twinPrAuc, bytesUp, bytesDown, milliseconds]: number[][] = [[], [], [], []];
+  const [twinPrAuc, bytesUp, bytesDown, payloadUp, milliseconds]: number[][] = [[], [], [], [], []];
   let scaled: { judged: Float32Array; validation: Float32Array } | null = null;
   let startedAt = using.monotonic();
   const { twinScaling } = run.setting.detector;
@@ -82,6 +85,7 @@ export async function runOnce(run: Run, data: ExperimentData, using: RunWith): P
       milliseconds!.push(Math.round((now - startedAt) * 1000) / 1000);
       bytesUp!.push(view.bytesUp);
       bytesDown!.push(view.bytesDown);
+      payloadUp!.push(meanUp(view.traffic ?? {}));
       twinPrAuc!.push(rounded(view.validation?.prAuc ?? 0));
       pending.push(judge(global, lineage));
       using.onRound?.(view.round);
@@ -96,6 +100,7 @@ export async function runOnce(run: Run, data: ExperimentData, using: RunWith): P
     twinPrAuc: twinPrAuc!,
     bytesUp: bytesUp!,
     bytesDown: bytesDown!,
+    payloadUp: payloadUp!,
     milliseconds: milliseconds!,
     constant: constantMeasures(data.judged.labels),
     alignment: data.alignment,
@@ -120,6 +125,11 @@ function clientsOf(run: Run, data: ExperimentData): ClientExamples[] {
     const assumed = new Uint8Array(rows.length).fill(run.setting.scenario === 'label-free' ? 1 : 0);
     return [examplesOf({ id, inputs, features, labels, assumed, weights: null, training, holdout: [] })];
   });
+}
+
+function meanUp(traffic: NonNullable<RoundView['traffic']>): number {
+  const sent = Object.values(traffic).flatMap(({ up }) => (up > 0 ? [up] : []));
+  return Math.round(sent.reduce((sum, up) => sum + up, 0) / Math.max(1, sent.length));
 }
 
 const rounded = (value: number): number => Math.round(value * 1e5) / 1e5;

@@ -45,6 +45,12 @@ export interface RecordedData {
 
 type MethodVariant = Pick<Run, 'method' | 'swept' | 'rounds'>;
 
+/** What a codec is called, and its fields of `rounds`. */
+function codecOf(of: ExperimentConfig['codec'][number]) {
+  if (typeof of === 'string') return { codec: of, ofCodec: { codec: of } };
+  return { codec: `${of.codec} ${Math.round(1000 * of.topKShare) / 10} %`, ofCodec: of };
+}
+
 /** Every combination of the axes, those with the same data one after the other. */
 export function expandRuns(config: ExperimentConfig, data: RecordedData | null): Run[] {
   const { scenario, plant, sites, siteDays, attackShare, twinEpisodes, twinDays, validationShare, detector } = config;
@@ -65,10 +71,10 @@ export function expandRuns(config: ExperimentConfig, data: RecordedData | null):
         for (const adversary of config.adversaries)
           for (const fraction of config.fraction)
             for (const epochs of config.epochs)
-              for (const codec of config.codec)
+              for (const { codec, ofCodec } of config.codec.map(codecOf))
                 for (const method of methods) {
                   const quorum = Math.max(1, Math.ceil(fraction * config.clients));
-                  const rounds = { ...method.rounds, fraction, epochs, codec, quorum, minimumRows: 1 };
+                  const rounds = { ...method.rounds, fraction, epochs, ...ofCodec, quorum, minimumRows: 1 };
                   const about = { ...method, rounds, seed, clients: config.clients, fraction, epochs, codec };
                   const whole = { ...about, partition, twin, adversary, setting };
                   runs.push({

@@ -17,6 +17,8 @@ export interface RunSummary {
   /** Means over the rounds. */
   readonly bytesUpPerRound: number;
   readonly bytesDownPerRound: number;
+  /** Payload of MQTT per client asked; null in results of earlier releases. */
+  readonly payloadUpPerClient: number | null;
   /** Median over the rounds. */
   readonly millisecondsPerRound: number;
   readonly peakMemoryBytes: number | null;
@@ -54,6 +56,7 @@ function summarise(result: RunResult, targets: ExperimentConfig['targets']): Run
     rounds,
     bytesUpPerRound: Math.round(mean(bytesUp)),
     bytesDownPerRound: Math.round(mean(bytesDown)),
+    payloadUpPerClient: result.payloadUp === undefined ? null : Math.round(mean(result.payloadUp)),
     millisecondsPerRound: median(milliseconds),
     peakMemoryBytes: result.peakMemoryBytes,
     constant: result.constant,

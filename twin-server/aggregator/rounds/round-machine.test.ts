@@ -45,7 +45,7 @@ class Federation {
 
   hello(...agents: string[]): this {
     for (const agent of agents) {
-      this.on({ type: 'hello', agent, compatible: true, detail: '', eligibleRows: 500 });
+      this.on({ type: 'hello', agent, compatible: true, detail: '', eligibleRows: 500, codecs: ['f32'] });
     }
     return this;
   }

@@ -94,8 +94,8 @@ function onStatus(before: Step, event: Extract<FederationEvent, { type: 'status'
 }
 
 function onHello(before: Step, event: Extract<FederationEvent, { type: 'hello' }>, at: Setting): Step {
-  const { compatible, detail, eligibleRows } = event;
-  const after = withAgent(before, event.agent, { online: true, compatible, detail, eligibleRows });
+  const { compatible, detail, eligibleRows, codecs } = event;
+  const after = withAgent(before, event.agent, { online: true, compatible, detail, eligibleRows, codecs });
   const { lineageHash, agents, current } = after.state;
   if (!compatible) return reconsider(after, at);
   if (lineageHash === null) {
@@ -145,6 +145,7 @@ function nextRound(before: Step, at: Setting): Step {
     remarks: [],
     bytesUp: 0,
     bytesDown: 0,
+    traffic: {},
     startedAtMs: at.nowMs,
   };
   return tryToStart(patch(before, { current: waiting }), waiting, at);

@@ -1,6 +1,7 @@
 import type { RoundsConfig } from '@twinwatch/core/config/server';
 import type { AnsweredTask } from '@twinwatch/core/wire/envelope';
 import type { ParameterCodec, UpdateVerdict } from '@twinwatch/core/wire/messages';
+import type { AgentTraffic } from '@twinwatch/core/wire/traffic';
 import type { LeftOut } from '../aggregation.js';
 import type { MethodConfig } from '../strategies/strategy.js';
 import { type AcceptedNorms, NO_NORMS } from './defence.js';
@@ -51,6 +52,8 @@ export interface AgentState {
   /** Why not, in words. */
   readonly detail: string;
   readonly eligibleRows: number;
+  /** As what it can encode an update, by its hello; absent before one, and in states of earlier releases. */
+  readonly codecs?: readonly string[];
   readonly calibrated: boolean;
   readonly lastRound: number | null;
   readonly rejectedUpdates: number;
@@ -89,6 +92,8 @@ export interface CurrentRound {
   readonly remarks: readonly string[];
   readonly bytesUp: number;
   readonly bytesDown: number;
+  /** By agent, payloads as sent. */
+  readonly traffic: Readonly<Record<string, AgentTraffic>>;
   readonly startedAtMs: number;
 }
 
@@ -166,6 +171,7 @@ export type FederationEvent =
       readonly compatible: boolean;
       readonly detail: string;
       readonly eligibleRows: number;
+      readonly codecs: readonly string[];
     }
   | { readonly type: 'calibration'; readonly agent: string }
   | { readonly type: 'calibration-deadline' }
@@ -265,7 +271,7 @@ export function restoredState(json: string): FederationState {
     optimizer: optimizer ?? null,
     teacher: teacher ?? null,
     acceptedNorms: acceptedNorms ?? NO_NORMS,
-    current: current && { ...NONE_REFUSED, ...NOTHING_LEFT_OUT, ...current },
+    current: current && { ...NONE_REFUSED, ...NOTHING_LEFT_OUT, ...current, traffic: current.traffic ?? {} },
     release: release && { ...NONE_REFUSED, ...release },
   };
 }

@@ -40,6 +40,7 @@ function view(
     validation,
     bytesUp: round.bytesUp,
     bytesDown: round.bytesDown,
+    traffic: round.traffic,
     startedAtMs: round.startedAtMs,
     milliseconds,
   };
