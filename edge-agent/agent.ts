@@ -98,6 +98,7 @@ export async function runAgent(
     },
   });
   await pipeline.restore();
+  outputs.resume(pipeline.activeAlarms);
   const acquisition = new Acquisition(site, runtime, pipeline, await store.call('lastRow'), (row, rowTags) =>
     sparkplug?.row(row, rowTags),
   );

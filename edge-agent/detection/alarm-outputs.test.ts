@@ -57,6 +57,14 @@ it('follows the alarms it is told to, until the last of them is over, and tries 
   expect(values(9)).toEqual([700, 3]);
 });
 
+it('goes on after a restart with the alarms that were on', async () => {
+  const { made, written } = outputs([{ device: 'PLC', register: 'coil', address: 5, on: 'any', dryRun: false }]);
+  made.resume({ anomaly: 'a:1', communication: 'a:c1' });
+  await made.onAlarm(event('a:c1', 'cleared', true), signal);
+  await made.onAlarm(event('a:1', 'cleared'), signal);
+  expect(written.map(([, { words }]) => words[0])).toEqual([1, 0]);
+});
+
 it('refuses an output on a device that is not there', () => {
   const wrong = agentSchema.safeParse({ ...BASE, alarmOutputs: [{ device: 'PLX', register: 'coil', address: 1 }] });
   expect(wrong.error?.issues[0]).toMatchObject({ path: ['alarmOutputs', 0, 'device'] });

@@ -29,6 +29,12 @@ export class AlarmOutputs {
     this.#options = options;
   }
 
+  /** Alarms that were on before a restart: an output goes off only once all of its alarms are over. */
+  resume(active: { readonly anomaly: string | null; readonly communication: string | null }): void {
+    if (active.anomaly !== null) this.#active.set(active.anomaly, 'anomaly');
+    if (active.communication !== null) this.#active.set(active.communication, 'communication');
+  }
+
   /** Resolves once every output that this concerns is confirmed, or has a newer state. */
   async onAlarm(event: AlarmEvent, signal: AbortSignal): Promise<void> {
     const kind = event.communication === undefined ? 'anomaly' : 'communication';

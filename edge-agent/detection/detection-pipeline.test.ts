@@ -90,6 +90,7 @@ describe('DetectionPipeline', () => {
     const { alarmId } = events[0]!;
     await made.close();
     const again = await pipeline();
+    expect(again.activeAlarms).toEqual({ anomaly: null, communication: alarmId });
     const operate = (action: 'acknowledge' | 'shelve', id = alarmId) =>
       again.operate({ action, alarmId: id, shelveMs: 1_000 });
     expect(await operate('shelve')).toBe(false);

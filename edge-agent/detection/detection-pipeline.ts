@@ -106,6 +106,17 @@ export class DetectionPipeline {
     return this.#latest;
   }
 
+  /** Names of the alarms that are on. */
+  get activeAlarms(): { readonly anomaly: string | null; readonly communication: string | null } {
+    const { agent } = this.#options;
+    const { alarmNumber, active } = this.#state;
+    const { isActive, alarmNumber: communicationNumber } = this.#communication;
+    return {
+      anomaly: active === null ? null : `${agent}:${alarmNumber}`,
+      communication: isActive ? `${agent}:c${communicationNumber}` : null,
+    };
+  }
+
   /** Where the alarm was when the process ended. */
   async restore(): Promise<void> {
     const { store, clock } = this.#options;

@@ -24,7 +24,7 @@ it.skipIf(!hasPrlimit)(
     const agent = await startAgent({
       agent: agentFile(
         bus(`tcp://127.0.0.1:${read.port}`, 'PLC') +
-          bus(`tcp://127.0.0.1:${failing.port}`, 'OTHER', 'timeoutMs: 100, '),
+          bus(`tcp://127.0.0.1:${failing.port}`, 'OTHER', 'timeoutMs: 500, '),
       ),
       files: { 'PLC.yaml': template('level'), 'OTHER.yaml': template('flow') },
     });
@@ -41,7 +41,7 @@ it.skipIf(!hasPrlimit)(
       );
       server.receipts = false;
       isSilent = true;
-      await vi.waitFor(() => expect(server.alarms).toMatchObject([{ transition: 'raised' }]), within);
+      await vi.waitFor(() => expect(server.alarms.at(-1)?.transition).toBe('raised'), within);
       // Some tries more, none of which stops anything.
       const tried = Date.now();
       await vi.waitFor(() => expect(Date.now() - tried).toBeGreaterThan(2_500), within);

@@ -93,7 +93,7 @@ describe('acquisition goes on at its rate', () => {
     const agent = await start({
       agent: agentFile(
         bus(`tcp://127.0.0.1:${read.port}`, 'PLC') +
-          bus(`tcp://127.0.0.1:${failing.port}`, 'OTHER', 'timeoutMs: 100, '),
+          bus(`tcp://127.0.0.1:${failing.port}`, 'OTHER', 'timeoutMs: 500, '),
       ),
       files: { 'PLC.yaml': template('level'), 'OTHER.yaml': template('flow') },
     });
@@ -104,7 +104,7 @@ describe('acquisition goes on at its rate', () => {
       for (const lock of locks) lock.exec('BEGIN IMMEDIATE');
       isSilent = true;
       await vi.waitFor(() => expect(faultOf(agent, 'disk')).toMatch(/^does not (answer|take).*kept in memory/), within);
-      await vi.waitFor(() => expect(agent.server.alarms).toMatchObject([{ transition: 'raised' }]), within);
+      await vi.waitFor(() => expect(agent.server.alarms.at(-1)?.transition).toBe('raised'), within);
       for (const lock of locks) lock.exec('ROLLBACK');
     });
     for (const lock of locks) lock.close();

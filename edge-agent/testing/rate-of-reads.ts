@@ -28,7 +28,7 @@ export const bus = (url: string, name: string, rest = '') =>
   `  - { url: '${url}', ${rest}devices: [{ name: ${name}, unit: 1, template: ${name}.yaml }] }\n`;
 
 export const agentFile = (buses: string, training = '{ enabled: false }') =>
-  `interval: ${INTERVAL_MS}ms\npoll: { every: ${EVERY_MS}ms, lateAfter: 300ms }\ntraining: ${training}\nbuses:\n${buses}`;
+  `interval: ${INTERVAL_MS}ms\npoll: { every: ${EVERY_MS}ms, lateAfter: 1s }\ntraining: ${training}\nbuses:\n${buses}`;
 
 export const faultOf = (agent: AgentProcess, what: string) => agent.server.status?.health?.deviceFaults[what];
 
