@@ -83,12 +83,18 @@ export function applyAccess(aedes: Aedes, store: SessionStore, options: AccessOp
     packet.retain = false;
   };
   aedes.authorizePublish = (client, packet, done) => {
-    if (refuses(identityOf(client), packet, client?.id)) {
+    const isToBeKept = packet.qos > 0 || packet.retain;
+    if (isToBeKept && store.isOverloaded) {
+      // Not read and not acknowledged: its sender keeps it.
+      counters.heldForRoom++;
+      void store.onDisk().then(() => aedes.authorizePublish(client, packet, done));
+    } else if (refuses(identityOf(client), packet, client?.id)) {
       empty(packet);
       done(null);
     } else if (client !== null && packet.qos === 1) {
-      storedFirst.publish(client, { ...packet }, (error) => {
+      storedFirst.publish(client, { ...packet }, (error, acknowledge) => {
         empty(packet);
+        if (!acknowledge) packet.qos = 0;
         done(error);
       });
     } else done(null);

@@ -1,6 +1,5 @@
 declare module 'aedes-persistence-level/asyncPersistence.js' {
   import type { Readable } from 'node:stream';
-  import type { ClassicLevel } from 'classic-level';
 
   interface StoredPacket {
     readonly topic: string;
@@ -8,11 +7,14 @@ declare module 'aedes-persistence-level/asyncPersistence.js' {
     readonly qos: number;
     readonly retain: boolean;
     readonly messageId?: number;
+    readonly brokerId?: string;
+    readonly brokerCounter?: number;
   }
 
   /** The part of the store that is overridden or called here; the package has no types of its own. */
   export default class AsyncLevelPersistence {
-    constructor(db: ClassicLevel);
+    /** The part of a LevelDB that it calls: get, put, del, batch, clear, values. */
+    constructor(db: object);
     storeRetained(packet: StoredPacket): Promise<void>;
     createRetainedStream(pattern: string): Readable;
     createRetainedStreamCombi(patterns: string[]): Readable;

@@ -24,6 +24,8 @@ export interface BrokerOptions {
   readonly limits?: Partial<BrokerLimits>;
   /** Anybody may do anything within the limits where absent. */
   readonly credentials?: readonly BrokerCredential[] | undefined;
+  readonly sync?: boolean;
+  readonly minimumFreeBytes?: number;
   readonly lockOut?: BrokerConfig['lockOut'];
   readonly drainTimeoutMs?: number;
   readonly heartbeatMs?: number;
@@ -43,9 +45,10 @@ const CONNECT_TIMEOUT_MS = 10_000;
 /** @throws TwinwatchError BROKER_PORT_BUSY, BROKER_LISTEN_FAILED, BROKER_STORE_LOCKED, BROKER_STORE_FAILED. */
 export async function startBroker(options: BrokerOptions): Promise<RunningBroker> {
   const { log, clock, credentials, heartbeatMs = 5_000, drainTimeoutMs = 5_000 } = options;
-  const { limits, lockOut } = brokerSchema
-    .pick({ limits: true, lockOut: true })
+  const { limits, lockOut, ...defaults } = brokerSchema
+    .pick({ limits: true, lockOut: true, sync: true, minimumFreeBytes: true })
     .parse({ limits: options.limits ?? {} });
+  const { sync = defaults.sync, minimumFreeBytes = defaults.minimumFreeBytes } = options;
   const counters = newCounters();
   const connections = new Connections({ limits, counters, clock, log });
   let started: (aedes: Aedes | null) => void = () => undefined;
@@ -64,7 +67,15 @@ export async function startBroker(options: BrokerOptions): Promise<RunningBroker
   };
   let store: SessionStore;
   try {
-    store = await openStore({ dataDir: options.dataDir, limits, counters, log, nowMs: clock.now() });
+    store = await openStore({
+      dataDir: options.dataDir,
+      sync,
+      minimumFreeBytes,
+      limits,
+      counters,
+      log,
+      nowMs: clock.now(),
+    });
   } catch (error) {
     started(null);
     await closeConnections();

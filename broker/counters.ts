@@ -5,6 +5,8 @@ export interface BrokerCounters {
   lockedOut: number;
   /** Times a client that was too fast was not read until it had a token again. */
   heldBack: number;
+  /** Messages that were not read on because the disk was full and the memory for its messages, too. */
+  heldForRoom: number;
   /** QoS 0 for subscribers that do not read what they get. */
   droppedForSlowClient: number;
   cutOffAsSlow: number;
@@ -22,6 +24,7 @@ export function newCounters(): BrokerCounters {
     refusedConnections: 0,
     lockedOut: 0,
     heldBack: 0,
+    heldForRoom: 0,
     droppedForSlowClient: 0,
     cutOffAsSlow: 0,
     refusedPublishes: 0,

@@ -27,6 +27,8 @@ export async function main(configPath: string): Promise<void> {
     dataDir: resolve(dirname(configPath), config.dataDir),
     limits: config.limits,
     credentials: config.credentials,
+    sync: config.sync,
+    minimumFreeBytes: config.minimumFreeBytes,
     lockOut: config.lockOut,
     drainTimeoutMs: config.drainTimeout,
     heartbeatMs: config.heartbeat,

@@ -1,10 +1,19 @@
 import { mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TwinwatchError } from '@twinwatch/core/errors';
-import { ClassicLevel } from 'classic-level';
 import { SessionStore, type SessionStoreOptions } from './session-store.js';
+import { SpillingLevel } from './spilling-level.js';
 
-export type OpenStoreOptions = Omit<SessionStoreOptions, 'db'> & { readonly dataDir: string; readonly nowMs: number };
+export type OpenStoreOptions = Omit<SessionStoreOptions, 'db'> & {
+  readonly dataDir: string;
+  readonly nowMs: number;
+  readonly sync: boolean;
+  readonly minimumFreeBytes: number;
+};
+
+const CHECK_ROOM_EVERY_MS = 1_000;
+/** What the system says where the store is sound and the disk is not: nothing is moved aside then. */
+const OF_THE_DISK = /no space left|quota exceeded|read-only file system|permission denied|too many open files/i;
 
 /**
  * Opens `<dataDir>/sessions`. LevelDB cuts a torn tail by itself; a store that cannot be read is moved aside, counted, and an empty one
@@ -26,6 +35,7 @@ export async function openStore(options: OpenStoreOptions): Promise<SessionStore
       );
     const aside = `${path}.damaged-${nowMs}`;
     try {
+      if (OF_THE_DISK.test(textOf(error))) throw error;
       await rename(path, aside);
       const store = await openAt(path, options);
       counters.storesMovedAside++;
@@ -37,7 +47,7 @@ export async function openStore(options: OpenStoreOptions): Promise<SessionStore
     } catch (cause) {
       throw new TwinwatchError(
         'BROKER_STORE_FAILED',
-        `${path} cannot be opened: ${String(cause)}; check that the directory exists, is writable and has room`,
+        `${path} cannot be opened: ${textOf(cause)}; check that the directory exists, is writable and has room`,
         { cause, context: { path } },
       );
     }
@@ -45,7 +55,28 @@ export async function openStore(options: OpenStoreOptions): Promise<SessionStore
 }
 
 async function openAt(path: string, options: OpenStoreOptions): Promise<SessionStore> {
-  const db = new ClassicLevel(path);
+  const { counters, log, sync, minimumFreeBytes } = options;
+  let saidStuck = false;
+  const db = new SpillingLevel({
+    path,
+    sync,
+    minimumFreeBytes,
+    checkEveryMs: CHECK_ROOM_EVERY_MS,
+    onSpill(error, freeBytes) {
+      saidStuck = false;
+      if (error !== null) counters.storeErrors++;
+      log.error(
+        error === null ? { path, freeBytes, minimumFreeBytes } : { path, error: textOf(error) },
+        'the disk takes nothing more: messages are passed on to who is connected, and acknowledged when there is room again',
+      );
+    },
+    onReturn: (entries) => log.warn({ path, entries }, 'the disk has room again; all that waited for it is written'),
+    onStuck(error) {
+      if (!saidStuck)
+        log.error({ path, error: textOf(error) }, 'the session store cannot be opened yet; it is tried again');
+      saidStuck = true;
+    },
+  });
   try {
     await db.open();
     const store = new SessionStore({ ...options, db });
@@ -55,6 +86,11 @@ async function openAt(path: string, options: OpenStoreOptions): Promise<SessionS
     await db.close();
     throw error;
   }
+}
+
+function textOf(error: unknown): string {
+  const { message, cause } = error as { message?: string; cause?: unknown };
+  return cause === undefined ? (message ?? String(error)) : `${message}: ${textOf(cause)}`;
 }
 
 /** abstract-level wraps the engine's error: the cause has the code that matters. */

@@ -3,11 +3,11 @@ import type { Readable } from 'node:stream';
 import type { BrokerLimits } from '@twinwatch/core/config/broker';
 import type { Logger } from '@twinwatch/core/runtime';
 import AsyncLevelPersistence from 'aedes-persistence-level/asyncPersistence.js';
-import type { ClassicLevel } from 'classic-level';
 import type { BrokerCounters } from './counters.js';
+import type { SpillingLevel } from './spilling-level.js';
 
 export interface SessionStoreOptions {
-  readonly db: ClassicLevel;
+  readonly db: SpillingLevel;
   readonly limits: BrokerLimits;
   readonly counters: BrokerCounters;
   readonly log: Logger;
@@ -23,7 +23,11 @@ interface Sized {
   readonly payload: Buffer | string;
 }
 
+/** With null where it is on disk, else with when it is, or when everybody it is queued for has taken it. */
+type Enqueued = (kept: Promise<void> | null) => void;
+
 const NOTHING: Amount = { messages: 0, bytes: 0 };
+const nameOf = (client: string, { brokerId, brokerCounter }: Enqueue[1]) => `${client} ${brokerId} ${brokerCounter}`;
 const sizeOf = ({ topic, payload }: Sized) => topic.length + payload.length;
 
 type EnqueueCombi = Parameters<AsyncLevelPersistence['outgoingEnqueueCombi']>;
@@ -31,10 +35,7 @@ type Enqueue = Parameters<AsyncLevelPersistence['outgoingEnqueue']>;
 type Clear = Parameters<AsyncLevelPersistence['outgoingClearMessageId']>;
 type Retained = Parameters<AsyncLevelPersistence['storeRetained']>;
 
-/**
- * Sessions, queued and retained messages on disk, with bounds. Writes are not synced: they survive the end of the process
- * (kill -9 included), not a power cut; what must survive that is kept by its sender until the receipt.
- */
+/** Sessions, queued and retained messages on disk, with bounds; what survives what is in docs/broker.md. */
 export class SessionStore extends AsyncLevelPersistence {
   readonly #options: SessionStoreOptions;
   /** Topic → bytes of its retained message, topic included. */
@@ -42,11 +43,13 @@ export class SessionStore extends AsyncLevelPersistence {
   #retainedBytes = 0;
   /** Client id → what is on disk for it. */
   readonly #queued = new Map<string, Amount>();
+  /** Messages that the disk did not take. */
+  readonly #inMemory = new Map<string, { readonly cleared: Promise<void>; readonly resolve: () => void }>();
   readonly #streams = new Set<Readable>();
-  /** Client or retained topic → its last write under way. */
+  /** Client → its last change under way. */
   readonly #writes = new Map<string, Promise<void>>();
   /** Payload, as the very object → who waits until its message is in every queue: messages have no name of their own before they are stored. */
-  readonly #enqueued = new WeakMap<Buffer, () => void>();
+  readonly #enqueued = new WeakMap<Buffer, Enqueued>();
   /** Set by the broker: a subscribe packet is stored as a whole, refused filters included, unless they are taken out here. */
   mayStore: (client: { readonly id: string }, filter: string) => boolean = () => true;
 
@@ -92,7 +95,7 @@ export class SessionStore extends AsyncLevelPersistence {
       return;
     }
     this.#countRetained(packet);
-    await this.#inOrder(`topic ${packet.topic}`, () => super.storeRetained(packet));
+    await super.storeRetained(packet);
   }
 
   override async addSubscriptions(
@@ -111,7 +114,13 @@ export class SessionStore extends AsyncLevelPersistence {
       return;
     }
     this.#count(subscription.clientId, packet, 1);
-    await this.#inOrder(`client ${subscription.clientId}`, () => super.outgoingEnqueue(subscription, packet));
+    await super.outgoingEnqueue(subscription, packet);
+    if (!this.#options.db.inMemory) return;
+    let resolve: () => void = () => undefined;
+    const cleared = new Promise<void>((done) => {
+      resolve = done;
+    });
+    this.#inMemory.set(nameOf(subscription.clientId, packet), { cleared, resolve });
   }
 
   /** aedes calls this for every message of QoS 1 and 2, with nobody to queue it for, too, and after it is stored where it is retained. */
@@ -120,11 +129,29 @@ export class SessionStore extends AsyncLevelPersistence {
     packet: EnqueueCombi[1],
   ): ReturnType<AsyncLevelPersistence['outgoingEnqueueCombi']> {
     const result = await super.outgoingEnqueueCombi(subscriptions, packet);
-    if (Buffer.isBuffer(packet.payload)) this.#enqueued.get(packet.payload)?.();
+    const callback = Buffer.isBuffer(packet.payload) ? this.#enqueued.get(packet.payload) : undefined;
+    // Those who are connected get it at once; its sender may forget it only when it is on disk, or nobody's any more.
+    const isInMemory = this.#options.db.inMemory && (subscriptions.length > 0 || packet.retain);
+    callback?.(isInMemory ? this.#kept(subscriptions, packet) : null);
     return result;
   }
 
-  onceEnqueued(payload: Buffer, callback: () => void): void {
+  /** Resolves when all that waits in memory for room on the disk is there. */
+  onDisk(): Promise<void> {
+    return this.#options.db.onDisk();
+  }
+
+  /** Whether so much waits for room on the disk that no more can. */
+  get isOverloaded(): boolean {
+    return this.#options.db.isOverloaded;
+  }
+
+  /** What waits for room on the disk; null where the disk takes everything. */
+  get bytesInMemory(): number | null {
+    return this.#options.db.inMemory ? this.#options.db.memoryBytes : null;
+  }
+
+  onceEnqueued(payload: Buffer, callback: Enqueued): void {
     this.#enqueued.set(payload, callback);
   }
 
@@ -139,6 +166,9 @@ export class SessionStore extends AsyncLevelPersistence {
     const cleared = await this.#inOrder(`client ${client.id}`, () => super.outgoingClearMessageId(client, packet));
     if (cleared === undefined) return undefined;
     this.#count(client.id, cleared, -1);
+    const name = nameOf(client.id, cleared);
+    this.#inMemory.get(name)?.resolve();
+    this.#inMemory.delete(name);
     return cleared;
   }
 
@@ -166,7 +196,19 @@ export class SessionStore extends AsyncLevelPersistence {
     for (const stream of this.#streams) stream.destroy();
     await Promise.allSettled(closed);
     await Promise.all(this.#writes.values());
-    await this.#options.db.close();
+    const lost = await this.#options.db.close();
+    if (lost > 0)
+      this.#options.log.error(
+        { entries: lost },
+        'the disk has no room for what waited; its senders were not told that it was kept',
+      );
+  }
+
+  async #kept(subscriptions: EnqueueCombi[0], packet: EnqueueCombi[1]): Promise<void> {
+    const onDisk = this.#options.db.onDisk().then(() => this.#inMemory.clear());
+    if (packet.retain) return onDisk;
+    const taken = subscriptions.map(({ clientId }) => this.#inMemory.get(nameOf(clientId, packet))?.cleared);
+    await Promise.race([onDisk, Promise.all(taken)]);
   }
 
   #count(client: string, packet: Sized, sign: 1 | -1): void {
@@ -192,7 +234,7 @@ export class SessionStore extends AsyncLevelPersistence {
     return stream;
   }
 
-  /** LevelDB writes on several threads: without an order, messages of a topic would turn round, and an old retained one win. */
+  /** For changes that read first: two of them at once would undo each other. */
   #inOrder<T>(key: string, write: () => Promise<T>): Promise<T> {
     const result = (this.#writes.get(key) ?? Promise.resolve()).then(write);
     const settled: Promise<void> = result.then(

@@ -1,4 +1,5 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtemp, rm, statfs, writeFile } from 'node:fs/promises';
 import { connect as connectTcp, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -57,6 +58,15 @@ export class TestBench {
     const path = await mkdtemp(join(tmpdir(), 'twinwatch-broker-'));
     this.onClose(() => rm(path, { recursive: true, force: true }));
     return path;
+  }
+
+  /** A file system of its own, so small that it can be filled; null where this user may not mount one. */
+  async smallDisk(kibibytes: number): Promise<string | null> {
+    const directory = await this.directory();
+    const { status } = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${kibibytes}k`, 'tmpfs', directory]);
+    if (status !== 0) return null;
+    this.onClose(() => execFileSync('umount', ['-l', directory]));
+    return directory;
   }
 
   async broker(options: Partial<BrokerOptions> = {}): Promise<RunningBroker> {
@@ -156,4 +166,12 @@ export async function until(what: string, condition: () => boolean, withinMs = 2
     if (performance.now() > deadline) throw new Error(`did not come true: ${what}`);
     await delay(5);
   }
+}
+
+/** Leaves nothing free. @returns the file to delete, to make room again. */
+export async function fillDisk(directory: string): Promise<string> {
+  const path = join(directory, 'filler');
+  const { bavail, bsize } = await statfs(directory);
+  await writeFile(path, Buffer.alloc(bavail * bsize)).catch(() => undefined);
+  return path;
 }

@@ -109,6 +109,18 @@ export const brokerSchema = z.strictObject({
     .meta({ description: 'address to listen on; 0.0.0.0 for every interface' }),
   port: z.int().min(0).max(65_535).default(1883).meta({ description: '0 takes any free port' }),
   dataDir: z.string().min(1).meta({ description: 'where sessions, queued and retained messages are kept' }),
+  sync: z.boolean().default(false).meta({
+    description:
+      'acknowledge a message only when the disk has it, so that it survives a power cut and not only the end of the process; slower, and wears out flash memory',
+  }),
+  minimumFreeBytes: z
+    .int()
+    .min(0)
+    .default(16 * MIB)
+    .meta({
+      description:
+        'with less room on the disk of dataDir only deletions are written there, until there is twice as much; messages are passed on to who is connected meanwhile, and acknowledged afterwards',
+    }),
   limits: brokerLimitsSchema.prefault({}).meta({ description: 'what one client, or all of them, may take' }),
   drainTimeout: durationBetween('100ms', '1m').prefault('5s').meta({
     description: 'a client that takes nothing from its socket for this long is cut off, because it holds up the others',
