@@ -60,7 +60,7 @@ export function applyAccess(aedes: Aedes, store: SessionStore, options: AccessOp
       }
       done(null, true);
     };
-    identify({ clientId, username, password, address, isWaiting }).then(admit, (error: unknown) => {
+    identify({ clientId, username, password, connection, address, isWaiting }).then(admit, (error: unknown) => {
       log.error({ client: clientId, error: String(error) }, 'cannot check who a client is');
       admit(null);
     });

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import type { BrokerCredential, LockOutLimits } from '@twinwatch/core/config/broker';
 import type { Clock, Logger } from '@twinwatch/core/runtime';
 import type { BrokerCounters } from './counters.js';
@@ -10,6 +11,7 @@ export interface Introduction {
   readonly clientId: string;
   readonly username: string | undefined;
   readonly password: Buffer | undefined;
+  readonly connection: Socket;
   /** Of the peer. */
   readonly address: string;
   /** Whether it still waits for an answer. */

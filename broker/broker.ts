@@ -1,29 +1,23 @@
 import type { EventEmitter } from 'node:events';
-import { createServer } from 'node:net';
-import {
-  type BrokerConfig,
-  type BrokerCredential,
-  type BrokerLimits,
-  brokerSchema,
-} from '@twinwatch/core/config/broker';
+import { type BrokerConfig, type BrokerLimits, brokerFields } from '@twinwatch/core/config/broker';
 import type { Clock, Logger } from '@twinwatch/core/runtime';
 import { Aedes } from 'aedes';
 import { applyAccess } from './access.js';
+import { Admission, type BrokerAccess } from './admission.js';
 import { passwordIdentities } from './authentication.js';
 import { Connections, closeServer, listen } from './connections.js';
 import { type BrokerCounters, newCounters } from './counters.js';
 import { openStore } from './open-store.js';
 import type { SessionStore } from './session-store.js';
 import { releaseFromSlow } from './slow-subscriber.js';
+import { createListener } from './tls.js';
 
-export interface BrokerOptions {
+export interface BrokerOptions extends BrokerAccess {
   readonly host: string;
   /** 0 takes any free port. */
   readonly port: number;
   readonly dataDir: string;
   readonly limits?: Partial<BrokerLimits>;
-  /** Anybody may do anything within the limits where absent. */
-  readonly credentials?: readonly BrokerCredential[] | undefined;
   readonly sync?: boolean;
   readonly minimumFreeBytes?: number;
   readonly lockOut?: BrokerConfig['lockOut'];
@@ -35,6 +29,11 @@ export interface BrokerOptions {
 
 export interface RunningBroker {
   readonly port: number;
+  /**
+   * Cuts off at once whom the new access no longer lets in. Whether there is TLS at all stays as it was.
+   * @throws Error where certificate and key do not fit; what was before goes on.
+   */
+  setAccess(access: BrokerAccess): void;
   readonly counters: Readonly<BrokerCounters>;
   /** Idempotent. Resolves when every connection and the store are closed. */
   close(): Promise<void>;
@@ -44,8 +43,8 @@ const CONNECT_TIMEOUT_MS = 10_000;
 
 /** @throws TwinwatchError BROKER_PORT_BUSY, BROKER_LISTEN_FAILED, BROKER_STORE_LOCKED, BROKER_STORE_FAILED. */
 export async function startBroker(options: BrokerOptions): Promise<RunningBroker> {
-  const { log, clock, credentials, heartbeatMs = 5_000, drainTimeoutMs = 5_000 } = options;
-  const { limits, lockOut, ...defaults } = brokerSchema
+  const { log, clock, heartbeatMs = 5_000, drainTimeoutMs = 5_000 } = options;
+  const { limits, lockOut, ...defaults } = brokerFields
     .pick({ limits: true, lockOut: true, sync: true, minimumFreeBytes: true })
     .parse({ limits: options.limits ?? {} });
   const { sync = defaults.sync, minimumFreeBytes = defaults.minimumFreeBytes } = options;
@@ -55,14 +54,22 @@ export async function startBroker(options: BrokerOptions): Promise<RunningBroker
   const starting = new Promise<Aedes | null>((resolve) => {
     started = resolve;
   });
-  const server = createServer((socket) => {
-    if (connections.admit(socket))
-      void starting.then((aedes) => (aedes === null ? socket.destroy() : aedes.handle(socket)));
+  const listener = createListener(options.tls, {
+    onSocket(socket) {
+      if (connections.admit(socket))
+        void starting.then((aedes) => (aedes === null ? socket.destroy() : aedes.handle(socket)));
+    },
+    onRefused(reason, address) {
+      counters.refusedConnections++;
+      log.info({ reason, address }, 'connection refused before a word of MQTT');
+    },
   });
+  const { server } = listener;
   // The port first: of two brokers with the same file, the second should hear about the port.
   const port = await listen(server, options.host, options.port);
   const closeConnections = async () => {
     connections.destroyAll();
+    listener.destroyHandshakes();
     await closeServer(server);
   };
   let store: SessionStore;
@@ -90,11 +97,16 @@ export async function startBroker(options: BrokerOptions): Promise<RunningBroker
     connectTimeout: CONNECT_TIMEOUT_MS,
     maxTopicLevels: 100,
   });
+  const admission = new Admission({
+    ...{ access: options, counters, log },
+    byPassword: (credentials) =>
+      passwordIdentities({ credentials, lockOut: options.lockOut ?? lockOut, counters, clock, log }),
+  });
   applyAccess(aedes, store, {
     limits,
     counters,
     log,
-    identify: passwordIdentities({ credentials, lockOut: options.lockOut ?? lockOut, counters, clock, log }),
+    identify: admission.identify,
     onAdmitted(client, connection, { role }) {
       releaseFromSlow(client, { limits, counters, drainTimeoutMs });
       if (role === 'server') connections.liftRate(connection);
@@ -122,6 +134,11 @@ export async function startBroker(options: BrokerOptions): Promise<RunningBroker
   return {
     port,
     counters,
+    setAccess(access) {
+      const tls = options.tls === undefined ? undefined : (access.tls ?? options.tls);
+      if (tls !== undefined) listener.replaceCertificates(tls);
+      admission.set({ credentials: access.credentials, tls });
+    },
     close() {
       closing ??= close();
       return closing;

@@ -1,6 +1,8 @@
 /** What the broker refused or dropped since it was started. */
 export interface BrokerCounters {
   refusedConnections: number;
+  /** Connected, and no longer let in: revoked, or out of the list of users. */
+  cutOff: number;
   /** Refused without a look at the password, because there were too many wrong ones before. */
   lockedOut: number;
   /** Times a client that was too fast was not read until it had a token again. */
@@ -22,6 +24,7 @@ export interface BrokerCounters {
 export function newCounters(): BrokerCounters {
   return {
     refusedConnections: 0,
+    cutOff: 0,
     lockedOut: 0,
     heldBack: 0,
     heldForRoom: 0,

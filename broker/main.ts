@@ -1,19 +1,17 @@
-import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { brokerSchema } from '@twinwatch/core/config/broker';
-import { configText, parseConfig } from '@twinwatch/core/config/load';
 import { stopRequest } from '@twinwatch/core/runtime';
 import { pino } from 'pino';
+import { followAccess, readBrokerConfig, readTls } from './access-files.js';
 import { startBroker } from './broker.js';
 import { isHashed } from './passwords.js';
 
 /**
  * Runs the broker until SIGINT or SIGTERM, or until the process that started it is gone. Logs go to stderr; one line of JSON,
  * `{"ready":true,"port":…}`, goes to stdout (and to the parent process) when it listens.
- * @throws TwinwatchError CONFIG_*, BROKER_*.
+ * @throws TwinwatchError CONFIG_*, SECURITY_*, BROKER_*.
  */
 export async function main(configPath: string): Promise<void> {
-  const config = parseConfig(brokerSchema, await readText(configPath), configPath);
+  const config = await readBrokerConfig(configPath);
   const log = pino({ level: config.logLevel, name: 'broker' }, pino.destination({ dest: 2, sync: true }));
   const inClear = (config.credentials ?? []).filter(({ password }) => !isHashed(password));
   if (inClear.length > 0)
@@ -29,6 +27,7 @@ export async function main(configPath: string): Promise<void> {
     credentials: config.credentials,
     sync: config.sync,
     minimumFreeBytes: config.minimumFreeBytes,
+    tls: await readTls(config, configPath),
     lockOut: config.lockOut,
     drainTimeoutMs: config.drainTimeout,
     heartbeatMs: config.heartbeat,
@@ -36,13 +35,13 @@ export async function main(configPath: string): Promise<void> {
     log,
   });
   const ready = { ready: true, port: broker.port };
-  log.info({ host: config.host, port: broker.port }, 'broker listens');
+  log.info({ host: config.host, port: broker.port, tls: config.tls !== undefined }, 'broker listens');
+  if (config.allowInsecure !== undefined && config.tls === undefined)
+    log.warn({ host: config.host }, 'without TLS, as allowInsecure has it: whoever reaches this port reads everything');
   process.stdout.write(`${JSON.stringify(ready)}\n`);
   process.send?.(ready);
+  const stopFollowing = followAccess(config, configPath, (access) => broker.setAccess(access), log);
   log.info({ reason: await stopRequest(process) }, 'broker stops');
+  stopFollowing();
   await broker.close();
-}
-
-function readText(path: string): Promise<string> {
-  return configText(path, (file) => readFile(file, 'utf8'));
 }

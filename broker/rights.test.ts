@@ -1,7 +1,7 @@
 import { brokerLimitsSchema } from '@twinwatch/core/config/broker';
-import { topics } from '@twinwatch/core/wire/topics';
+import { CHANNELS, type Channel, topics } from '@twinwatch/core/wire/topics';
 import { describe, expect, it } from 'vitest';
-import { type Identity, publishFault, readFault, subscribeFault } from './rights.js';
+import { clientIdFault, type Identity, publishFault, readFault, subscribeFault } from './rights.js';
 
 const limits = brokerLimitsSchema.parse({ maximumPayloadBytes: 4096, maximumSubscriptionsPerClient: 3 });
 const agent: Identity = { role: 'agent', agent: 'site-1' };
@@ -46,6 +46,59 @@ describe('rights', () => {
         expect.any(String),
         expect.any(String),
       ]);
+  });
+
+  const channels = Object.entries(CHANNELS) as [Channel, (typeof CHANNELS)[Channel]][];
+  const everywhere = ['site-1', 'site-2'].flatMap((id) => ['demo', 'other'].map((federation) => ({ id, federation })));
+  const topicOf = (federation: string, channel: Channel, id: string): string => {
+    const all = topics(federation);
+    return { ...all.agent(id), manifest: all.manifest, serverStatus: all.serverStatus }[channel];
+  };
+
+  it.each(channels)(
+    'on %s: an agent of a certificate speaks and hears for itself, in its own federation, and nobody else',
+    (channel, rule) => {
+      const certified: Identity = { role: 'agent', agent: 'site-1', federation: 'demo' };
+      const ofAgents = rule.path('a') !== rule.path('b');
+      for (const { id, federation } of everywhere) {
+        const topic = topicOf(federation, channel, id);
+        const own = federation === 'demo' && (id === 'site-1' || !ofAgents);
+        const may = { publish: own && rule.publisher === 'agent', read: own && rule.publisher === 'server' };
+        expect([topic, publish(certified, topic)]).toEqual([topic, may.publish ? null : expect.any(String)]);
+        expect([topic, subscribe(certified, topic)]).toEqual([topic, may.read ? null : expect.any(String)]);
+        expect([topic, readFault(certified, topic)]).toEqual([topic, may.read ? null : expect.any(String)]);
+        if (!rule.retained) expect(publish(certified, topic, true)).toEqual(expect.any(String));
+        for (const wildcard of [topic.replace('/demo/', '/+/'), topic.replace(id, '+'), topic.replace(/[^/]+$/, '#')])
+          if (wildcard !== topic) expect(subscribe(certified, wildcard)).toEqual(expect.any(String));
+      }
+    },
+  );
+
+  it.each(channels)(
+    'on %s: a server of a certificate keeps to its own federation, an observer is silent',
+    (channel, rule) => {
+      const certified: Identity = { role: 'server', federation: 'demo' };
+      const watcher: Identity = { role: 'observer', federation: 'demo' };
+      for (const { id, federation } of everywhere) {
+        const topic = topicOf(federation, channel, id);
+        const home = federation === 'demo';
+        expect(publish(certified, topic)).toEqual(home && rule.publisher === 'server' ? null : expect.any(String));
+        expect(readFault(certified, topic)).toEqual(home ? null : expect.any(String));
+        expect(readFault(watcher, topic)).toEqual(home ? null : expect.any(String));
+        expect(publish(watcher, topic)).toEqual(expect.any(String));
+      }
+    },
+  );
+
+  it('give nobody the session of another', () => {
+    const certified: Identity = { role: 'agent', agent: 'site-1', federation: 'demo' };
+    for (const id of ['twinwatch-demo-site-1', 'twinwatch-check-42', 'site-1-tank'])
+      expect(clientIdFault(certified, id)).toBeNull();
+    for (const id of ['twinwatch-demo-site-2', 'twinwatch-other-site-1', 'demo-server'])
+      expect(clientIdFault(certified, id)).toEqual(expect.any(String));
+    expect(clientIdFault(agent, 'twinwatch-demo-site-2')).toEqual(expect.any(String));
+    expect(clientIdFault(agent, 'twinwatch-demo-site-1')).toBeNull();
+    expect(clientIdFault(server, 'demo-server')).toBeNull();
   });
 
   it('hold everybody to the tree, its retained topics and the limits', () => {

@@ -1,11 +1,15 @@
 import type { BrokerLimits } from '@twinwatch/core/config/broker';
-import { CHANNELS, inTree, parseTopic } from '@twinwatch/core/wire/topics';
+import { CHANNELS, inTree, type ParsedTopic, parseTopic } from '@twinwatch/core/wire/topics';
 
 /** Who may publish and read what. Pure: null means allowed, a text says why not. */
 
-export type Identity =
+export type Identity = {
+  /** Where it is known, which it is from certificates: the only federation whose topics count. */
+  readonly federation?: string;
+} & (
   | { readonly role: 'anonymous' | 'server' | 'operator' | 'observer' }
-  | { readonly role: 'agent'; readonly agent: string };
+  | { readonly role: 'agent'; readonly agent: string }
+);
 
 export interface Publication {
   readonly topic: string;
@@ -29,6 +33,7 @@ export function publishFault(identity: Identity, publication: Publication, limit
   const { publisher, retained } = CHANNELS[parsed.channel];
   if (retain && !retained) return `${parsed.channel} is not a retained topic`;
   if (identity.role === 'anonymous') return null;
+  if (isForeign(identity, parsed)) return 'the topic of another federation';
   if (identity.role !== publisher) return `${parsed.channel} is published by the ${publisher}`;
   if (identity.role === 'agent' && parsed.agent !== identity.agent) return 'the topic of another agent';
   return null;
@@ -52,11 +57,29 @@ export function subscribeFault(
 /** Also asked for every message that is forwarded: a session may hold subscriptions from before its rights changed. */
 export function readFault(identity: Identity, topic: string): string | null {
   if (identity.role === 'observer' && topic.startsWith('$')) return 'the broker’s own figures';
-  if (identity.role !== 'agent') return null;
   const parsed = parseTopic(topic);
+  if (parsed !== null && isForeign(identity, parsed)) return 'the topic of another federation';
+  if (identity.role !== 'agent') return null;
   if (parsed === null) return 'not a topic of this agent';
-  if (parsed.agent === null || parsed.agent === identity.agent) return null;
-  return 'the topic of another agent';
+  if (parsed.agent !== null && parsed.agent !== identity.agent) return 'the topic of another agent';
+  return CHANNELS[parsed.channel].publisher === 'server' ? null : `${parsed.channel} is for the server to read`;
+}
+
+function isForeign({ federation }: Identity, parsed: ParsedTopic): boolean {
+  return federation !== undefined && parsed.federation !== federation;
+}
+
+const CHECK_CLIENT = /^twinwatch-check-\d+$/;
+
+/** Whoever connects under a client id takes over the session that is kept under it, and what waits in there. */
+export function clientIdFault(identity: Identity, clientId: string): string | null {
+  if (identity.role !== 'agent') return null;
+  const { agent, federation } = identity;
+  if (clientId.endsWith('-server')) return 'the client id of a server';
+  if (!clientId.startsWith('twinwatch-') || CHECK_CLIENT.test(clientId)) return null;
+  const own =
+    federation === undefined ? clientId.endsWith(`-${agent}`) : clientId === `twinwatch-${federation}-${agent}`;
+  return own ? null : 'the client id of another agent';
 }
 
 function topicFault(topic: string, limits: BrokerLimits): string | null {

@@ -77,6 +77,7 @@ export const ERROR_CODES = {
   SECURITY_FILE_UNREADABLE: 'A file with keys, certificates or records of agents cannot be read',
   SECURITY_FILE_INVALID:
     'A file with keys, certificates or records of agents has missing or wrong fields; they are named',
+  SECURITY_REQUEST_INVALID: 'A request for a certificate cannot be read, or is not signed with the key that it is for',
   SECURITY_KEY_INVALID: 'A signing key is not an Ed25519 key, or not the one that belongs there',
   CLI_USAGE: 'The command line is wrong: an unknown command, option or value',
   CLI_SERVER_UNREACHABLE: 'The twin-server does not answer at the address that the command was given',

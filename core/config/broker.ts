@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { crossCheck, type Sound } from './cross-check.js';
+import { type Contradiction, crossCheck, type Sound } from './cross-check.js';
 import { durationBetween } from './duration.js';
 import { identifier } from './identifier.js';
 
@@ -101,7 +101,51 @@ const lockOutSchema = z.strictObject({
   }),
 });
 
-export const brokerSchema = z.strictObject({
+const CLIENT_LOGINS = ['certificate', 'certificate-or-password', 'password'] as const;
+export type ClientLogin = (typeof CLIENT_LOGINS)[number];
+
+const tls = z.strictObject({
+  cert: z.string().min(1).meta({ description: 'file with the broker’s certificate as PEM' }),
+  key: z.string().min(1).meta({ description: 'file with its private key as PEM, not encrypted' }),
+  ca: z.string().min(1).meta({ description: 'file with the authorities that sign clients’ certificates, as PEM' }),
+  revoked: z.string().min(1).optional().meta({
+    description: 'file with revocation lists as PEM; whom they name is cut off and refused',
+  }),
+  clients: z.enum(CLIENT_LOGINS).default('certificate').meta({
+    description: 'what a client has to show; a password is one of `credentials`',
+  }),
+});
+
+/** Whoever writes it has read what it means. */
+const ALLOW_INSECURE = 'I trust everybody on this network';
+
+const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1)$/;
+
+interface Fields {
+  readonly host: string;
+  readonly tls: { readonly clients?: ClientLogin | undefined };
+  readonly credentials: readonly object[];
+  readonly allowInsecure: string;
+}
+
+function* openToOthers(sound: Sound<Fields>): Generator<Contradiction> {
+  const { host, tls, allowInsecure } = sound;
+  const has = (field: string) => Object.hasOwn(sound, field);
+  const clients = tls?.clients ?? 'certificate';
+  if (tls !== undefined && clients !== 'certificate' && !has('credentials'))
+    yield { path: ['tls', 'clients'], message: `is ${clients}, and there are no credentials to compare with` };
+  if (host === undefined || LOOPBACK.test(host) || has('tls') || allowInsecure !== undefined) return;
+  const danger = has('credentials')
+    ? 'passwords and everything else go over the network in clear'
+    : 'anybody there may take part, and read everything';
+  yield {
+    path: ['host'],
+    message: `'${host}' can be reached from other machines, and without tls ${danger}; let \`twinwatch init\` set it up, or write allowInsecure: ${ALLOW_INSECURE}`,
+  };
+}
+
+/** Field by field: what a broker that is started without a file takes its defaults from. */
+export const brokerFields = z.strictObject({
   host: z
     .string()
     .min(1)
@@ -143,11 +187,18 @@ export const brokerSchema = z.strictObject({
     .optional()
     .meta({ description: 'who may connect; anybody where absent, so only on a network that is trusted' }),
   lockOut: lockOutSchema.prefault({}).meta({ description: 'against guessing of passwords' }),
+  tls: tls.optional().meta({ description: 'encryption, and who is who by certificates; `twinwatch init` makes it' }),
+  allowInsecure: z
+    .literal(ALLOW_INSECURE)
+    .optional()
+    .meta({ description: 'lets a broker without tls listen on an address that other machines reach' }),
   logLevel: z
     .enum(['debug', 'info', 'warn', 'error'])
     .default('info')
     .meta({ description: 'least level that is logged' }),
 });
+
+export const brokerSchema = brokerFields.check(crossCheck(openToOthers));
 
 export type BrokerConfig = z.infer<typeof brokerSchema>;
 export type BrokerLimits = z.infer<typeof brokerLimitsSchema>;
