@@ -1,6 +1,5 @@
 import type { KeyObject } from 'node:crypto';
 import { z } from 'zod';
-import { identifier } from '../config/identifier.js';
 import { TwinwatchError } from '../errors.js';
 import { privateSigningKey, publicKeyEntry, publicKeyOf, signingEntry } from './keys.js';
 
@@ -17,6 +16,9 @@ import { privateSigningKey, publicKeyEntry, publicKeyOf, signingEntry } from './
  *   server/signing-<key id>.pem          Ed25519 private keys of the server
  *   agents/<agent>.json                  AgentRecord, one for each agent that was ever enrolled
  */
+
+/** As in topics and configurations, which lie above this folder. */
+const identifier = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, { error: 'must be 1–64 letters, digits, _ or -' });
 
 export const trustFile = z.strictObject({
   version: z.literal(1),

@@ -7,7 +7,7 @@ const CORE_LAYERS: Readonly<Record<string, readonly string[]>> = {
   calibration: ['scada'],
   features: ['scada'],
   learning: [],
-  security: ['config'],
+  security: [],
   wire: ['calibration', 'scada', 'features', 'learning', 'security'],
   onnx: ['scada', 'features', 'learning', 'wire'],
   evaluation: ['learning', 'wire'],
