@@ -1,12 +1,12 @@
 import type { TrainingEngine } from '@twinwatch/core/learning/engine';
 import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
 import { createWorkerEngine } from '@twinwatch/core/training/engine-host';
-import { type Trust, UNSIGNED } from '@twinwatch/core/wire/gate';
 import type { MqttClientLike, MqttConnectOptions } from '@twinwatch/core/wire/mqtt-client';
 import { Acquisition } from './acquisition.js';
 import { AlarmOutputs } from './detection/alarm-outputs.js';
 import { DetectionPipeline } from './detection/detection-pipeline.js';
 import { AgentFederation } from './federation/agent-federation.js';
+import { type AgentTrust, NO_KEYS } from './federation/agent-trust.js';
 import { brokerOf, type SiteConfig } from './site-config.js';
 import { SparkplugPublisher } from './sparkplug/publisher.js';
 import { Store } from './store/store.js';
@@ -20,7 +20,7 @@ export interface AgentRuntime {
   readonly log: Logger;
   readonly connect: (options: MqttConnectOptions) => MqttClientLike;
   /** Keys to sign and to check with; unsigned where absent. */
-  readonly trust?: Trust;
+  readonly trust?: AgentTrust;
   readonly rssBytes: () => number;
 }
 
@@ -110,7 +110,7 @@ export async function runAgent(
     federation: config.federation,
     agent: config.agent,
     broker: brokerOf(site),
-    trust: runtime.trust ?? UNSIGNED,
+    trust: runtime.trust ?? NO_KEYS,
     store,
     pipeline,
     siteTags: () => tags,

@@ -1,9 +1,11 @@
 import { readFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
 import type { Logger } from '@twinwatch/core/runtime';
 import mqtt from 'mqtt';
 import { pino } from 'pino';
 import { type AgentRuntime, openStore, type RunningAgent, runAgent } from './agent.js';
 import { checkSite } from './check.js';
+import { type OpenTrust, openAgentTrust } from './federation/agent-trust.js';
 import { describeImport, type ImportReport, importHistory } from './history/csv-history.js';
 import { loadSite, type SiteConfig } from './site-config.js';
 import { systemClock, systemTimers } from './system-runtime.js';
@@ -49,11 +51,37 @@ export async function main(configPath: string): Promise<void> {
   process.once('SIGINT', ask);
   process.once('SIGTERM', ask);
   process.once('disconnect', () => ask('parent process gone'));
-  await runAgent(site, await runtime(log), stop.signal, (agent) => {
+  const keys = await keysOf(site, log);
+  if (keys !== null)
+    void watchFiles(
+      () => keys.files,
+      () => reloadKeys(keys, log),
+      systemTimers,
+      stop.signal,
+    );
+  const trust = keys === null ? {} : { trust: keys.trust };
+  await runAgent(site, { ...(await runtime(log)), ...trust }, stop.signal, (agent) => {
     const ready = { ready: true };
     process.stdout.write(`${JSON.stringify(ready)}\n`);
     process.send?.(ready);
     reloadOnChange(site, agent, log, stop.signal);
+  });
+}
+
+/** Null for an agent without keys: it signs nothing, and believes whoever the broker lets in. */
+async function keysOf({ config, configPath }: SiteConfig, log: Logger): Promise<OpenTrust | null> {
+  if (config.security === undefined) {
+    log.warn({}, 'messages are neither signed nor checked; enrol this agent, and name the directory under security:');
+    return null;
+  }
+  const directory = resolve(dirname(configPath), config.security.directory);
+  const readText = (path: string) => readFile(path, 'utf8');
+  return openAgentTrust(directory, config.federation, { readText, clock: systemClock, log });
+}
+
+async function reloadKeys(keys: OpenTrust, log: Logger): Promise<void> {
+  await keys.reload().catch((error: unknown) => {
+    log.error({ error: String(error) }, 'the changed keys cannot be used; those from before go on');
   });
 }
 

@@ -1,8 +1,9 @@
 import { type ErrorCode, TwinwatchError } from '@twinwatch/core/errors';
 import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
+import type { TrustFile } from '@twinwatch/core/security/key-files';
 import { chunkCount, UNASKED_CHUNKS } from '@twinwatch/core/wire/chunks';
 import { encodeEnvelope, readAnsweredTask } from '@twinwatch/core/wire/envelope';
-import { Gate, SERVER, type Trust, UNSIGNED } from '@twinwatch/core/wire/gate';
+import { Gate, SERVER } from '@twinwatch/core/wire/gate';
 import { encodeJson, parseAgentStatus, parseAlarmEvent, parseTelemetry } from '@twinwatch/core/wire/json-messages';
 import { type BrokerDoor, Link } from '@twinwatch/core/wire/link';
 import type {
@@ -18,7 +19,7 @@ import type {
 } from '@twinwatch/core/wire/messages';
 import { supersedes } from '@twinwatch/core/wire/presence';
 import { type Floor, risingSequence } from '@twinwatch/core/wire/replay';
-import { type Signer, signJson } from '@twinwatch/core/wire/signing';
+import { signJson } from '@twinwatch/core/wire/signing';
 import { type AgentChannel as Channel, parseTopic, topics } from '@twinwatch/core/wire/topics';
 import { TrafficTally } from '@twinwatch/core/wire/traffic';
 import type { AgentChannel } from './aggregator/effect-performer.js';
@@ -27,6 +28,7 @@ import { RoundRunner } from './aggregator/round-runner.js';
 import type { FederationPlan, RoundWork } from './aggregator/round-work.js';
 import type { Step } from './aggregator/rounds/step.js';
 import type { DecisionDesk } from './decisions/decision-desk.js';
+import { NO_KEYS, type ServerTrust } from './server-trust.js';
 
 /** Brings together the link to the broker and the round runner: messages in, messages out, presence, alarms, blobs. */
 
@@ -37,7 +39,7 @@ export interface FederationServiceOptions {
   readonly run: string;
   readonly broker: BrokerDoor;
   /** Unsigned where absent. */
-  readonly trust?: Trust;
+  readonly trust?: ServerTrust;
   readonly softwareVersion: string;
   readonly clock: Clock;
   readonly timers: Timers;
@@ -59,6 +61,8 @@ export interface FederationObserver {
 
 /** Between two tries to deliver what people decided to agents that are there. */
 const COMMANDS_AGAIN_MS = 30_000;
+
+const FOLLOW_KEYS_MS = 1_000;
 
 /** A server that is killed forgets as much of what was sent to it; whatever is handled again is handled once. */
 const KEEP_FLOORS_MS = 1_000;
@@ -88,17 +92,20 @@ export class FederationService {
   readonly #sending = new Set<string>();
   readonly #traffic = new TrafficTally();
   readonly #stopping = new AbortController();
-  readonly #signer: Signer | null;
+  readonly #trust: ServerTrust;
   readonly #gate: Gate;
   readonly #nextSequence: () => number;
   /** Risen since they were last kept. */
   readonly #floors = new Map<string, Floor>();
   #cancelWaiting: () => void = () => undefined;
+  #cancelKeys: () => void = () => undefined;
+  #announced: TrustFile | null;
 
   constructor(options: FederationServiceOptions) {
-    const { plan, clock, broker, journal, trust = UNSIGNED } = options;
+    const { plan, clock, broker, journal, trust = NO_KEYS } = options;
     this.#options = options;
-    this.#signer = trust.signer;
+    this.#trust = trust;
+    this.#announced = trust.announced();
     this.#topics = topics(plan.federation);
     this.#nextSequence = risingSequence(journal.nextSequence(), clock.now(), (next) => journal.putNextSequence(next));
     this.#gate = new Gate({
@@ -142,6 +149,7 @@ export class FederationService {
     this.#link.start();
     this.runner.start();
     this.#sendWaitingLater();
+    if (this.#trust.verifier !== null) this.#followKeys();
   }
 
   /** Once, now. What is not answered is sent again by itself. An agent that is away gets it with its next hello. */
@@ -152,6 +160,7 @@ export class FederationService {
   async stop(): Promise<void> {
     this.#stopping.abort();
     this.#cancelWaiting();
+    this.#cancelKeys();
     await this.runner.stop();
     await this.#link.stop();
     this.#keepFloors();
@@ -221,6 +230,7 @@ export class FederationService {
     switch (message.kind) {
       case 'hello':
         this.runner.onHello(agent, message);
+        this.#announceKeys(agent, message.trustRevision ?? 0);
         this.#sendWaiting(agent);
         return;
       case 'command-receipt':
@@ -238,6 +248,25 @@ export class FederationService {
           `agent ${agent} sent a ${message.kind}, which only servers send`,
         );
     }
+  }
+
+  #announceKeys(agent: string, known: number): void {
+    const announced = this.#trust.announced();
+    if (announced === null || known >= announced.revision) return;
+    const { revision, serverKeys } = announced;
+    this.#send(agent, 'command', { kind: 'trust', revision, serverKeys });
+  }
+
+  /** The server has other keys: told while those that agents believe still count. */
+  #followKeys(): void {
+    this.#cancelKeys = this.#options.timers.after('keys', FOLLOW_KEYS_MS, () => {
+      const announced = this.#trust.announced();
+      if (announced !== this.#announced) {
+        this.#announced = announced;
+        for (const [agent, { online }] of this.#statuses) if (online) this.#announceKeys(agent, 0);
+      }
+      this.#followKeys();
+    });
   }
 
   #onTransfer(topic: string, bytes: Uint8Array): void {
@@ -320,7 +349,7 @@ export class FederationService {
     const fields = { federation: plan.federation, sender: SERVER, sequence: this.#nextSequence() };
     const envelope = { ...fields, sentAtMs: clock.now(), message };
     this.#link
-      .publish(topic, encodeEnvelope(envelope, undefined, { topic, signer: this.#signer }))
+      .publish(topic, encodeEnvelope(envelope, undefined, { topic, signer: this.#trust.signer }))
       .catch((error: unknown) => this.#lost(topic, error));
   }
 
@@ -333,6 +362,6 @@ export class FederationService {
 
   #serverStatus(online: boolean, connectionId: string): Uint8Array {
     const status: ServerStatus = { online, connectionId, softwareVersion: this.#options.softwareVersion };
-    return signJson(this.#topics.serverStatus, encodeJson(status), this.#signer);
+    return signJson(this.#topics.serverStatus, encodeJson(status), this.#trust.signer);
   }
 }

@@ -6,7 +6,7 @@ import { brokerAccess, readBrokerFiles } from '@twinwatch/core/config/broker-con
 import { configText } from '@twinwatch/core/config/load';
 import type { ServerConfig } from '@twinwatch/core/config/server';
 import { TwinwatchError } from '@twinwatch/core/errors';
-import { type Clock, stopRequest, type Timers } from '@twinwatch/core/runtime';
+import { type Clock, type Logger, stopRequest, type Timers } from '@twinwatch/core/runtime';
 import { createWorkerEngine } from '@twinwatch/core/training/engine-host';
 import type { BrokerDoor } from '@twinwatch/core/wire/link';
 import mqtt from 'mqtt';
@@ -15,6 +15,7 @@ import { settleRounds } from './advice/settle-method.js';
 import { openTwin } from './open-twin.js';
 import { startServer } from './server.js';
 import { loadServerConfig } from './server-config.js';
+import { NO_KEYS, openServerTrust, type ServerTrust } from './server-trust.js';
 
 const SOFTWARE_VERSION = '0.1.0';
 
@@ -39,7 +40,9 @@ export async function main(configPath: string): Promise<void> {
   const log = pino({ level: file.log, name: 'server' }, pino.destination({ dest: 2, sync: true }));
   const broker = await brokerOptions(file, configPath, beside);
   const dataDir = beside(file.dataDir);
-  const survey = { broker, clock, timers, log, softwareVersion: SOFTWARE_VERSION, random: Math.random };
+  const stopping = new AbortController();
+  const trust = await trustOf(file, { beside, log }, stopping.signal);
+  const survey = { broker, trust, clock, timers, log, softwareVersion: SOFTWARE_VERSION, random: Math.random };
   const { twin, twinHash } = await openTwin({ config: file, dataDir, beside, readText, survey, log });
   const config: ServerConfig = { ...file, rounds: await settleRounds(file, twin, { beside, log }) };
   const server = await startServer({
@@ -48,6 +51,7 @@ export async function main(configPath: string): Promise<void> {
     dashboardDir: fileURLToPath(new URL('../dashboard/dist', import.meta.url)),
     createEngine: () => createWorkerEngine({ kind: config.engine, log }),
     broker,
+    trust,
     softwareVersion: SOFTWARE_VERSION,
     random: Math.random,
   });
@@ -60,7 +64,23 @@ export async function main(configPath: string): Promise<void> {
     log.info({ reason }, 'server stops');
   } finally {
     await server.stop();
+    stopping.abort();
   }
+}
+
+/** Without keys, messages are neither signed nor checked. */
+async function trustOf(
+  { federation, security }: Pick<ServerConfig, 'federation' | 'security'>,
+  { beside, log }: { readonly beside: (file: string) => string; readonly log: Logger },
+  signal: AbortSignal,
+): Promise<ServerTrust> {
+  if (security !== undefined)
+    return openServerTrust(beside(security.directory), { federation, clock, timers, log }, signal);
+  log.warn(
+    {},
+    'messages are neither signed nor checked; make keys with `twinwatch init`, and name their directory under security:',
+  );
+  return NO_KEYS;
 }
 
 /** @throws TwinwatchError CONFIG_INVALID where something that the section names is not there. */

@@ -9,7 +9,6 @@ import type { FeatureSchema } from '@twinwatch/core/features/spec';
 import type { Architecture, TrainingEngine } from '@twinwatch/core/learning/engine';
 import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
 import { decodeLineage } from '@twinwatch/core/wire/blobs';
-import type { Trust } from '@twinwatch/core/wire/gate';
 import type { BrokerDoor } from '@twinwatch/core/wire/link';
 import { type Journal, openJournal } from './aggregator/journal.js';
 import { architectureOf, buildSchema } from './aggregator/lineage.js';
@@ -22,6 +21,7 @@ import { LiveView } from './api/live-view.js';
 import { serverState } from './api/views.js';
 import { DecisionDesk } from './decisions/decision-desk.js';
 import { FederationService } from './federation-service.js';
+import type { ServerTrust } from './server-trust.js';
 import type { TwinSource } from './twin/twin-source.js';
 
 export interface ServerOptions {
@@ -34,7 +34,7 @@ export interface ServerOptions {
   readonly createEngine: () => Promise<TrainingEngine>;
   readonly broker: BrokerDoor;
   /** Unsigned where absent. */
-  readonly trust?: Trust;
+  readonly trust?: ServerTrust;
   readonly softwareVersion: string;
   readonly clock: Clock;
   readonly timers: Timers;
@@ -122,7 +122,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       };
       const work = new RoundWork(plan, engine, features);
       service = new FederationService({ ...options, plan, work, journal, run, observer: live, desk, onFatal: fail });
-      live.onReady(service.runner.state);
+      live.onReady(service.runner.state, service.refused);
       service.start();
       log.info({ run, inputs: work.architecture.inputs, parameters: work.parameterCount }, 'ready for agents');
     };

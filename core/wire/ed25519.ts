@@ -1,5 +1,7 @@
-import { createHash, createPrivateKey, createPublicKey, type KeyObject, sign, verify } from 'node:crypto';
-import { KEY_ID_BYTES, keyIdText, type Signer, type Verifier } from './signing.js';
+import { type KeyObject, sign, verify } from 'node:crypto';
+import type { AgentRecord, TrustFile } from '../security/key-files.js';
+import { keyId, publicKeyObject, publicKeyOf } from '../security/keys.js';
+import { keyIdText, type Signer, type Verifier } from './signing.js';
 
 /** Ed25519 (RFC 8032) by Node's own cryptography, for both ends. Computes; reads no file. */
 
@@ -14,33 +16,53 @@ export interface TrustedKey {
   readonly isRevoked: boolean;
 }
 
-/** @param privateKey PEM (PKCS #8), or the key that was read from one. @throws where it is not an Ed25519 key. */
-export function ed25519Signer(privateKey: string | KeyObject): Signer {
-  const key = requireEd25519(typeof privateKey === 'string' ? createPrivateKey(privateKey) : privateKey);
-  return { keyId: keyIdOf(rawPublicKey(key)), sign: (bytes) => sign(null, bytes, key) };
-}
-
-/** 32 bytes in base64url, of the public half of a private key. */
-export function rawPublicKey(privateKey: string | KeyObject): string {
-  return createPublicKey(privateKey as string).export({ format: 'jwk' }).x ?? '';
+/** @param key private, Ed25519; asked for with every message, so that another one can take its place. */
+export function ed25519Signer(key: () => KeyObject): Signer {
+  let known: { readonly key: KeyObject; readonly id: Uint8Array } | null = null;
+  const current = () => {
+    const now = key();
+    if (known?.key !== now) known = { key: now, id: Buffer.from(keyId(publicKeyOf(now)), 'hex') };
+    return known;
+  };
+  return {
+    get keyId() {
+      return current().id;
+    },
+    sign: (bytes) => sign(null, bytes, current().key),
+  };
 }
 
 /**
  * @param keys looked at for every message, so that a revocation counts at once; the same array means the same keys.
- * @throws with the first message, where a key is not an Ed25519 key.
+ * @throws TwinwatchError SECURITY_KEY_INVALID with the first message, where a key is none.
  */
 export function ed25519Verifier(keys: () => readonly TrustedKey[], now: () => number): Verifier {
   let indexed: { readonly of: readonly TrustedKey[]; readonly byId: ReadonlyMap<string, Known> } | null = null;
   return {
-    verify(sender, keyId, bytes, signature) {
+    verify(sender, id, bytes, signature) {
       const trusted = keys();
       if (indexed?.of !== trusted) indexed = { of: trusted, byId: indexOf(trusted) };
-      const known = indexed.byId.get(`${sender} ${keyIdText(keyId)}`);
+      const known = indexed.byId.get(`${sender} ${keyIdText(id)}`);
       if (known === undefined) return 'unknown-key';
       if (known.isRevoked || now() >= known.untilMs) return 'revoked';
       return verify(null, bytes, known.key, signature) ? 'valid' : 'invalid';
     },
   };
+}
+
+/** The server's keys that an agent believes. */
+export function keysOfServer({ serverKeys }: Pick<TrustFile, 'serverKeys'>): readonly TrustedKey[] {
+  return serverKeys.map(({ publicKey, untilMs }) => ({ owner: 'server', publicKey, untilMs, isRevoked: false }));
+}
+
+/** The keys of agents that a server believes; a revoked agent has none that count. */
+export function keysOfAgents(records: Iterable<AgentRecord>): readonly TrustedKey[] {
+  return [...records].flatMap(({ agent, publicKeys, revokedAtMs }) =>
+    publicKeys.map(({ publicKey, untilMs }) => ({
+      ...{ owner: agent, publicKey, untilMs },
+      isRevoked: revokedAtMs !== null,
+    })),
+  );
 }
 
 interface Known {
@@ -52,20 +74,8 @@ interface Known {
 function indexOf(keys: readonly TrustedKey[]): ReadonlyMap<string, Known> {
   return new Map(
     keys.map(({ owner, publicKey, isRevoked, untilMs }) => {
-      const key = createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x: publicKey }, format: 'jwk' });
-      return [
-        `${owner} ${keyIdText(keyIdOf(publicKey))}`,
-        { key, isRevoked, untilMs: untilMs ?? Number.POSITIVE_INFINITY },
-      ];
+      const known = { key: publicKeyObject(publicKey), isRevoked, untilMs: untilMs ?? Number.POSITIVE_INFINITY };
+      return [`${owner} ${keyId(publicKey)}`, known];
     }),
   );
-}
-
-function keyIdOf(publicKey: string): Uint8Array {
-  return createHash('sha256').update(Buffer.from(publicKey, 'base64url')).digest().subarray(0, KEY_ID_BYTES);
-}
-
-function requireEd25519(key: KeyObject): KeyObject {
-  if (key.asymmetricKeyType === 'ed25519') return key;
-  throw new Error(`the key is of type ${key.asymmetricKeyType}, not ed25519`);
 }

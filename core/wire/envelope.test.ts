@@ -96,6 +96,10 @@ const messages: { readonly [K in WireMessage['kind']]: Extract<WireMessage, { ki
   },
   'alarm-command': { kind: 'alarm-command', ...decided, action: 'shelve', alarmId: 'site-1:1', shelveMs: 60_000 },
   'label-command': { kind: 'label-command', ...decided, fromMs: 5, toMs: 9, label: 'normal' },
+  trust: {
+    ...{ kind: 'trust', revision: 2 },
+    serverKeys: [{ id: 'a'.repeat(16), publicKey: 'A'.repeat(43), fromMs: 1, untilMs: null }],
+  },
   'command-receipt': { kind: 'command-receipt', commandId: 'c-1', verdict: 'done', detail: '', rows: 4 },
 };
 const fields = { federation: 'demo', sender: 'site-1', sequence: 7, sentAtMs: 1_800_000_000_000 };

@@ -33,6 +33,7 @@ const CHANNEL_OF: Readonly<Record<WireMessage['kind'], Channel>> = {
   'chunk-request': 'receipt',
   'alarm-command': 'command',
   'label-command': 'command',
+  trust: 'command',
   manifest: 'manifest',
 };
 

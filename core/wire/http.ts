@@ -132,6 +132,16 @@ export function decisionPath(commandId: string): string {
 
 export type ServerPhase = 'simulating-twin' | 'waiting-for-agents' | 'calibrating' | 'rounds' | 'finished';
 
+/** Messages that the server refused since it was started. */
+export interface RefusedMessages {
+  /** Agent in whose name they came. */
+  readonly sender: string;
+  readonly count: number;
+  /** Error code → how many. */
+  readonly byCode: Readonly<Record<string, number>>;
+  readonly last: { readonly code: string; readonly detail: string; readonly atMs: number };
+}
+
 export interface ServerState {
   readonly federation: string;
   readonly phase: ServerPhase;
@@ -146,6 +156,8 @@ export interface ServerState {
   readonly rounds: readonly RoundView[];
   readonly model: ModelView | null;
   readonly alarms: readonly AlarmEvent[];
+  /** Those of most messages first. */
+  readonly refusedMessages: readonly RefusedMessages[];
   /** The newest, oldest first. */
   readonly decisions: readonly DecisionView[];
 }

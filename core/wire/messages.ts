@@ -1,6 +1,7 @@
 import type { ProfileRequest, SiteProfile } from '../calibration/profile.js';
 import type { FeatureSchema } from '../features/spec.js';
 import type { Architecture } from '../learning/engine.js';
+import type { PublicKeyEntry } from '../security/keys.js';
 
 /**
  * What agents and server say to each other. CBOR inside an Envelope, except status and alarms, which are JSON.
@@ -45,6 +46,8 @@ export interface Hello {
   readonly lineageHash: string | null;
   readonly modelVersion: string | null;
   readonly publicKeyId: string | null;
+  /** Of the server's keys that it believes, see TrustAnnouncement; absent where nothing is signed. */
+  readonly trustRevision?: number | undefined;
 }
 
 /** agent → server, the answer to a calibrate task: moments of every feature over the agent's eligible rows. */
@@ -234,7 +237,19 @@ export interface CommandReceipt {
   readonly rows: number;
 }
 
+/**
+ * server → agent: the server's keys from now on, in place of those that the agent was enrolled with, signed with one of those that it believes.
+ * Told to whoever says hello with an older revision, and kept by it.
+ */
+export interface TrustAnnouncement {
+  readonly kind: 'trust';
+  /** Rises with every change. */
+  readonly revision: number;
+  readonly serverKeys: readonly PublicKeyEntry[];
+}
+
 export type WireMessage =
+  | TrustAnnouncement
   | Hello
   | Calibration
   | CalibrateTask
@@ -295,6 +310,8 @@ export interface AgentHealth {
   readonly sensorToAlarmCount: number;
   /** Device name → what is wrong, for devices that do not answer now or are not where the rows are, and for the agent's own disk and clock. */
   readonly deviceFaults: Readonly<Record<string, string>>;
+  /** Error code → messages that were refused with it since the agent was started; absent where there were none. */
+  readonly refusedMessages?: Readonly<Record<string, number>>;
 }
 
 /** JSON on server/status, retained; the last will has online: false. A new connection id asks every agent for a hello. */

@@ -1,6 +1,7 @@
 import { type ZodType, z } from 'zod';
 import { HOURS_PER_DAY, HOURS_PER_WEEK, type ProfileRequest, type SiteProfile } from '../calibration/profile.js';
 import type { FeatureSchema, FeatureSpec } from '../features/spec.js';
+import { publicKeyEntry } from '../security/keys.js';
 import type {
   AgentStatus,
   AlarmCommand,
@@ -22,6 +23,7 @@ import type {
   SilentTags,
   TeacherTask,
   Telemetry,
+  TrustAnnouncement,
   Update,
   WireMessage,
 } from './messages.js';
@@ -99,6 +101,7 @@ const hello: ZodType<Hello> = z.object({
   lineageHash: hash.nullable(),
   modelVersion: name.nullable(),
   publicKeyId: name.nullable(),
+  trustRevision: count.optional(),
 });
 
 const balanceTerms = z.array(z.object({ tag: name, coefficient: z.number() })).max(1024);
@@ -272,6 +275,12 @@ const manifest: ZodType<Manifest> = z.object({
   releasedAtMs: z.number(),
 });
 
+const trust: ZodType<TrustAnnouncement> = z.object({
+  kind: z.literal('trust'),
+  revision: positive,
+  serverKeys: z.array(publicKeyEntry).min(1).max(16),
+});
+
 const decided = { commandId: name, by: name, decidedAtMs: z.number() };
 
 const alarmCommand: ZodType<AlarmCommand> = z.object({
@@ -312,6 +321,7 @@ export const messageSchemas: { readonly [K in WireMessage['kind']]: ZodType<Extr
   'blob-request': blobRequest,
   'chunk-request': chunkRequest,
   manifest,
+  trust,
   'alarm-command': alarmCommand,
   'label-command': labelCommand,
   'command-receipt': commandReceipt,
@@ -376,6 +386,7 @@ export const agentStatusSchema: ZodType<AgentStatus> = z.object({
       sensorToAlarmMsP99: z.number().nullable(),
       sensorToAlarmCount: count,
       deviceFaults: z.record(name, text),
+      refusedMessages: z.record(name, count).exactOptional(),
     })
     .nullable(),
 });

@@ -1,7 +1,8 @@
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { type ErrorCode, TwinwatchError } from '../errors.js';
-import { ed25519Signer, ed25519Verifier, rawPublicKey, type TrustedKey } from './ed25519.js';
+import { publicKeyOf } from '../security/keys.js';
+import { ed25519Signer, ed25519Verifier, type TrustedKey } from './ed25519.js';
 import { encodeEnvelope } from './envelope.js';
 import { Gate } from './gate.js';
 import { encodeJson, parseServerStatus } from './json-messages.js';
@@ -10,10 +11,10 @@ import { type Floor, type Floors, risingSequence } from './replay.js';
 import { signJson, verifyEnvelope } from './signing.js';
 import { topics } from './topics.js';
 
-const newKey = () => generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+const newKey = () => generateKeyPairSync('ed25519').privateKey;
 const [siteKey, otherKey, serverKey] = [newKey(), newKey(), newKey()];
-const trusted = (owner: string, key: string, isRevoked = false): TrustedKey => ({
-  ...{ owner, publicKey: rawPublicKey(key), untilMs: null, isRevoked },
+const trusted = (owner: string, key: KeyObject, isRevoked = false): TrustedKey => ({
+  ...{ owner, publicKey: publicKeyOf(key), untilMs: null, isRevoked },
 });
 const site = topics('plant').agent('site-1');
 const hash = 'a'.repeat(64);
@@ -27,7 +28,7 @@ const MANIFEST: Manifest = {
 };
 
 interface Sent {
-  readonly key?: string | null;
+  readonly key?: KeyObject | null;
   readonly topic?: string;
   readonly federation?: string;
   readonly sender?: string;
@@ -36,7 +37,7 @@ interface Sent {
 
 function sent(message: WireMessage, as: Sent = {}): Uint8Array {
   const { key = siteKey, topic = site.up, federation = 'plant', sender = 'site-1', sequence = 1 } = as;
-  const signer = key === null ? null : ed25519Signer(key);
+  const signer = key === null ? null : ed25519Signer(() => key);
   return encodeEnvelope({ federation, sender, sequence, sentAtMs: 5, message }, undefined, { topic, signer });
 }
 
@@ -132,7 +133,7 @@ describe('a signed message', () => {
 
   it('of a server counts only with one of the keys that are pinned', () => {
     const { manifest } = topics('plant');
-    const from = (key: string) => sent(MANIFEST, { key, topic: manifest, sender: 'server' });
+    const from = (key: KeyObject) => sent(MANIFEST, { key, topic: manifest, sender: 'server' });
     const at = gate(() => [trusted('server', serverKey), trusted('server', otherKey)]);
     expect(at.open(manifest, from(serverKey), 'server')).toEqual(MANIFEST);
     expect(at.open(manifest, from(otherKey), 'server')).toEqual(MANIFEST);
@@ -145,7 +146,11 @@ describe('a signed message', () => {
 describe('a signed JSON message', () => {
   const { serverStatus } = topics('plant');
   const status = { online: true, connectionId: 'c', softwareVersion: 'größer' };
-  const signed = signJson(serverStatus, encodeJson(status), ed25519Signer(serverKey));
+  const signed = signJson(
+    serverStatus,
+    encodeJson(status),
+    ed25519Signer(() => serverKey),
+  );
   const at = () => gate(() => [trusted('server', serverKey)]);
   const read = (payload: Uint8Array, topic = serverStatus) =>
     at().openJson(topic, payload, 'server', parseServerStatus);

@@ -1,9 +1,16 @@
 import type { TrainingEngine } from '@twinwatch/core/learning/engine';
 import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
-import { Gate, SERVER, type Trust } from '@twinwatch/core/wire/gate';
+import { type TrustFile, trustFile } from '@twinwatch/core/security/key-files';
+import { Gate, SERVER } from '@twinwatch/core/wire/gate';
 import { encodeJson, parseServerStatus } from '@twinwatch/core/wire/json-messages';
 import { Link } from '@twinwatch/core/wire/link';
-import type { AgentHealth, AgentStatus, AlarmEvent, WireMessage } from '@twinwatch/core/wire/messages';
+import type {
+  AgentHealth,
+  AgentStatus,
+  AlarmEvent,
+  TrustAnnouncement,
+  WireMessage,
+} from '@twinwatch/core/wire/messages';
 import type { BrokerAccess, MqttClientLike, MqttConnectOptions } from '@twinwatch/core/wire/mqtt-client';
 import { PARAMETER_CODECS } from '@twinwatch/core/wire/parameter-codec';
 import type { Floor, Floors } from '@twinwatch/core/wire/replay';
@@ -13,6 +20,7 @@ import { parseTopic, topics } from '@twinwatch/core/wire/topics';
 import type { DetectionPipeline } from '../detection/detection-pipeline.js';
 import type { Store } from '../store/store.js';
 import { countEligible, type TrainingLimits } from '../training/local-training.js';
+import type { AgentTrust } from './agent-trust.js';
 import { AlarmOutbox } from './alarm-outbox.js';
 import { BlobFetcher } from './blob-fetcher.js';
 import { CommandTaker } from './command-taker.js';
@@ -28,7 +36,7 @@ export interface FederationOptions {
   readonly softwareVersion: string;
   readonly broker: BrokerAccess;
   readonly connect: (options: MqttConnectOptions) => MqttClientLike;
-  readonly trust: Trust;
+  readonly trust: AgentTrust;
   readonly store: Store;
   readonly pipeline: DetectionPipeline;
   /** Null for an agent that only detects. */
@@ -51,6 +59,8 @@ export interface FederationOptions {
   readonly log: Logger;
 }
 
+/** Key in the store: the server's keys that were announced last. */
+const TRUST = 'trust';
 /** More rows to learn from by this share: worth telling the server. */
 const HELLO_GROWTH = 1.1;
 
@@ -128,9 +138,21 @@ export class AgentFederation {
   /** The detector that ran before, from disk: detection does not wait for a network. */
   async restore(): Promise<void> {
     this.#gate = this.#gateFrom(await this.#memory.restore());
+    await this.#restoreTrust();
     const lineage = await this.#options.store.call('state', 'lineage');
     this.#lineageHash = lineage === null ? null : Buffer.from(lineage).toString('utf8');
     await this.#models.restore();
+  }
+
+  async #restoreTrust(): Promise<void> {
+    const { store, trust, log } = this.#options;
+    const kept = await store.call('state', TRUST);
+    if (kept === null || trust.pinned === null) return;
+    try {
+      trust.pinned.take(trustFile.parse(JSON.parse(Buffer.from(kept).toString('utf8'))));
+    } catch (error) {
+      log.error({ error: String(error) }, "the server's keys that were kept cannot be read; those of enrolment count");
+    }
   }
 
   /** Runs until the signal aborts, then says goodbye. The broker may be absent for as long as it likes. */
@@ -143,11 +165,6 @@ export class AgentFederation {
     await this.#tasks?.idle();
     await link.stop();
     this.#memory.flush();
-  }
-
-  /** Messages that were refused, by who they said they were from. */
-  get refused(): Gate['refused'] {
-    return this.#gate.refused;
   }
 
   /** An alarm's event is on its way to the store. */
@@ -228,6 +245,9 @@ export class AgentFederation {
       case 'label-command':
         this.#commands.take(message);
         break;
+      case 'trust':
+        this.#believe(message);
+        break;
       case 'hello':
       case 'calibration':
       case 'update':
@@ -236,6 +256,15 @@ export class AgentFederation {
         log.warn({ kind: message.kind }, 'a message that only agents send has come to an agent; ignored');
         break;
     }
+  }
+
+  #believe({ revision, serverKeys }: TrustAnnouncement): void {
+    const { store, federation, trust, log } = this.#options;
+    const announced: TrustFile = { version: 1, federation, revision, serverKeys: [...serverKeys] };
+    if (trust.pinned?.take(announced) !== true) return;
+    store.write({ op: 'state', key: TRUST, value: JSON.stringify(announced) });
+    log.info({ revision, keys: serverKeys.map(({ id }) => id) }, 'other keys of the server are believed from now on');
+    void this.#hello();
   }
 
   /** On every connection, and whenever what they say has changed. */
@@ -265,6 +294,7 @@ export class AgentFederation {
         engine: training?.engineName ?? 'none',
         lineageHash: this.#lineageHash,
         modelVersion: this.#models.current?.modelVersion ?? null,
+        ...(trust.pinned === null ? {} : { trustRevision: trust.pinned.current.revision }),
         publicKeyId: trust.signer === null ? null : keyIdText(trust.signer.keyId),
       });
       await this.link.publish(topic, hello);
@@ -279,6 +309,12 @@ export class AgentFederation {
     return { online, connectionId, atMs: clock.now(), softwareVersion, modelVersion: pipeline.modelVersion, health };
   }
 
+  async #health(): Promise<AgentHealth> {
+    const health = await this.#options.health();
+    const refused = this.#gate.refused.get(SERVER);
+    return refused === undefined ? health : { ...health, refusedMessages: refused.byCode };
+  }
+
   #signedStatus(online: boolean, connectionId: string, health: AgentHealth | null): Uint8Array {
     const { federation, agent, trust } = this.#options;
     const topic = topics(federation).agent(agent).status;
@@ -288,7 +324,7 @@ export class AgentFederation {
   async #publishStatus(): Promise<void> {
     if (!this.link.online) return;
     try {
-      const status = this.#signedStatus(true, this.link.connectionId, await this.#options.health());
+      const status = this.#signedStatus(true, this.link.connectionId, await this.#health());
       await this.link.publish(this.#context.topics.status, status);
     } catch (error) {
       this.#options.log.debug({ error: String(error) }, 'status not sent');

@@ -1,10 +1,10 @@
 import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
 import { type EnvelopeFields, encodeEnvelope } from '@twinwatch/core/wire/envelope';
-import type { Trust } from '@twinwatch/core/wire/gate';
 import type { Link } from '@twinwatch/core/wire/link';
 import type { WireMessage } from '@twinwatch/core/wire/messages';
 import type { AgentTopics } from '@twinwatch/core/wire/topics';
 import type { Store } from '../store/store.js';
+import type { AgentTrust } from './agent-trust.js';
 
 /** What the parts of an agent's life in a federation share. */
 export interface FederationContext {
@@ -18,7 +18,7 @@ export interface FederationContext {
   readonly log: Logger;
   /** Rises with every message, over restarts as well. */
   readonly nextSequence: () => number;
-  readonly trust: Trust;
+  readonly trust: AgentTrust;
 }
 
 /** Signed for the topic, where this federation signs. */

@@ -2,13 +2,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Logger, Timers } from '@twinwatch/core/runtime';
-import { UNSIGNED } from '@twinwatch/core/wire/gate';
 import type { Link } from '@twinwatch/core/wire/link';
 import type { FitTask, Update } from '@twinwatch/core/wire/messages';
 import { topics } from '@twinwatch/core/wire/topics';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Store } from '../store/store.js';
 import { systemClock, systemTimers } from '../system-runtime.js';
+import { NO_KEYS } from './agent-trust.js';
 import { BlobFetcher } from './blob-fetcher.js';
 import type { FederationContext } from './federation-context.js';
 import { TaskRunner } from './task-runner.js';
@@ -44,7 +44,7 @@ function context(timers: Timers = systemTimers): FederationContext {
   } as unknown as Link;
   return {
     ...{ federation: 'test', agent: 'site', topics: topics('test').agent('site'), link, store },
-    ...{ clock: systemClock, timers, log, nextSequence: () => 1, trust: UNSIGNED },
+    ...{ clock: systemClock, timers, log, nextSequence: () => 1, trust: NO_KEYS },
   };
 }
 const update = (rest: Partial<Update> = {}): Update => ({

@@ -6,6 +6,7 @@ import type { serverConfig } from '@twinwatch/core/config/server';
 import { stringify } from 'yaml';
 import type { z } from 'zod';
 import { agentConfig } from '../processes/agent-config.js';
+import { type LocalKeys, writeLocalKeys } from '../processes/local-keys.js';
 import { configFile } from '../processes/repository.js';
 import { COMMISSIONING_HOURS, DETECTOR, ROUNDS, siteSeed, TWIN } from './reference-detector.js';
 
@@ -53,16 +54,17 @@ export function writeDemoConfigs(plan: DemoPlan): DemoFiles {
     writeFileSync(file, stringify(content));
     return file;
   };
-  const agents = plan.sites.map((site) => [site, write(`agent-${site}`, agentOf(plan, site))] as const);
+  const keys = writeLocalKeys(join(plan.dataDir, 'keys'), FEDERATION, plan.sites, Date.now());
+  const agents = plan.sites.map((site) => [site, write(`agent-${site}`, agentOf(plan, site, keys))] as const);
   return {
     broker: write('broker', { host: '127.0.0.1', port: plan.ports.broker, dataDir: '../broker' }),
-    server: write('server', serverOf(plan)),
+    server: write('server', serverOf(plan, keys)),
     plant: write('plant', plantOf(plan)),
     agents: Object.fromEntries(agents),
   };
 }
 
-function agentOf(plan: DemoPlan, site: string): z.input<typeof agentSchema> {
+function agentOf(plan: DemoPlan, site: string, keys: LocalKeys): z.input<typeof agentSchema> {
   return {
     ...agentConfig({
       federation: FEDERATION,
@@ -73,15 +75,17 @@ function agentOf(plan: DemoPlan, site: string): z.input<typeof agentSchema> {
       plcPorts: plan.ports.plcs[site] ?? {},
       templateOf: (plc) => configFile(PLANT[0], `${plc.toLowerCase()}.yaml`),
     }),
+    security: { directory: keys.agents[site]! },
     training: { quarantine: '12h' },
     telemetry: { everyMs: 500 },
   };
 }
 
-function serverOf(plan: DemoPlan): z.input<typeof serverConfig> {
+function serverOf(plan: DemoPlan, keys: LocalKeys): z.input<typeof serverConfig> {
   return {
     federation: FEDERATION,
     broker: { url: `mqtt://127.0.0.1:${plan.ports.broker}` },
+    security: { directory: keys.server },
     dataDir: '../server',
     http: { host: '127.0.0.1', port: plan.ports.page },
     twin: { plant: referencePlant(), ...TWIN },

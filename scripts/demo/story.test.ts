@@ -53,6 +53,7 @@ function demonstration(with_: Partial<StoryOptions> = {}) {
           model: null,
           alarms: [],
           decisions: [],
+          refusedMessages: [],
           ...more,
         },
       },

@@ -21,7 +21,7 @@ const NO_DESK = {
 
 const STATE: ServerState = {
   ...{ federation: 'test', phase: 'rounds', activity: 'round 1 of 2', progress: 0, roundsPlanned: 2 },
-  ...{ agents: [], rounds: [], model: null, alarms: [], decisions: [] },
+  ...{ agents: [], rounds: [], model: null, alarms: [], decisions: [], refusedMessages: [] },
 };
 
 describe('API', () => {

@@ -1,5 +1,6 @@
 import type { RoundsConfig } from '@twinwatch/core/config/server';
 import type { Tag } from '@twinwatch/core/scada/tag';
+import type { Refusals } from '@twinwatch/core/wire/gate';
 import type { AgentView, DecisionView } from '@twinwatch/core/wire/http';
 import type { AgentStatus, AlarmEvent, Telemetry } from '@twinwatch/core/wire/messages';
 import { withChanges } from '@twinwatch/core/wire/report-by-exception';
@@ -32,6 +33,7 @@ export class LiveView implements FederationObserver {
   readonly #telemetry = new Map<string, Telemetry>();
   #twinProgress: number | null = 0;
   #state: FederationState | null = null;
+  #refused: ReadonlyMap<string, Refusals> = new Map();
 
   constructor(options: LiveViewOptions) {
     this.#options = options;
@@ -47,6 +49,7 @@ export class LiveView implements FederationObserver {
       model: journal.latestModel(),
       alarms: journal.alarms(SHOWN_ALARMS),
       decisions: journal.decisions(SHOWN_DECISIONS).map(decisionView),
+      refused: this.#refused,
     };
   }
 
@@ -55,7 +58,8 @@ export class LiveView implements FederationObserver {
     this.#options.changes.publish('phase', phaseView(this.#brief()));
   }
 
-  onReady(state: FederationState): void {
+  onReady(state: FederationState, refused: ReadonlyMap<string, Refusals>): void {
+    this.#refused = refused;
     this.#twinProgress = null;
     this.#state = state;
     this.#options.changes.publish('phase', phaseView(this.#brief()));

@@ -38,6 +38,7 @@ const SNAPSHOT: Snapshot = {
     model: null,
     alarms: [],
     decisions: [],
+    refused: new Map(),
   },
 };
 const phase = (state: FederationState | null, twinProgress: number | null = null) =>

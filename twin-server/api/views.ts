@@ -1,4 +1,5 @@
 import type { Tag } from '@twinwatch/core/scada/tag';
+import type { Refusals } from '@twinwatch/core/wire/gate';
 import type {
   AgentView,
   DecisionView,
@@ -11,6 +12,8 @@ import type { AgentStatus, AlarmEvent, Telemetry } from '@twinwatch/core/wire/me
 import { isReady } from '../aggregator/rounds/admission.js';
 import type { AgentState, FederationState, MachineConfig } from '../aggregator/rounds/round-state.js';
 import { currentRoundView } from '../aggregator/rounds/round-view.js';
+
+const SHOWN_REFUSALS = 100;
 
 /** What the server knows, from wherever it is kept, in one piece: the source of every view. */
 export interface Snapshot {
@@ -27,10 +30,12 @@ export interface Snapshot {
   readonly model: ModelView | null;
   readonly alarms: readonly AlarmEvent[];
   readonly decisions: readonly DecisionView[];
+  /** By who they say they are from. */
+  readonly refused: ReadonlyMap<string, Refusals>;
 }
 
 export function serverState(from: Snapshot): ServerState {
-  const { federation, machine, closedRounds, model, alarms, decisions, state, statuses, tags } = from;
+  const { federation, machine, closedRounds, model, alarms, decisions, state, statuses, tags, refused } = from;
   const ids = [...new Set([...Object.keys(state?.agents ?? {}), ...statuses.keys()])].sort();
   const open = openRoundView(from);
   const rounds = [...closedRounds.filter(({ round }) => round !== open?.round), ...(open === null ? [] : [open])];
@@ -44,6 +49,10 @@ export function serverState(from: Snapshot): ServerState {
     model,
     alarms,
     decisions,
+    refusedMessages: [...refused]
+      .map(([sender, refusals]) => ({ sender, ...refusals }))
+      .sort((a, b) => b.count - a.count)
+      .slice(0, SHOWN_REFUSALS),
   };
 }
 

@@ -42,6 +42,7 @@ export function demoState(): ServerState {
       alarmEvent('site-3', 1, 1, 'raised', 84),
     ],
     decisions: [],
+    refusedMessages: [],
   };
 }
 

@@ -1,0 +1,169 @@
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startBroker } from '@twinwatch/broker/broker';
+import { agentSchema } from '@twinwatch/core/config/agent';
+import { BuiltinEngine } from '@twinwatch/core/learning/builtin-engine';
+import type { AgentStatus } from '@twinwatch/core/wire/messages';
+import { topics } from '@twinwatch/core/wire/topics';
+import { type AgentRuntime, openStore, runAgent } from '@twinwatch/edge-agent/agent';
+import { type OpenTrust, openAgentTrust } from '@twinwatch/edge-agent/federation/agent-trust';
+import type { SiteConfig } from '@twinwatch/edge-agent/site-config';
+import { type Journal, openJournal } from '@twinwatch/twin-server/aggregator/journal';
+import { buildSchema } from '@twinwatch/twin-server/aggregator/lineage';
+import { RoundWork } from '@twinwatch/twin-server/aggregator/round-work';
+import {
+  normalClients,
+  SILENT,
+  syntheticConfig,
+  syntheticTwin,
+  TAGS,
+} from '@twinwatch/twin-server/aggregator/testing/synthetic-plant';
+import { splitEpisodes, twinFeatures } from '@twinwatch/twin-server/aggregator/twin-rows';
+import { FederationService } from '@twinwatch/twin-server/federation-service';
+import { openServerTrust } from '@twinwatch/twin-server/server-trust';
+import mqtt from 'mqtt';
+import { type LocalKeys, writeLocalKeys } from '../processes/local-keys.js';
+import { systemClock, systemTimers } from '../processes/node-runtime.js';
+
+/** A federation that signs, with a real broker, server and agents, and somebody else at the same broker who may publish what they like. */
+
+export const FEDERATION = 'works';
+const SEED = 7;
+const SHARE = 0.5;
+const TAG_NAMES = TAGS.map(({ name }) => name);
+export const AGENTS = ['site-1', 'site-2'] as const;
+
+export interface Published {
+  readonly topic: string;
+  readonly payload: Buffer;
+  readonly retain: boolean;
+}
+
+export class SignedFederation {
+  readonly directory = mkdtempSync(join(tmpdir(), 'twinwatch-signed-'));
+  readonly statuses = new Map<string, AgentStatus>();
+  /** Everything that was published in this federation, in order. */
+  readonly seen: Published[] = [];
+  readonly keys: LocalKeys;
+  readonly trusts = new Map<string, OpenTrust>();
+  readonly #stopping = new AbortController();
+  readonly #ended: Promise<void>[] = [];
+  #broker: Awaited<ReturnType<typeof startBroker>> | null = null;
+  #url = '';
+  #attacker: mqtt.MqttClient | null = null;
+  #service: FederationService | null = null;
+  #journal: Journal | null = null;
+  #serving = new AbortController();
+
+  constructor() {
+    this.keys = writeLocalKeys(join(this.directory, 'keys'), FEDERATION, AGENTS, Date.now());
+  }
+
+  get service(): FederationService {
+    return this.#service!;
+  }
+
+  async start(rounds: object): Promise<void> {
+    const dataDir = join(this.directory, 'broker');
+    this.#broker = await startBroker({ host: '127.0.0.1', port: 0, dataDir, clock: systemClock, log: SILENT });
+    this.#url = `mqtt://127.0.0.1:${this.#broker.port}`;
+    this.#attacker = await mqtt.connectAsync(this.#url);
+    this.#attacker.on('message', (topic, payload, { retain }) => {
+      this.seen.push({ topic, payload, retain });
+      const agent = AGENTS.find((one) => topic === topics(FEDERATION).agent(one).status);
+      if (agent !== undefined) this.statuses.set(agent, JSON.parse(payload.toString()) as AgentStatus);
+    });
+    await this.#attacker.subscribeAsync(`tw/v1/${FEDERATION}/#`, { qos: 1 });
+    await this.serve(rounds);
+    await Promise.all(normalClients(2, 2).map(({ rows }, i) => this.#startAgent(AGENTS[i]!, rows)));
+  }
+
+  /** What the attacker does. */
+  async publish(topic: string, payload: Uint8Array, retain = false): Promise<void> {
+    await this.#attacker!.publishAsync(topic, Buffer.from(payload), { qos: 1, retain });
+  }
+
+  async serve(rounds: object): Promise<void> {
+    const config = syntheticConfig(rounds);
+    const { detector } = config;
+    const twin = syntheticTwin(1, 4);
+    const episodes = splitEpisodes(twin.episodes, { validationShare: SHARE, seed: SEED });
+    const schema = buildSchema(detector, twin, episodes.training);
+    const plan = { federation: FEDERATION, schema, detector, rounds: config.rounds, seed: SEED };
+    const work = new RoundWork(plan, new BuiltinEngine(), twinFeatures(schema, episodes));
+    this.#serving = new AbortController();
+    const runtime = { clock: systemClock, timers: systemTimers, log: SILENT };
+    const trust = await openServerTrust(this.keys.server, { federation: FEDERATION, ...runtime }, this.#serving.signal);
+    this.#journal = openJournal(join(this.directory, 'server.db'));
+    const ignore = () => undefined;
+    this.#service = new FederationService({
+      ...{
+        plan,
+        work,
+        journal: this.#journal,
+        run: 'run',
+        trust,
+        softwareVersion: '1',
+        random: Math.random,
+        ...runtime,
+      },
+      broker: { url: this.#url, connect: (options) => mqtt.connect(options.url, options as mqtt.IClientOptions) },
+      observer: { onStep: ignore, onStatus: ignore, onTelemetry: ignore, onAlarm: ignore },
+      desk: { waiting: () => [], answered: () => false },
+      onFatal: (error) => {
+        throw error;
+      },
+    });
+    this.#service.start();
+  }
+
+  async stopServing(): Promise<void> {
+    this.#serving.abort();
+    await this.#service?.stop();
+    this.#journal?.close();
+    this.#service = null;
+    this.#journal = null;
+  }
+
+  async close(): Promise<void> {
+    this.#stopping.abort();
+    await Promise.all(this.#ended);
+    await this.stopServing();
+    await this.#attacker?.endAsync(true);
+    await this.#broker?.close();
+    rmSync(this.directory, { recursive: true });
+  }
+
+  async #startAgent(agent: string, rows: readonly { timeMs: number; values: Float64Array }[]): Promise<void> {
+    const dataDir = join(this.directory, agent);
+    mkdirSync(dataDir, { recursive: true });
+    const config = agentSchema.parse({
+      ...{ federation: FEDERATION, agent, broker: { url: this.#url }, dataDir, interval: '15m', statusEvery: '1s' },
+      training: { engine: 'builtin' },
+    });
+    const site: SiteConfig = { config, configPath: dataDir, dataDir, buses: [], tags: TAG_NAMES };
+    const keys = await openAgentTrust(this.keys.agents[agent]!, FEDERATION, {
+      ...{ clock: systemClock, log: SILENT },
+      readText: (path) => readFile(path, 'utf8'),
+    });
+    this.trusts.set(agent, keys);
+    const runtime: AgentRuntime = {
+      ...{ softwareVersion: 'test', clock: systemClock, timers: systemTimers, random: Math.random, log: SILENT },
+      ...{ trust: keys.trust, rssBytes: () => process.memoryUsage.rss() },
+      connect: (options) => mqtt.connect(options.url, options as mqtt.IClientOptions),
+    };
+    const store = await openStore(site, runtime);
+    await store.call('importRows', {
+      tags: TAG_NAMES,
+      timesMs: Float64Array.from(rows, ({ timeMs }) => timeMs),
+      values: Float64Array.from(rows.flatMap(({ values }) => [...values])),
+      labels: new Int8Array(rows.length).fill(-1),
+    });
+    await store.close();
+    await new Promise<void>((onReady) => {
+      this.#ended.push(runAgent(site, runtime, this.#stopping.signal, () => onReady()));
+    });
+  }
+}

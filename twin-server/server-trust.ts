@@ -1,0 +1,98 @@
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { TwinwatchError } from '@twinwatch/core/errors';
+import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
+import { loadAgentRecords, loadServerKeys, type TrustFile } from '@twinwatch/core/security/key-files';
+import { signingEntry } from '@twinwatch/core/security/keys';
+import { ed25519Signer, ed25519Verifier, keysOfAgents } from '@twinwatch/core/wire/ed25519';
+import { type Trust, UNSIGNED } from '@twinwatch/core/wire/gate';
+
+/** Whom the server believes, what it signs with, and what agents are to know of its keys. Follows its directory while it runs. */
+export interface ServerTrust extends Trust {
+  /** What agents are told; another object whenever it has changed. */
+  readonly announced: () => TrustFile | null;
+}
+
+export const NO_KEYS: ServerTrust = { ...UNSIGNED, announced: () => null };
+
+interface Options {
+  readonly federation: string;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly log: Logger;
+}
+
+/** Between two looks at the directory: the longest that a revoked agent is still believed. */
+const LOOK_MS = 500;
+
+/**
+ * @param directory `security.directory`, absolute.
+ * @param signal ends the following of the directory.
+ * @throws TwinwatchError SECURITY_FILE_UNREADABLE, SECURITY_FILE_INVALID, SECURITY_KEY_INVALID.
+ */
+export async function openServerTrust(
+  directory: string,
+  { federation, clock, timers, log }: Options,
+  signal: AbortSignal,
+): Promise<ServerTrust> {
+  const load = async () => {
+    const keys = await loadServerKeys(directory, readText, clock.now());
+    if (keys.trust.federation !== federation)
+      throw new TwinwatchError(
+        'SECURITY_FILE_INVALID',
+        `${directory}/server/trust.json is of federation '${keys.trust.federation}', the server's file says '${federation}'; use the directory that was made for it`,
+      );
+    return { ...keys, agents: keysOfAgents((await loadAgentRecords(directory, names, readText)).values()) };
+  };
+  let looked = await looks(directory);
+  let now = await load();
+  const follow = async () => {
+    while (!signal.aborted) {
+      await timers.sleep('keys', LOOK_MS, signal).catch(() => undefined);
+      if (signal.aborted) return;
+      try {
+        const seen = await looks(directory);
+        const due = signingEntry(now.trust.serverKeys, clock.now())?.id;
+        if (seen === looked && due === now.keyId) continue;
+        const next = await load();
+        if (next.keyId !== now.keyId) log.info({ keyId: next.keyId }, 'messages are signed with a new key from now on');
+        if (seen !== looked) log.info({ agents: next.agents.length }, 'keys of agents and server were read again');
+        now = { ...next, trust: next.trust.revision === now.trust.revision ? now.trust : next.trust };
+        looked = seen;
+      } catch (error) {
+        // A file that is being written is whole at the next look.
+        log.error({ error: String(error) }, 'the changed keys cannot be used; those from before go on');
+      }
+    }
+  };
+  void follow();
+  return {
+    signer: ed25519Signer(() => now.signingKey),
+    verifier: ed25519Verifier(
+      () => now.agents,
+      () => clock.now(),
+    ),
+    announced: () => now.trust,
+  };
+}
+
+const readText = (path: string): Promise<string> => readFile(path, 'utf8');
+
+const names = (path: string): Promise<readonly string[]> => readdir(path).catch(() => []);
+
+/** Names, times and sizes of all files that keys are read from. */
+async function looks(directory: string): Promise<string> {
+  const files = await Promise.all(
+    ['server', 'agents'].map(async (folder) =>
+      (await names(`${directory}/${folder}`))
+        .filter((name) => name.endsWith('.json'))
+        .map((name) => `${folder}/${name}`),
+    ),
+  );
+  const seen = await Promise.all(
+    files.flat().map(async (file) => {
+      const found = await stat(`${directory}/${file}`).catch(() => null);
+      return `${file} ${found?.mtimeMs} ${found?.size} ${found?.ino}`;
+    }),
+  );
+  return seen.sort().join('\n');
+}
