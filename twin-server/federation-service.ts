@@ -90,6 +90,8 @@ export class FederationService {
   readonly #statuses = new Map<string, AgentStatus>();
   /** Blobs on their way, by agent and hash: a hello during a transfer does not start it again. */
   readonly #sending = new Set<string>();
+  /** Agent → hash of what was last sent to it unasked. */
+  readonly #pushed = new Map<string, string>();
   readonly #traffic = new TrafficTally();
   readonly #stopping = new AbortController();
   readonly #trust: ServerTrust;
@@ -181,7 +183,7 @@ export class FederationService {
     return {
       sendTask: (agent, task) => this.#send(agent, 'task', task),
       sendReceipt: (agent, receipt) => this.#send(agent, 'receipt', receipt),
-      sendBlob: (agent, blob) => this.#sendBlob(agent, blob, null),
+      sendBlob: (agent, blob) => this.#push(agent, blob),
       takeTraffic: () => this.#traffic.take(),
       publishManifest: (manifest) => this.#publish(this.#topics.manifest, manifest),
     };
@@ -309,6 +311,13 @@ export class FederationService {
     const added = this.#options.journal.putAlarm(event);
     this.#send(agent, 'receipt', { kind: 'alarm-receipt', eventIds: [event.eventId] });
     if (added) this.#options.observer.onAlarm(event);
+  }
+
+  /** Once: whoever says hello again may have some of it, or all, and asks for what it lacks. */
+  #push(agent: string, blob: BlobRef): void {
+    if (this.#pushed.get(agent) === blob.hash) return;
+    this.#pushed.set(agent, blob.hash);
+    this.#sendBlob(agent, blob, null);
   }
 
   #sendBlob(agent: string, { hash }: BlobRef, missing: readonly number[] | null): void {

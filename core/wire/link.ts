@@ -173,6 +173,11 @@ export class Link {
     }
   }
 
+  /** Whether some of the transfer's chunks have come, and not all: those that stay away are asked for by `onMissing`. */
+  isArriving(topic: string, transfer: string): boolean {
+    return this.#reassembly.holds(topic, transfer);
+  }
+
   #handle(event: LinkEvent): void {
     const { state, effects } = nextLinkState(this.#state, event, this.#options.backoff ?? DEFAULT_BACKOFF);
     this.#state = state;

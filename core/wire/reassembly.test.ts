@@ -68,20 +68,28 @@ describe('reassembly', () => {
     expect(reassembly.stalled(100)).toEqual([]);
     time.ms = 100;
     expect(reassembly.stalled(100)).toEqual([
-      { topic: 'up', transfer: transfer.transfer, total: 3, bytes: 3 * CHUNK_DATA_BYTES, missing: [0, 2] },
+      {
+        topic: 'up',
+        transfer: transfer.transfer,
+        total: 3,
+        bytes: 3 * CHUNK_DATA_BYTES,
+        missing: [0, 2],
+        isRepeated: false,
+      },
     ]);
     time.ms = 1101;
     expect(reassembly.forgetIdle()).toBe(1);
     expect(reassembly.heldBytes).toBe(0);
   });
 
-  it('delivers a transfer that is sent again in full, but never asks for it', () => {
+  it('delivers a transfer that is sent again in full, and asks once for the rest of one that was whole before', () => {
     const { time, reassembly } = setUp();
     const transfer = split(payload(2 * CHUNK_DATA_BYTES));
     const pass = () => [0, 1].map((index) => reassembly.accept('up', transfer.chunk(index)).outcome);
     expect(pass()).toEqual(['partial', 'complete']);
     expect(reassembly.accept('up', transfer.chunk(1)).outcome).toBe('partial');
     time.ms = 10_000;
+    expect(reassembly.stalled(100)).toMatchObject([{ missing: [0], isRepeated: true }]);
     expect(reassembly.stalled(100)).toEqual([]);
     expect(pass()).toEqual(['complete', 'partial']);
   });

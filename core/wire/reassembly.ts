@@ -32,6 +32,8 @@ export interface IncompleteTransfer {
   readonly bytes: number;
   /** Indices that have not come. */
   readonly missing: readonly number[];
+  /** It was whole before: the sender got no answer, or a chunk came twice. */
+  readonly isRepeated: boolean;
 }
 
 export interface ArrivedChunk {
@@ -53,8 +55,9 @@ interface Pending {
   readonly parts: Map<number, Uint8Array>;
   heldBytes: number;
   lastChunkAtMs: number;
-  /** A second pass over something already delivered: chunks acknowledged late, or a sender that got no receipt. Never asked for. */
-  readonly repeated: boolean;
+  /** A second pass over something already delivered: chunks acknowledged late, or a sender that got no receipt. Asked for once. */
+  readonly isRepeated: boolean;
+  wasAskedFor: boolean;
 }
 
 /** Charged per chunk above its data, so that many tiny transfers cannot hide from the limit. */
@@ -111,15 +114,22 @@ export class Reassembly {
     return { outcome: 'complete', transfer, bytes: this.#join(key, pending) };
   }
 
+  /** Whether some of its chunks are here, and not all. */
+  holds(topic: string, transfer: string): boolean {
+    return this.#pending.has(`${topic} ${transfer}`);
+  }
+
   /** Incomplete transfers whose last chunk came at least `idleMs` ago, to be asked for. */
   stalled(idleMs: number): IncompleteTransfer[] {
     const now = this.#clock.monotonic();
     const found: IncompleteTransfer[] = [];
-    for (const { topic, first, parts, lastChunkAtMs, repeated } of this.#pending.values()) {
-      if (repeated || now - lastChunkAtMs < idleMs) continue;
+    for (const pending of this.#pending.values()) {
+      const { topic, first, parts, lastChunkAtMs, isRepeated, wasAskedFor } = pending;
+      if ((isRepeated && wasAskedFor) || now - lastChunkAtMs < idleMs) continue;
+      pending.wasAskedFor = true;
       const missing: number[] = [];
       for (let index = 0; index < first.total; index++) if (!parts.has(index)) missing.push(index);
-      found.push({ topic, transfer: first.transfer, total: first.total, bytes: first.bytes, missing });
+      found.push({ topic, transfer: first.transfer, total: first.total, bytes: first.bytes, missing, isRepeated });
     }
     return found;
   }
@@ -153,7 +163,8 @@ export class Reassembly {
       parts: new Map(),
       heldBytes: 0,
       lastChunkAtMs: this.#clock.monotonic(),
-      repeated: this.#delivered.has(key),
+      isRepeated: this.#delivered.has(key),
+      wasAskedFor: false,
     };
     this.#pending.set(key, pending);
     return pending;

@@ -33,8 +33,9 @@ export class BlobFetcher {
     for (const wake of this.#waiting.get(hash) ?? []) wake();
   }
 
-  /** From the link: chunks that stay away. */
+  /** From the link: chunks that stay away. Of what was whole already nothing is missing. */
   missing(incomplete: IncompleteTransfer): void {
+    if (incomplete.isRepeated) return;
     void this.#ask({ hash: incomplete.transfer, bytes: incomplete.bytes }, this.#puller.stalled(incomplete));
   }
 
@@ -51,7 +52,7 @@ export class BlobFetcher {
   async get(ref: BlobRef, keep: boolean, signal: AbortSignal): Promise<Uint8Array> {
     const stored = await this.#context.store.call('blob', ref.hash);
     if (stored !== null && hashOf(stored) === ref.hash) return stored;
-    if (keep && !this.#arrived.has(ref.hash)) void this.#ask(ref, null);
+    if (keep && !this.#arrived.has(ref.hash)) this.#askForAll(ref);
     let waitMs = PUSH_GRACE_MS;
     for (;;) {
       signal.throwIfAborted();
@@ -66,9 +67,15 @@ export class BlobFetcher {
         return bytes;
       }
       if (await this.#arrival(ref.hash, waitMs, signal)) continue;
-      void this.#ask(ref, null);
+      this.#askForAll(ref);
       waitMs = Math.min(LONGEST_WAIT_MS, waitMs * 1.5);
     }
+  }
+
+  /** Of what is arriving, only what is missing is asked for, elsewhere. */
+  #askForAll(ref: BlobRef): void {
+    const { link, topics } = this.#context;
+    if (!link.isArriving(topics.down, ref.hash)) void this.#ask(ref, null);
   }
 
   async #ask(blob: BlobRef, missing: readonly number[] | null): Promise<void> {

@@ -38,6 +38,7 @@ describe('chunk puller', () => {
       total: 9,
       bytes: 9 * CHUNK_DATA_BYTES,
       missing: [2, 5, 6, 7, 8],
+      isRepeated: false,
     };
     expect(puller.stalled(incomplete)).toEqual([2, 5, 6, 7]);
     const next = [2, 5, 6, 7].map((index) => puller.arrived({ transfer: 't', index, total: 9, size: 1 }));

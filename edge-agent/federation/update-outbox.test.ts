@@ -40,6 +40,7 @@ function context(timers: Timers = systemTimers): FederationContext {
   // A link to a broker that takes everything and brings nothing.
   const link = {
     publish: async () => undefined,
+    isArriving: () => false,
     sendTransfer: async (_topic: string, bytes: Uint8Array) => void sent.push(bytes),
   } as unknown as Link;
   return {

@@ -190,7 +190,7 @@ export class UpdateOutbox {
 
   /** All chunks once; then the last one alone, now and again: a server that has not got them all asks for those that it lacks. */
   async #sendUntilReceived(pending: StoredUpdate, sending: Sending, signal: AbortSignal): Promise<void> {
-    const { link, topics, timers, clock, log } = this.#context;
+    const { link, topics, store, timers, clock, log } = this.#context;
     const last = split(pending.bytes).total - 1;
     let pauseMs = FIRST_AGAIN_MS;
     while (!signal.aborted) {
@@ -202,8 +202,11 @@ export class UpdateOutbox {
       }
       try {
         if (sending.isFirstPass) {
+          // On the disk before it leaves: an update that counted and is not known here would be owed for twice.
+          await store.call('state', PENDING);
+          signal.throwIfAborted();
           const others = Array.from({ length: last }, (_, index) => index);
-          await link.sendTransfer(topics.up, pending.bytes, { indices: others, signal });
+          if (last > 0) await link.sendTransfer(topics.up, pending.bytes, { indices: others, signal });
           sending.mayHaveArrived = true;
         }
         await link.sendTransfer(topics.up, pending.bytes, { indices: [last], signal });

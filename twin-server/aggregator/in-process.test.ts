@@ -5,6 +5,7 @@ import { scaleRows } from '@twinwatch/core/features/moments';
 import { BuiltinEngine } from '@twinwatch/core/learning/builtin-engine';
 import { readOnnxModel } from '@twinwatch/core/onnx/metadata';
 import type { RoundView } from '@twinwatch/core/wire/http';
+import { PARAMETER_CODECS } from '@twinwatch/core/wire/parameter-codec';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { type ClientRows, clientExamples } from './client-examples.js';
@@ -53,6 +54,23 @@ describe('a federation in one process', () => {
       expect(outcome.rounds[0]?.bytesUp).toBeGreaterThan(0);
     },
   );
+
+  it.each(
+    roundsConfig
+      .unwrap()
+      .shape.method.unwrap()
+      .options.flatMap((method) => PARAMETER_CODECS.map((codec) => [method, codec] as const)),
+  )('learns with %s as %s', async (method, codec) => {
+    const outcome = await federate(normalClients(2, 2), {
+      method,
+      codec,
+      topKShare: 0.25,
+      count: 4,
+      exchangeRows: 200,
+    });
+    expect(outcome.rounds.every(({ phase, rejected }) => phase === 'committed' && rejected.length === 0)).toBe(true);
+    expect(await onNewSite(outcome)).toBeGreaterThan(0.9);
+  });
 
   it('sends up only the layers that LPE takes from the clients, and chooses among all of them where it adapts', async () => {
     const bytes = async (lpe: object, codec: string) => {

@@ -71,6 +71,12 @@ describe('API', () => {
     });
   });
 
+  it('tells its rounds to Prometheus', async () => {
+    const answer = await (await api).inject('/metrics');
+    expect(answer.headers['content-type']).toContain('text/plain; version=0.0.4');
+    expect(answer.body).toContain('\ntwinwatch_round 0\n');
+  });
+
   it('gives models as attachments, and the page', async () => {
     const app = await api;
     const found = await app.inject('/api/models/v1-r2.onnx');

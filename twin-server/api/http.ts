@@ -7,6 +7,7 @@ import type { ServerEvents, ServerState } from '@twinwatch/core/wire/http';
 import Fastify, { type FastifyInstance } from 'fastify';
 import type { ChangeFeed } from './change-feed.js';
 import { type DecisionRoutesOptions, decisionRoutes } from './decision-routes.js';
+import { roundMetrics } from './metrics.js';
 
 export interface ApiOptions extends DecisionRoutesOptions {
   readonly state: () => ServerState;
@@ -43,6 +44,9 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
     return { status: 'ok', phase, activity };
   });
   app.get('/api/state', async (_request, reply) => reply.header('cache-control', 'no-store').send(options.state()));
+  app.get('/metrics', async (_request, reply) =>
+    reply.type('text/plain; version=0.0.4').send(roundMetrics(options.state().rounds)),
+  );
   app.get<{ Params: { version: string } }>('/api/models/:version.onnx', async (request, reply) => {
     const { version } = request.params;
     const bytes = options.model(version);

@@ -1,4 +1,4 @@
-import type { DecisionView, QuarantineView, ServerPhase } from '@twinwatch/core/wire/http';
+import type { DecisionView, QuarantineView, RoundView, ServerPhase } from '@twinwatch/core/wire/http';
 import type { SilentTags } from '@twinwatch/core/wire/messages';
 
 /** Numbers and times as the page shows them. All pure; a missing value is an em dash. */
@@ -136,4 +136,17 @@ export function timeAxisWords(seconds: readonly number[], stepSeconds: number): 
     if (stepSeconds >= 86_400) return day;
     return isNew ? `${clock}\n${day}` : clock;
   });
+}
+
+/** As it went over the wire, where that was counted; of rounds of earlier releases the updates and parameters alone. */
+export function roundBytes({ traffic, bytesUp, bytesDown }: RoundView, direction: 'up' | 'down'): number {
+  if (traffic === undefined) return direction === 'up' ? bytesUp : bytesDown;
+  return Object.values(traffic).reduce((sum, each) => sum + each[direction], 0);
+}
+
+/** By agent, the most first. */
+export function trafficWords({ traffic }: RoundView, direction: 'up' | 'down'): string | undefined {
+  const agents = Object.entries(traffic ?? {}).sort(([, a], [, b]) => b[direction] - a[direction]);
+  if (agents.length === 0) return undefined;
+  return agents.map(([agent, each]) => `${agent} ${bytesWords(each[direction])}`).join(', ');
 }

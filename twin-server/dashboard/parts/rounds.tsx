@@ -1,7 +1,7 @@
 import type { RoundView } from '@twinwatch/core/wire/http';
 import { useMemo } from 'react';
 import uPlot from 'uplot';
-import { bytesWords, durationWords, MISSING, scoreWords } from '../wording.js';
+import { bytesWords, durationWords, MISSING, roundBytes, scoreWords, trafficWords } from '../wording.js';
 import { Empty, WarningMark } from './marks.js';
 import { axis, type Palette, Plot } from './plot.js';
 
@@ -26,7 +26,7 @@ export function Rounds({ rounds, planned, waitingFor }: RoundsProps) {
   const data = useMemo<uPlot.AlignedData>(
     () => [
       rounds.map(({ round }) => round),
-      rounds.map(({ bytesUp, bytesDown }) => bytesUp + bytesDown),
+      rounds.map((round) => roundBytes(round, 'up') + roundBytes(round, 'down')),
       rounds.map(({ validation }) => validation?.rocAuc ?? null),
       rounds.map(({ validation }) => validation?.prAuc ?? null),
     ],
@@ -113,8 +113,12 @@ function Round({ round }: { readonly round: RoundView }) {
         </td>
         <td className="number">{scoreWords(round.validation?.rocAuc)}</td>
         <td className="number">{scoreWords(round.validation?.prAuc)}</td>
-        <td className="number">{bytesWords(round.bytesUp)}</td>
-        <td className="number">{bytesWords(round.bytesDown)}</td>
+        <td className="number" title={trafficWords(round, 'up')}>
+          {bytesWords(roundBytes(round, 'up'))}
+        </td>
+        <td className="number" title={trafficWords(round, 'down')}>
+          {bytesWords(roundBytes(round, 'down'))}
+        </td>
         <td className="number wide">{round.milliseconds === null ? MISSING : durationWords(round.milliseconds)}</td>
       </tr>
       {round.rejected.map(({ agent, verdict, detail }, index) => (

@@ -154,6 +154,13 @@ export function round(number: number): RoundView {
         },
     bytesUp: open ? 14_300 : 23_900 - (number > 12 ? 4_700 : 0),
     bytesDown: 84_200 + (number % 2) * 20_000,
+    ...(open
+      ? {}
+      : {
+          traffic: Object.fromEntries(
+            asked.map((agent) => [agent, { up: 4_800, down: 17_000 + (number % 2) * 4_000 }]),
+          ),
+        }),
     startedAtMs: Date.UTC(2026, 10, 24, 11, 50) + number * 4_000,
     milliseconds: open ? null : 2_300 + (number % 4) * 340,
   };

@@ -1,15 +1,30 @@
+import type { RoundView } from '@twinwatch/core/wire/http';
 import { describe, expect, it } from 'vitest';
 import {
   bytesWords,
   countWords,
   durationWords,
+  roundBytes,
   scoreWords,
   shareWords,
   silentWords,
   spanWords,
   timeAxisWords,
+  trafficWords,
   valueWords,
 } from '../wording.js';
+
+const ROUND: RoundView = {
+  ...{ round: 1, phase: 'committed', method: 'm', asked: [], accepted: [], rejected: [], validation: null },
+  ...{ bytesUp: 5, bytesDown: 6, startedAtMs: 1, milliseconds: 1 },
+};
+
+it('says what crossed the wire, by agent, and what is known of rounds of earlier releases', () => {
+  const traffic = { 'site-1': { up: 857, down: 3_900 }, 'site-2': { up: 1_714, down: 3_900 } };
+  expect(roundBytes({ ...ROUND, traffic }, 'up')).toBe(2_571);
+  expect(trafficWords({ ...ROUND, traffic }, 'up')).toBe('site-2 1.7 kB, site-1 857 B');
+  expect([roundBytes(ROUND, 'up'), roundBytes(ROUND, 'down'), trafficWords(ROUND, 'up')]).toEqual([5, 6, undefined]);
+});
 
 describe('wording', () => {
   it.each([
