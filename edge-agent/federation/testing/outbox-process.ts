@@ -1,11 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Feedback } from '@twinwatch/core/wire/error-feedback';
-import { UNSIGNED } from '@twinwatch/core/wire/gate';
 import type { Link } from '@twinwatch/core/wire/link';
 import type { Update } from '@twinwatch/core/wire/messages';
 import { topics } from '@twinwatch/core/wire/topics';
 import { Store } from '../../store/store.js';
 import { systemClock, systemTimers } from '../../system-runtime.js';
+import { NO_KEYS } from '../agent-trust.js';
 import type { FederationContext } from '../federation-context.js';
 import { UpdateOutbox } from '../update-outbox.js';
 
@@ -29,7 +29,7 @@ export function testContext(store: Store, onSent: (bytes: Uint8Array) => void): 
     sendTransfer: async (_topic: string, bytes: Uint8Array) => onSent(bytes),
   } as unknown as Link;
   return {
-    ...{ federation: 'test', agent: 'site', topics: topics('test').agent('site'), link, store, trust: UNSIGNED },
+    ...{ federation: 'test', agent: 'site', topics: topics('test').agent('site'), link, store, trust: NO_KEYS },
     ...{ clock: systemClock, timers: systemTimers, log: LOG, nextSequence: () => 1 },
   };
 }
