@@ -2,7 +2,7 @@ import { templateTags } from '@twinwatch/core/config/device-template';
 import { TwinwatchError } from '@twinwatch/core/errors';
 import { type AssembledDevice, type AssembledRow, RowAssembler } from '@twinwatch/core/scada/row-assembler';
 import { isClockSet } from '@twinwatch/core/scada/sample';
-import type { AgentHealth } from '@twinwatch/core/wire/messages';
+import type { AgentHealth, Telemetry } from '@twinwatch/core/wire/messages';
 import type { AgentRuntime } from './agent.js';
 import type { DetectionPipeline } from './detection/detection-pipeline.js';
 import { brokerOf, type SiteConfig } from './site-config.js';
@@ -12,6 +12,7 @@ import { openSource } from './sources/open-sources.js';
 import type { Source, SourceSink } from './sources/source.js';
 import type { StoreStats } from './store/agent-database.js';
 import type { Store } from './store/store.js';
+import { TextTags } from './text-tags.js';
 
 const LONGEST_TICK_MS = 1_000;
 
@@ -40,6 +41,7 @@ export class Acquisition {
   readonly #pipeline: DetectionPipeline;
   readonly #running = new Map<string, RunningSource>();
   readonly #faults = new Map<string, string>();
+  readonly #texts = new TextTags();
   /** Devices that the assembler has named. */
   #astray: ReadonlySet<string> = new Set();
   readonly #told: (row: AssembledRow, tags: readonly string[]) => void;
@@ -68,6 +70,12 @@ export class Acquisition {
     this.#lastRowMs = runtime.clock.monotonic();
     this.#assembler = assemblerOf(site, last);
     this.#clocked = isClocked(site);
+    this.#texts.site(site, new Set());
+  }
+
+  /** Of tags that hold letters: what they said last. */
+  get texts(): Telemetry['values'] {
+    return this.#texts.values;
   }
 
   /** In the order of their tags in rows. */
@@ -158,6 +166,7 @@ export class Acquisition {
     );
     this.#site = site;
     this.#clocked = isClocked(site);
+    this.#texts.site(site, kept);
     this.#assembler = assemblerOf(site, before.lastRow);
     Object.assign(this.#assembler.counts, before.counts);
     void this.#pipeline.retag(this.#assembler.tags).catch(() => undefined);
@@ -191,13 +200,16 @@ export class Acquisition {
     const { clock } = this.#runtime;
     return {
       reading: (reading) => {
-        if (!signal.aborted) this.#pass(this.#assembler.reading(reading, clock.monotonic()));
+        if (signal.aborted) return;
+        this.#texts.reading(reading);
+        this.#pass(this.#assembler.reading(reading, clock.monotonic()));
       },
       fault: (device, fault) => {
         if (signal.aborted) return;
         if (fault === null) this.#faults.delete(device);
         else {
           this.#faults.set(device, fault);
+          this.#texts.fault(device);
           this.#pass(this.#assembler.fault(device, clock.monotonic(), fault));
         }
       },

@@ -128,6 +128,7 @@ export async function runAgent(
     health: async () => acquisition.health(store, await store.stats()),
     telemetryEveryMs: config.telemetry?.everyMs ?? null,
     deadbands: () => deadbands,
+    texts: () => acquisition.texts,
     statusEveryMs: config.statusEvery,
   });
   await federation.restore();

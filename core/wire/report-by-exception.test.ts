@@ -20,6 +20,17 @@ it('tells what moved out of its deadband, drift and quality too, and everything 
   expect(partial.filter((is) => !is)).toHaveLength(1);
 });
 
+it('tells letters when they are others', () => {
+  const saying = (text: string): Telemetry => ({
+    ...at(0, 1, 1),
+    values: { c: { value: null, quality: 'good', text } },
+  });
+  const report = new ReportByException(new Map());
+  report.next(saying('AUTO'));
+  expect(report.next(saying('AUTO')).values).toEqual({});
+  expect(report.next(saying('MANUAL')).values).toEqual(saying('MANUAL').values);
+});
+
 it('is put together again', () => {
   const next = { ...at(9, 7, 1), values: { a: { value: 7, quality: 'good' } }, isPartial: true };
   expect(withChanges(at(0, 1, 1), next)).toEqual(at(9, 7, 1));

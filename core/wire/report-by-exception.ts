@@ -38,7 +38,7 @@ export class ReportByException {
 
   #isNews(tag: string, now: Values[string]): boolean {
     const told = this.#told[tag];
-    if (told === undefined || told.quality !== now.quality) return true;
+    if (told === undefined || told.quality !== now.quality || told.text !== now.text) return true;
     if (told.value === null || now.value === null) return told.value !== now.value;
     return Math.abs(now.value - told.value) > (this.#deadbands.get(tag) ?? 0);
   }

@@ -421,6 +421,9 @@ export const alarmEventSchema: ZodType<AlarmEvent> = z.object({
 export const telemetrySchema: ZodType<Telemetry> = z.object({
   atMs: z.number(),
   score: z.number().nullable(),
-  values: z.record(name, z.object({ value: z.number().nullable(), quality: z.string().max(16) })),
+  values: z.record(
+    name,
+    z.object({ value: z.number().nullable(), quality: z.string().max(16), text: z.string().max(256).exactOptional() }),
+  ),
   isPartial: z.boolean().exactOptional(),
 });

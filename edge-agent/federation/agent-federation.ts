@@ -8,6 +8,7 @@ import type {
   AgentHealth,
   AgentStatus,
   AlarmEvent,
+  Telemetry,
   TrustAnnouncement,
   WireMessage,
 } from '@twinwatch/core/wire/messages';
@@ -51,6 +52,8 @@ export interface FederationOptions {
   readonly telemetryEveryMs: number | null;
   /** Tag → smallest change that telemetry tells; may change with the site. */
   readonly deadbands: () => ReadonlyMap<string, number>;
+  /** Of tags that hold letters, for telemetry. */
+  readonly texts: () => Telemetry['values'];
   readonly statusEveryMs: number;
   readonly clock: Clock;
   readonly timers: Timers;
@@ -352,7 +355,7 @@ export class AgentFederation {
 
   /** Decimated by wall clock: however fast rows come, the page gets the newest one. */
   async #telemetryLoop(signal: AbortSignal): Promise<void> {
-    const { telemetryEveryMs, timers, pipeline } = this.#options;
+    const { telemetryEveryMs, timers, pipeline, texts } = this.#options;
     if (telemetryEveryMs === null) return;
     let sentMs: number | null = null;
     let deadbands = this.#options.deadbands();
@@ -368,7 +371,11 @@ export class AgentFederation {
         report = new ReportByException(deadbands);
       }
       const { telemetry } = this.#context.topics;
-      const signed = signJson(telemetry, encodeJson(report.next(latest)), this.#options.trust.signer);
+      const signed = signJson(
+        telemetry,
+        encodeJson(report.next({ ...latest, values: { ...latest.values, ...texts() } })),
+        this.#options.trust.signer,
+      );
       await this.link.publish(telemetry, signed).catch(() => report.forget());
     }
   }

@@ -1,9 +1,18 @@
 import type { Logger } from '@twinwatch/core/runtime';
 import { blobRef } from '@twinwatch/core/wire/blobs';
 import { decodeEnvelope, encodeEnvelope } from '@twinwatch/core/wire/envelope';
-import { parseAgentStatus, parseAlarmEvent } from '@twinwatch/core/wire/json-messages';
+import { parseAgentStatus, parseAlarmEvent, parseTelemetry } from '@twinwatch/core/wire/json-messages';
 import { Link } from '@twinwatch/core/wire/link';
-import type { AgentStatus, AlarmEvent, BlobRef, FitTask, Manifest, WireMessage } from '@twinwatch/core/wire/messages';
+import type {
+  AgentStatus,
+  AlarmEvent,
+  BlobRef,
+  FitTask,
+  Manifest,
+  Telemetry,
+  WireMessage,
+} from '@twinwatch/core/wire/messages';
+import { withChanges } from '@twinwatch/core/wire/report-by-exception';
 import { parseTopic, topics } from '@twinwatch/core/wire/topics';
 import mqtt from 'mqtt';
 import { systemClock, systemTimers } from '../system-runtime.js';
@@ -17,6 +26,8 @@ export class PlayedServer {
   readonly alarms: AlarmEvent[] = [];
   readonly blobs = new Map<string, Uint8Array>();
   status: AgentStatus | null = null;
+  /** The newest values, put together. */
+  telemetry: Telemetry | undefined;
   receipts = true;
   #sequence = 1;
   readonly link: Link;
@@ -32,6 +43,7 @@ export class PlayedServer {
       clientId: 'server',
       subscriptions: [
         everyAgent.status,
+        everyAgent.telemetry,
         everyAgent.hello,
         everyAgent.alarms,
         everyAgent.up,
@@ -87,7 +99,8 @@ export class PlayedServer {
 
   #onMessage(topic: string, payload: Uint8Array): void {
     const channel = parseTopic(topic)?.channel;
-    if (channel === 'status') this.status = parseAgentStatus(payload);
+    if (channel === 'telemetry') this.telemetry = withChanges(this.telemetry, parseTelemetry(payload));
+    else if (channel === 'status') this.status = parseAgentStatus(payload);
     else if (channel === 'alarms') {
       const event = parseAlarmEvent(payload);
       // At least once, as for any server: the event id tells.

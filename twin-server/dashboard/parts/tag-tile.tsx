@@ -16,7 +16,7 @@ const SLOTS = 96;
 /** So that the first values do not look like a long time. */
 const LEAST_SLOTS = 32;
 
-/** One tag: name, value, unit, quality where it is not good, and the last values. */
+/** One tag: name, value, unit, quality where it is not good, and the last values; or the letters that it holds. */
 export function TagTile({ name, tag, history, share }: TagTileProps) {
   const recent = history.slice(-SLOTS);
   const now = recent.at(-1)?.values[name];
@@ -37,8 +37,10 @@ export function TagTile({ name, tag, history, share }: TagTileProps) {
           </span>
         )}
       </span>
-      <span className="tile-value">
-        {tag?.kind === 'status' && good && now?.value !== null ? (
+      <span className={now?.text === undefined ? 'tile-value' : 'tile-value letters'} title={now?.text}>
+        {now?.text !== undefined ? (
+          now.text
+        ) : tag?.kind === 'status' && good && now?.value !== null ? (
           statusWords(now!.value!)
         ) : (
           <>
@@ -47,7 +49,9 @@ export function TagTile({ name, tag, history, share }: TagTileProps) {
         )}
       </span>
       {!good && <span className="tile-quality">{now?.quality ?? 'absent'}</span>}
-      <Sparkline values={values} slots={Math.max(LEAST_SLOTS, values.length)} leastSpan={leastSpan(tag, values)} />
+      {now?.text === undefined && (
+        <Sparkline values={values} slots={Math.max(LEAST_SLOTS, values.length)} leastSpan={leastSpan(tag, values)} />
+      )}
     </li>
   );
 }

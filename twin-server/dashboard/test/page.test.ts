@@ -156,6 +156,11 @@ describe.skipIf(CHROMIUM === undefined)('the page in Chromium', { timeout: 30_00
     expect(await page.getByRole('button', { name: 'site-4', exact: true }).getAttribute('aria-pressed')).toBe('true');
     expect(await site.getByText(/^ ?PLC3: /).textContent()).toContain('no answer within 1000 ms');
     expect(await site.locator('[data-tag=P_J27]').textContent()).toMatch(/— .*stale/);
+    const last = telemetry('site-4', 5);
+    const mode = { value: null, quality: 'good', text: '<b>MANUAL</b>' };
+    server.send('telemetry', { agent: 'site-4', telemetry: { ...last, values: { ...last.values, mode } } });
+    await site.locator('[data-tag=mode]').waitFor();
+    expect(await site.locator('[data-tag=mode]').textContent()).toBe('mode<b>MANUAL</b>');
 
     feed('site-5', 0, 2);
     await page.getByRole('button', { name: 'site-5', exact: true }).click();
