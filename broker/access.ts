@@ -8,9 +8,18 @@ import { type Identity, publishFault, readFault, subscribeFault } from './rights
 import type { SessionStore } from './session-store.js';
 import { StoredFirst } from './stored-first.js';
 
+/** Messages, and bytes of their payloads, that clients were allowed to say, and that went to subscribers. */
+export interface Traffic {
+  publishesIn: number;
+  publishBytesIn: number;
+  publishesOut: number;
+  publishBytesOut: number;
+}
+
 export interface AccessOptions {
   readonly limits: BrokerLimits;
   readonly counters: BrokerCounters;
+  readonly traffic: Traffic;
   readonly log: Logger;
   readonly identify: Identify;
   /** Once a client is known to be who it says, before it is answered. */
@@ -32,7 +41,7 @@ const BAD_CREDENTIALS = 4;
 
 /** Tells aedes who may come in, say and hear what. Refusals never end a connection that has been admitted: it would come back and do the same again. */
 export function applyAccess(aedes: Aedes, store: SessionStore, options: AccessOptions): void {
-  const { limits, counters, log, identify, onAdmitted } = options;
+  const { limits, counters, traffic, log, identify, onAdmitted } = options;
   const sessions = new WeakMap<object, Session>();
   const identityOf = (client: object | null): Identity => sessions.get(client ?? {})?.identity ?? { role: 'anonymous' };
 
@@ -88,10 +97,16 @@ export function applyAccess(aedes: Aedes, store: SessionStore, options: AccessOp
       // Not read and not acknowledged: its sender keeps it.
       counters.heldForRoom++;
       void store.onDisk().then(() => aedes.authorizePublish(client, packet, done));
-    } else if (refuses(identityOf(client), packet, client?.id)) {
+      return;
+    }
+    if (refuses(identityOf(client), packet, client?.id)) {
       empty(packet);
       done(null);
-    } else if (client !== null && packet.qos === 1) {
+      return;
+    }
+    traffic.publishesIn++;
+    traffic.publishBytesIn += packet.payload.length;
+    if (client !== null && packet.qos === 1) {
       storedFirst.publish(client, { ...packet }, (error, acknowledge) => {
         empty(packet);
         if (!acknowledge) packet.qos = 0;
@@ -121,6 +136,10 @@ export function applyAccess(aedes: Aedes, store: SessionStore, options: AccessOp
   store.mayStore = (client, filter) => sessions.get(client)?.filters.has(filter) ?? false;
   // What aedes says to itself, about clients by name, is nobody's.
   const internal = `$SYS/${aedes.id}/`;
-  aedes.authorizeForward = (client, packet) =>
-    packet.topic.startsWith(internal) || readFault(identityOf(client), packet.topic) !== null ? null : packet;
+  aedes.authorizeForward = (client, packet) => {
+    if (packet.topic.startsWith(internal) || readFault(identityOf(client), packet.topic) !== null) return null;
+    traffic.publishesOut++;
+    traffic.publishBytesOut += packet.payload.length;
+    return packet;
+  };
 }

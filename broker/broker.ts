@@ -7,7 +7,9 @@ import { Admission, type BrokerAccess } from './admission.js';
 import { passwordIdentities } from './authentication.js';
 import { Connections, closeServer, listen } from './connections.js';
 import { type BrokerCounters, newCounters } from './counters.js';
+import { type MetricsServer, serveMetrics } from './metrics-http.js';
 import { openStore } from './open-store.js';
+import { startSelfReport } from './self-report.js';
 import type { SessionStore } from './session-store.js';
 import { releaseFromSlow } from './slow-subscriber.js';
 import { createListener } from './tls.js';
@@ -21,6 +23,7 @@ export interface BrokerOptions extends BrokerAccess {
   readonly sync?: boolean;
   readonly minimumFreeBytes?: number;
   readonly lockOut?: BrokerConfig['lockOut'];
+  readonly metrics?: BrokerConfig['metrics'];
   readonly drainTimeoutMs?: number;
   readonly heartbeatMs?: number;
   readonly clock: Clock;
@@ -34,6 +37,8 @@ export interface RunningBroker {
    * @throws Error where certificate and key do not fit; what was before goes on.
    */
   setAccess(access: BrokerAccess): void;
+  /** Where its figures are served over HTTP; null where they are not. */
+  readonly metricsPort: number | null;
   readonly counters: Readonly<BrokerCounters>;
   /** Idempotent. Resolves when every connection and the store are closed. */
   close(): Promise<void>;
@@ -41,14 +46,16 @@ export interface RunningBroker {
 
 const CONNECT_TIMEOUT_MS = 10_000;
 
-/** @throws TwinwatchError BROKER_PORT_BUSY, BROKER_LISTEN_FAILED, BROKER_STORE_LOCKED, BROKER_STORE_FAILED. */
+/** @throws TwinwatchError BROKER_PORT_BUSY, BROKER_LISTEN_FAILED (of metrics, too), BROKER_STORE_LOCKED, BROKER_STORE_FAILED. */
 export async function startBroker(options: BrokerOptions): Promise<RunningBroker> {
   const { log, clock, heartbeatMs = 5_000, drainTimeoutMs = 5_000 } = options;
   const { limits, lockOut, ...defaults } = brokerFields
-    .pick({ limits: true, lockOut: true, sync: true, minimumFreeBytes: true })
+    .pick({ limits: true, lockOut: true, metrics: true, sync: true, minimumFreeBytes: true })
     .parse({ limits: options.limits ?? {} });
   const { sync = defaults.sync, minimumFreeBytes = defaults.minimumFreeBytes } = options;
+  const metrics = options.metrics ?? defaults.metrics;
   const counters = newCounters();
+  const traffic = { publishesIn: 0, publishBytesIn: 0, publishesOut: 0, publishBytesOut: 0 };
   const connections = new Connections({ limits, counters, clock, log });
   let started: (aedes: Aedes | null) => void = () => undefined;
   const starting = new Promise<Aedes | null>((resolve) => {
@@ -105,6 +112,7 @@ export async function startBroker(options: BrokerOptions): Promise<RunningBroker
   applyAccess(aedes, store, {
     limits,
     counters,
+    traffic,
     log,
     identify: admission.identify,
     onAdmitted(client, connection, { role }) {
@@ -120,19 +128,35 @@ export async function startBroker(options: BrokerOptions): Promise<RunningBroker
     counters.storeErrors++;
     log.error({ error: error.message }, 'broker failure');
   });
+  const report = startSelfReport({
+    ...{ aedes, store, connections, counters, traffic, clock },
+    intervalMs: metrics.interval,
+  });
   const stopReporting = reportRefusals(counters, log, heartbeatMs);
-  started(aedes);
-
+  let metricsServer: MetricsServer | null = null;
   let closing: Promise<void> | null = null;
   const close = async () => {
     stopReporting();
+    report.stop();
+    await metricsServer?.close();
     server.close();
     await new Promise<void>((resolve) => aedes.close(resolve));
     await closeConnections();
     await store.close();
   };
+  if (metrics.port !== undefined) {
+    try {
+      metricsServer = await serveMetrics(metrics.host, metrics.port, report.state);
+    } catch (error) {
+      started(null);
+      await close();
+      throw error;
+    }
+  }
+  started(aedes);
   return {
     port,
+    metricsPort: metricsServer?.port ?? null,
     counters,
     setAccess(access) {
       const tls = options.tls === undefined ? undefined : (access.tls ?? options.tls);

@@ -29,13 +29,17 @@ export async function main(configPath: string): Promise<void> {
     minimumFreeBytes: config.minimumFreeBytes,
     tls: await readTls(config, configPath),
     lockOut: config.lockOut,
+    metrics: config.metrics,
     drainTimeoutMs: config.drainTimeout,
     heartbeatMs: config.heartbeat,
     clock: { now: () => Date.now(), monotonic: () => performance.now() },
     log,
   });
   const ready = { ready: true, port: broker.port };
-  log.info({ host: config.host, port: broker.port, tls: config.tls !== undefined }, 'broker listens');
+  log.info(
+    { host: config.host, port: broker.port, tls: config.tls !== undefined, metricsPort: broker.metricsPort },
+    'broker listens',
+  );
   if (config.allowInsecure !== undefined && config.tls === undefined)
     log.warn({ host: config.host }, 'without TLS, as allowInsecure has it: whoever reaches this port reads everything');
   process.stdout.write(`${JSON.stringify(ready)}\n`);

@@ -101,6 +101,18 @@ const lockOutSchema = z.strictObject({
   }),
 });
 
+const metricsSchema = z.strictObject({
+  host: z
+    .string()
+    .min(1)
+    .default('127.0.0.1')
+    .meta({ description: 'address to listen on; whoever reaches it may read the figures, without a password' }),
+  port: z.int().min(0).max(65_535).optional().meta({
+    description: 'of /metrics (Prometheus) and /health over HTTP; 0 takes any free port, absent serves none',
+  }),
+  interval: durationBetween('100ms', '1h').prefault('10s').meta({ description: 'between two publications under $SYS' }),
+});
+
 const CLIENT_LOGINS = ['certificate', 'certificate-or-password', 'password'] as const;
 export type ClientLogin = (typeof CLIENT_LOGINS)[number];
 
@@ -192,6 +204,7 @@ export const brokerFields = z.strictObject({
     .literal(ALLOW_INSECURE)
     .optional()
     .meta({ description: 'lets a broker without tls listen on an address that other machines reach' }),
+  metrics: metricsSchema.prefault({}).meta({ description: 'what the broker tells about itself' }),
   logLevel: z
     .enum(['debug', 'info', 'warn', 'error'])
     .default('info')
