@@ -12,8 +12,9 @@ import type { BrokerDoor } from '@twinwatch/core/wire/link';
 import mqtt from 'mqtt';
 import { pino } from 'pino';
 import { settleRounds } from './advice/settle-method.js';
+import { openJournal } from './aggregator/journal.js';
 import { openTwin } from './open-twin.js';
-import { startServer } from './server.js';
+import { type ServerOptions, startServer } from './server.js';
 import { loadServerConfig } from './server-config.js';
 import { NO_KEYS, openServerTrust, type ServerTrust } from './server-trust.js';
 
@@ -32,9 +33,10 @@ const timers: Timers = {
  * Runs the twin-server until SIGINT or SIGTERM, or until the process that started it is gone. Logs go to stderr; one line of
  * JSON, `{"ready":true,"http":port}`, goes to stdout (and to the parent process) once the API listens.
  *
+ * @param open what opens the journal.
  * @throws TwinwatchError CONFIG_*, PLANT_*, TWIN_*, JOURNAL_UNREADABLE, API_PORT_BUSY.
  */
-export async function main(configPath: string): Promise<void> {
+export async function main(configPath: string, open: ServerOptions['openJournal'] = openJournal): Promise<void> {
   const file = await loadServerConfig(configPath, readText);
   const beside = (file: string): string => resolve(dirname(configPath), file);
   const log = pino({ level: file.log, name: 'server' }, pino.destination({ dest: 2, sync: true }));
@@ -50,6 +52,7 @@ export async function main(configPath: string): Promise<void> {
     dataDir,
     dashboardDir: fileURLToPath(new URL('../dashboard/dist', import.meta.url)),
     createEngine: () => createWorkerEngine({ kind: config.engine, log }),
+    openJournal: open,
     broker,
     trust,
     softwareVersion: SOFTWARE_VERSION,

@@ -10,7 +10,7 @@ import type { Architecture, TrainingEngine } from '@twinwatch/core/learning/engi
 import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
 import { decodeLineage } from '@twinwatch/core/wire/blobs';
 import type { BrokerDoor } from '@twinwatch/core/wire/link';
-import { type Journal, openJournal } from './aggregator/journal.js';
+import type { Journal } from './aggregator/journal.js';
 import { architectureOf, buildSchema } from './aggregator/lineage.js';
 import { type FederationPlan, RoundWork } from './aggregator/round-work.js';
 import { type PreparedTwin, readTwinCache, writeTwinCache } from './aggregator/twin-cache.js';
@@ -32,6 +32,8 @@ export interface ServerOptions {
   /** Hash of the files that the twin is made from: another plant is another run. */
   readonly twinHash: string;
   readonly createEngine: () => Promise<TrainingEngine>;
+  /** @throws TwinwatchError JOURNAL_UNREADABLE */
+  readonly openJournal: (file: string) => Journal;
   readonly broker: BrokerDoor;
   /** Unsigned where absent. */
   readonly trust?: ServerTrust;
@@ -56,7 +58,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     features: expandFeatures(config.detector.features, twin.tags, twin.rules),
   });
   await mkdir(options.dataDir, { recursive: true });
-  const journal = openJournal(join(options.dataDir, 'server.db'));
+  const journal = options.openJournal(join(options.dataDir, 'server.db'));
   const run = runKey(options, architecture);
   const changes = new ChangeFeed();
   const live = new LiveView({

@@ -11,6 +11,7 @@ import { topics } from '@twinwatch/core/wire/topics';
 import { type AgentRuntime, runAgent } from '@twinwatch/edge-agent/agent';
 import { loadSite } from '@twinwatch/edge-agent/site-config';
 import { tcpDevice } from '@twinwatch/edge-agent/sources/modbus/testing/scripted-device';
+import { openJournal } from '@twinwatch/twin-server/aggregator/journal';
 import {
   plantRows,
   SILENT,
@@ -84,6 +85,7 @@ async function serve(count: number): Promise<void> {
     twin: { tags: TAGS, intervalMs: ROW_MS, generate: async () => syntheticTwin(1) },
     twinHash: 'synthetic',
     createEngine: async () => new BuiltinEngine(),
+    openJournal,
     broker: { url, connect: (options) => mqtt.connect(options.url, options as mqtt.IClientOptions) },
     ...{ softwareVersion: 'test', clock: systemClock, timers: systemTimers, random: Math.random, log: SILENT },
   });

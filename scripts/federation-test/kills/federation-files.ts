@@ -1,0 +1,82 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Row } from '@twinwatch/core/scada/sample';
+import { plantRows, syntheticTwin, TAGS } from '@twinwatch/twin-server/aggregator/testing/synthetic-plant';
+import { stringify } from 'yaml';
+
+/** Configuration and rows of a federation so small that a round takes a moment: three tags, a few hundred rows, some thirty parameters. */
+
+export interface FederationFiles {
+  readonly broker: string;
+  readonly server: string;
+  /** Agent → configuration. */
+  readonly agents: ReadonlyMap<string, string>;
+  /** Agent → CSV to import. */
+  readonly histories: ReadonlyMap<string, string>;
+}
+
+export interface FederationSize {
+  readonly agents: number;
+  readonly port: number;
+  readonly httpPort: number;
+  readonly rounds: object;
+}
+
+const FEDERATION = 'kills';
+const HIDDEN = [4];
+
+export function writeFederation(folder: string, { agents, port, httpPort, rounds }: FederationSize): FederationFiles {
+  mkdirSync(folder, { recursive: true });
+  const write = (name: string, text: string) => {
+    const file = join(folder, name);
+    writeFileSync(file, text);
+    return file;
+  };
+  const ids = Array.from({ length: agents }, (_, k) => `site-${k + 1}`);
+  const broker = { url: `mqtt://127.0.0.1:${port}` };
+  write('twin.csv', twinCsv());
+  return {
+    broker: write('broker.yaml', stringify({ host: '127.0.0.1', port, dataDir: 'broker' })),
+    server: write(
+      'server.yaml',
+      stringify({
+        ...{ federation: FEDERATION, broker, dataDir: 'server', http: { port: httpPort }, engine: 'builtin' },
+        twin: { csv: { file: 'twin.csv', episodeColumn: 'episode' }, episodes: 4, days: 2 },
+        detector: { hidden: HIDDEN, maximumFalseRate: 0.05 },
+        rounds: {
+          ...{ method: 'cwa', count: 100_000, quorum: 2, minimumRows: 50, epochs: 1, twinEpochs: 1, batchSize: 64 },
+          ...{ codec: 'int8', exchangeRows: 60, releaseEvery: 3, deadline: '60s', ...rounds },
+        },
+      }),
+    ),
+    agents: new Map(
+      ids.map((agent) => [
+        agent,
+        write(
+          `${agent}.yaml`,
+          stringify({
+            ...{ federation: FEDERATION, agent, broker, dataDir: agent, interval: '15m', buses: [], statusEvery: '5s' },
+            training: { engine: 'builtin' },
+          }),
+        ),
+      ]),
+    ),
+    histories: new Map(
+      ids.map((agent, k) => [agent, write(`${agent}.csv`, csv(plantRows(`site ${k}`, 2, k - 1, null).rows))]),
+    ),
+  };
+}
+
+const time = ({ timeMs }: Row) => new Date(timeMs).toISOString();
+const header = ['time', ...TAGS.map(({ name }) => name)].join();
+
+function csv(rows: readonly Row[]): string {
+  return `${[header, ...rows.map((row) => [time(row), ...row.values].join())].join('\n')}\n`;
+}
+
+function twinCsv(): string {
+  const lines = syntheticTwin(1, 4).episodes.flatMap(({ rows, labels }, episode) =>
+    rows.map((row, i) => [time(row), ...row.values, labels[i], episode].join()),
+  );
+  return `${[`${header},label,episode`, ...lines].join('\n')}\n`;
+}

@@ -1,0 +1,143 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { choosePorts } from '../../processes/ports.js';
+import { type FederationFiles, writeFederation } from './federation-files.js';
+import type { Death, StepMessage } from './recorded-journal.js';
+
+/** A federation of real processes that can be killed, frozen and started again one by one. */
+
+const COMMAND = fileURLToPath(new URL('../../twinwatch.js', import.meta.url));
+const SERVER = fileURLToPath(new URL('./server-process.js', import.meta.url));
+/** Generous: a machine may be three times slower, and busy. */
+const PATIENCE_MS = 60_000;
+
+interface Child {
+  readonly process: ChildProcess;
+  readonly ended: Promise<void>;
+}
+
+export interface TestFederation {
+  readonly folder: string;
+  readonly files: FederationFiles;
+  readonly url: string;
+  readonly httpPort: number;
+  readonly agents: readonly string[];
+  /** Newest step of the server that runs or ran. */
+  readonly newest: StepMessage;
+  startBroker(): Promise<void>;
+  startServer(death?: Death | null, config?: string): void;
+  startAgent(agent: string): void;
+  logOf(name: string): string;
+  signal(name: string, signal: NodeJS.Signals): void;
+  /** SIGKILL, and wait until it is gone. */
+  kill(name: string): Promise<void>;
+  /** SIGTERM, and wait until it is gone. */
+  stop(name: string): Promise<void>;
+  /** Resolves when the process has ended, however that came. @throws after a minute. */
+  gone(name: string, how?: string): Promise<void>;
+  /** Resolves with the next step of the server that fits. @throws after a minute, saying for `what`. */
+  step(what: string, fits: (message: StepMessage) => boolean): Promise<StepMessage>;
+  stopAll(): Promise<void>;
+}
+
+export async function openTestFederation(folder: string, agents: number, rounds: object): Promise<TestFederation> {
+  const ports = await choosePorts(['broker', 'http'], 21_000 + (process.pid % 400) * 20, false);
+  const files = writeFederation(folder, { agents, port: ports.broker, httpPort: ports.http, rounds });
+  const children = new Map<string, Child>();
+  const watchers = new Set<(message: StepMessage) => void>();
+  let newest: StepMessage = { step: 'start', committed: 0 };
+  const logOf = (name: string) => join(folder, `${name}.log`);
+
+  const start = (name: string, file: string, ...args: string[]): ChildProcess => {
+    const log = openSync(logOf(name), 'a');
+    const child = fork(file, args, { stdio: ['ignore', log, log, 'ipc'] });
+    closeSync(log);
+    children.set(name, { process: child, ended: new Promise((resolve) => child.once('exit', () => resolve())) });
+    return child;
+  };
+  const within = async <T>(what: string, work: Promise<T>): Promise<T> => {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`${what}: not within ${PATIENCE_MS} ms; see ${folder}`)), PATIENCE_MS);
+    });
+    try {
+      return await Promise.race([work, late]);
+    } finally {
+      clearTimeout(timer);
+    }
+  };
+  const ready = (name: string, child: ChildProcess): Promise<void> =>
+    within(
+      `${name} is ready`,
+      new Promise<void>((resolve, reject) => {
+        child.on('message', (message: { ready?: boolean }) => message.ready === true && resolve());
+        child.once('exit', () => reject(new Error(`${name} ended at its start; see ${logOf(name)}`)));
+      }),
+    );
+  const end = async (name: string, signal: NodeJS.Signals): Promise<void> => {
+    const child = children.get(name);
+    child?.process.kill(signal);
+    if (child !== undefined) await within(`${name} ends`, child.ended);
+    children.delete(name);
+  };
+
+  for (const [agent, history] of files.histories) {
+    const importing = start(
+      `import-${agent}`,
+      COMMAND,
+      'agent',
+      'import',
+      '--config',
+      files.agents.get(agent)!,
+      history,
+    );
+    await within(`history of ${agent}`, new Promise<void>((resolve) => importing.once('exit', () => resolve())));
+    if (importing.exitCode !== 0) throw new Error(`no import for ${agent}; see ${logOf(`import-${agent}`)}`);
+    children.delete(`import-${agent}`);
+  }
+  return {
+    ...{ folder, files, logOf, httpPort: ports.http, url: `mqtt://127.0.0.1:${ports.broker}` },
+    agents: [...files.agents.keys()],
+    get newest() {
+      return newest;
+    },
+    startBroker: () => ready('broker', start('broker', COMMAND, 'broker', '--config', files.broker)),
+    startServer(death = null, config = files.server) {
+      const spec = { config, record: join(folder, 'record'), death };
+      const child = start('server', SERVER, JSON.stringify(spec));
+      child.on('message', (message: StepMessage | { ready: true }) => {
+        if (!('step' in message)) return;
+        newest = message;
+        for (const watcher of [...watchers]) watcher(message);
+      });
+    },
+    startAgent: (agent) => void start(agent, COMMAND, 'agent', '--config', files.agents.get(agent)!),
+    signal: (name, signal) => void children.get(name)?.process.kill(signal),
+    kill: (name) => end(name, 'SIGKILL'),
+    stop: (name) => end(name, 'SIGTERM'),
+    async gone(name, how = '') {
+      const child = children.get(name);
+      if (child !== undefined) await within(`${name} dies ${how}`, child.ended);
+      if (children.get(name) === child) children.delete(name);
+    },
+    step: (what, fits) =>
+      within(
+        what,
+        new Promise<StepMessage>((resolve) => {
+          const watcher = (message: StepMessage) => {
+            if (!fits(message)) return;
+            watchers.delete(watcher);
+            resolve(message);
+          };
+          watchers.add(watcher);
+        }),
+      ),
+    async stopAll() {
+      const names = [...children.keys()];
+      await Promise.all(names.filter((name) => name !== 'broker').map((name) => end(name, 'SIGTERM')));
+      await end('broker', 'SIGTERM');
+    },
+  };
+}
