@@ -86,8 +86,10 @@ export function liveLine(state: StoryState, options: StoryOptions): string {
   const rows = options.sites.map((site) => state.plant[site]?.rows ?? 0);
   const slowest = Math.min(...rows);
   const online = options.sites.filter((site) => state.agents.get(site)?.status?.online === true).length;
+  // The server listens to agents once its twin is there.
+  const here = [null, 'simulating-twin'].includes(state.serverPhase) ? '' : `, ${online} agents online`;
   if (state.phase === 'learning' && slowest < options.commissioningRows)
-    return `commissioning: ${plantDays(slowest, options)} of ${plantDays(options.commissioningRows, options)} days of every plant read, ${online} agents online; server: ${state.activity || 'starting'}`;
+    return `commissioning: ${plantDays(slowest, options)} of ${plantDays(options.commissioningRows, options)} days of every plant read${here}; server: ${state.activity || 'starting'}`;
   if (state.phase === 'learning') return `learning: ${state.activity || 'starting'}`;
   const now = state.plant[options.attackedSite]?.timeMs;
   return `${state.phase}: ${options.attackedSite} is at ${now === undefined ? '?' : plantTime(now)}`;

@@ -161,14 +161,15 @@ export function openJournal(file: string): Journal {
   return {
     transaction(work) {
       if (depth > 0) return work();
-      depth++;
       db.exec('BEGIN IMMEDIATE');
+      depth++;
       try {
         const result = work();
         db.exec('COMMIT');
         return result;
       } catch (error) {
-        db.exec('ROLLBACK');
+        // A full disk may have rolled it back already.
+        if (db.inTransaction) db.exec('ROLLBACK');
         throw error;
       } finally {
         depth--;

@@ -13,10 +13,12 @@ export function neededBlobs(journal: RoundJournal, state: FederationState): Set<
     needed.add(manifest.model.hash);
     lineages.push(manifest.lineage.hash);
   }
-  const { globalHash, twinHash, optimizer, teacher, best, release } = state;
+  const { globalHash, twinHash, optimizer, teacher, best, release, current } = state;
+  const { before } = current ?? {};
   for (const hash of [
     ...lineages,
     ...[globalHash, twinHash, optimizer?.hash, teacher?.hash, best?.parametersHash, release?.candidate.parametersHash],
+    ...[current?.baseHash, before?.globalHash, before?.twinHash, before?.optimizer?.hash, before?.teacher?.hash],
   ]) {
     if (hash !== null && hash !== undefined) needed.add(hash);
   }

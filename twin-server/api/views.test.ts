@@ -8,7 +8,7 @@ const agent = (change: object = {}) => ({
   ...{ lastRound: 3, rejectedUpdates: 1, strikes: [], quarantinedAtMs: null, ...change },
 });
 const ROUND: CurrentRound = {
-  ...{ round: 4, attempt: 1, step: 'collecting', pausing: false, baseHash: 'g3', asked: ['a', 'b'] },
+  ...{ round: 4, attempt: 1, step: 'collecting', pausing: false, before: null, baseHash: 'g3', asked: ['a', 'b'] },
   ...{
     accepted: [{ agent: 'a', rows: 10 }],
     rejected: [],
@@ -29,7 +29,12 @@ const RUNNING: FederationState = {
   current: ROUND,
 };
 const SNAPSHOT: Snapshot = {
-  ...{ federation: 'test', machine: { method: 'cwa', count: 10, quorum: 2 }, twinProgress: null, tags: null },
+  ...{
+    federation: 'test',
+    machine: { method: 'cwa', count: 10, quorum: 2, minimumRows: 1 },
+    twinProgress: null,
+    tags: null,
+  },
   ...{
     state: RUNNING,
     statuses: new Map(),

@@ -18,7 +18,7 @@ const SHOWN_REFUSALS = 100;
 /** What the server knows, from wherever it is kept, in one piece: the source of every view. */
 export interface Snapshot {
   readonly federation: string;
-  readonly machine: Pick<MachineConfig, 'method' | 'count' | 'quorum'>;
+  readonly machine: Pick<MachineConfig, 'method' | 'count' | 'quorum' | 'minimumRows'>;
   /** Share of the twin's episodes simulated; null once it is ready. */
   readonly twinProgress: number | null;
   readonly tags: readonly Tag[] | null;
@@ -93,15 +93,17 @@ export function phaseView(
     return { phase: 'simulating-twin', activity: 'simulating the twin', progress: twinProgress };
   }
   const agents = Object.values(state.agents);
-  const ready = Object.keys(state.agents).filter((id) => isReady(state, id)).length;
+  const here = agents.filter(
+    ({ online, compatible, quarantinedAtMs }) => online && compatible && quarantinedAtMs === null,
+  ).length;
   if (state.lineageHash === null) {
     const calibrated = agents.filter((agent) => agent.calibrated).length;
-    if (ready < machine.quorum && calibrated < machine.quorum) {
-      const activity = `waiting for agents: ${ready} of at least ${machine.quorum} are here${unfit(state)}`;
-      return { phase: 'waiting-for-agents', activity, progress: ready / machine.quorum };
+    if (here < machine.quorum && calibrated < machine.quorum) {
+      const activity = `waiting for agents: ${here} of at least ${machine.quorum} are here${unfit(state)}`;
+      return { phase: 'waiting-for-agents', activity, progress: here / machine.quorum };
     }
-    const activity = `${calibrated} of ${Math.max(ready, machine.quorum)} agents have sent their calibration`;
-    return { phase: 'calibrating', activity, progress: calibrated / Math.max(ready, machine.quorum) };
+    const activity = `${calibrated} of ${Math.max(here, machine.quorum)} agents have sent their calibration`;
+    return { phase: 'calibrating', activity, progress: calibrated / Math.max(here, machine.quorum) };
   }
   const { current, release } = state;
   const progress = state.committed / machine.count;
@@ -117,6 +119,7 @@ export function phaseView(
   const of = `round ${current.round} of ${machine.count}`;
   switch (current.step) {
     case 'waiting': {
+      const ready = Object.keys(state.agents).filter((id) => isReady(state, id, machine)).length;
       const activity = `${of} waits for agents: ${ready} of at least ${machine.quorum} are here${unfit(state)}`;
       return { phase: 'rounds', activity, progress };
     }

@@ -1,6 +1,6 @@
 import { createRandom } from '@twinwatch/core/learning/random';
-import type { Death, JournalStep, StepMessage } from './recorded-journal.js';
 import type { TestFederation } from './federation.js';
+import type { Death, JournalStep, StepMessage } from './recorded-journal.js';
 import type { Verified, Verifier } from './verifier.js';
 
 /** Kills, one after the other, each followed by a restart at once and by a look at everything that has to be true. */

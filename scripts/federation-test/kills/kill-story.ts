@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Manifest } from '@twinwatch/core/wire/messages';
 import { parse, stringify } from 'yaml';
+import { openTestFederation, type TestFederation } from './federation.js';
 import { type KillReport, KillRun } from './kill-run.js';
 import type { Death } from './recorded-journal.js';
-import { openTestFederation, type TestFederation } from './federation.js';
 import { agentManifest, type Verified, Verifier } from './verifier.js';
 
 /** A federation from its first start, through every kill, to its last round and a release that all of it runs. */

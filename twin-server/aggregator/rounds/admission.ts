@@ -1,5 +1,5 @@
 import type { UpdateVerdict } from '@twinwatch/core/wire/messages';
-import type { CurrentRound, FederationState, UpdateFacts } from './round-state.js';
+import type { CurrentRound, FederationState, MachineConfig, UpdateFacts } from './round-state.js';
 
 /** Who is waited for, and whose update can count. */
 
@@ -44,9 +44,9 @@ function notOpen({ current, release, committed }: FederationState, round: number
 }
 
 /** Asked, reachable, and not heard of in this attempt. */
-export function pendingOf(state: FederationState): string[] {
+export function pendingOf(state: FederationState, config: ReadyConfig): string[] {
   const { current } = state;
-  return (current?.asked ?? []).filter((agent) => isReady(state, agent) && !hasAnswered(current!, agent));
+  return (current?.asked ?? []).filter((agent) => isReady(state, agent, config) && !hasAnswered(current!, agent));
 }
 
 export function hasAnswered(current: CurrentRound, agent: string): boolean {
@@ -54,14 +54,21 @@ export function hasAnswered(current: CurrentRound, agent: string): boolean {
 }
 
 /** Whether somebody who was asked to score a candidate, and can be reached, has not answered. */
-export function isScoreAwaited(state: FederationState, agent: string): boolean {
+export function isScoreAwaited(state: FederationState, agent: string, config: ReadyConfig): boolean {
   const { release } = state;
-  if (release?.step !== 'evaluating' || !release.asked.includes(agent) || !isReady(state, agent)) return false;
+  if (release?.step !== 'evaluating' || !release.asked.includes(agent)) return false;
+  if (!isReady(state, agent, config)) return false;
   return !release.answered.includes(agent) && !release.refused.includes(agent);
 }
 
-/** Whether it is there, can take part, and may. */
-export function isReady(state: FederationState, agent: string): boolean {
+type ReadyConfig = Pick<MachineConfig, 'minimumRows'>;
+
+/**
+ * Whether it is there, can take part, and may. One without rows to learn from would keep a round waiting until its deadline; one that
+ * calibrated has had them, whatever it said at its last hello.
+ */
+export function isReady(state: FederationState, agent: string, { minimumRows }: ReadyConfig): boolean {
   const known = state.agents[agent];
-  return known?.online === true && known.compatible && known.quarantinedAtMs === null;
+  if (known?.online !== true || !known.compatible || known.quarantinedAtMs !== null) return false;
+  return known.calibrated || known.eligibleRows >= minimumRows;
 }

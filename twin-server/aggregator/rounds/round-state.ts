@@ -81,6 +81,8 @@ export interface CurrentRound {
   readonly pausing: boolean;
   /** What was sent down in this round. */
   readonly baseHash: string | null;
+  /** What the round began from: a step of the server's own that goes wrong has changed nothing. Null before its first attempt. */
+  readonly before: RoundAnchor | null;
   readonly asked: readonly string[];
   readonly accepted: readonly { readonly agent: string; readonly rows: number }[];
   /** The newest, of every attempt; the journal keeps more. */
@@ -96,6 +98,9 @@ export interface CurrentRound {
   readonly traffic: Readonly<Record<string, AgentTraffic>>;
   readonly startedAtMs: number;
 }
+
+/** What rounds change, each of them. */
+export type RoundAnchor = Pick<FederationState, 'globalHash' | 'twinHash' | 'optimizer' | 'teacher'>;
 
 export interface Rejection {
   readonly agent: string;
@@ -135,6 +140,7 @@ export type MachineConfig = Pick<
   | 'count'
   | 'quorum'
   | 'fraction'
+  | 'minimumRows'
   | 'deadline'
   | 'releaseEvery'
   | 'defence'
@@ -271,7 +277,13 @@ export function restoredState(json: string): FederationState {
     optimizer: optimizer ?? null,
     teacher: teacher ?? null,
     acceptedNorms: acceptedNorms ?? NO_NORMS,
-    current: current && { ...NONE_REFUSED, ...NOTHING_LEFT_OUT, ...current, traffic: current.traffic ?? {} },
+    current: current && {
+      ...NONE_REFUSED,
+      ...NOTHING_LEFT_OUT,
+      ...NO_ANCHOR,
+      ...current,
+      traffic: current.traffic ?? {},
+    },
     release: release && { ...NONE_REFUSED, ...release },
   };
 }
@@ -279,4 +291,5 @@ export function restoredState(json: string): FederationState {
 /** Of an agent of which nothing was refused. */
 export const UNSUSPECTED = { strikes: [], quarantinedAtMs: null } as const;
 const NONE_REFUSED = { refused: [] } as const;
+const NO_ANCHOR = { before: null } as const;
 const NOTHING_LEFT_OUT = { leftOut: [], remarks: [] } as const;
