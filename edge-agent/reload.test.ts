@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'libsql';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { type DeviceScript, honest, registerAt, tcpDevice } from './sources/modbus/testing/scripted-device.js';
+import { honest, registerAt, scanningDevice, tcpDevice } from './sources/modbus/testing/scripted-device.js';
 
 /** An agent as a process of its own, whose files change while it polls. */
 
@@ -18,26 +18,11 @@ afterEach(async () => {
   rmSync(directory, { recursive: true });
 });
 
-/** A controller whose next scan begins once the last was read whole: its clock at holding 0, read before and after the values, and the scan's number at 10. */
-function scanning(): DeviceScript {
-  let clockReads = 0;
-  return ({ address, count }) => {
-    const scan = Math.floor((address === 0 ? clockReads++ : clockReads - 1) / 2);
-    const seconds = 1_700_000_000 + scan;
-    const clock = [scan >>> 16, scan & 0xffff, seconds >>> 16, seconds & 0xffff];
-    const pdu = Buffer.alloc(2 + count * 2);
-    pdu.writeUInt8(3, 0);
-    pdu.writeUInt8(count * 2, 1);
-    for (let i = 0; i < count; i++) pdu.writeUInt16BE(address === 0 ? clock[i]! : scan & 0xffff, 2 + i * 2);
-    return { pdu };
-  };
-}
-
 const template = (tag: string, clock = '') =>
   `${clock}tags:\n  - { name: ${tag}, register: holding, address: 10, type: UINT16 }\n`;
 
 it('takes up changed devices without a gap in the others of their bus and of other buses, and goes on with the old file where the new one is wrong', async () => {
-  const scans = scanning();
+  const scans = scanningDevice();
   // Two controllers behind one port: the first scans, the second only answers.
   const kept = await tcpDevice((request) => (request.unit === 1 ? scans(request) : { pdu: honest(request) }));
   const changed = await tcpDevice((request) => ({ pdu: honest(request) }));

@@ -39,7 +39,7 @@ async function start(...from: Parameters<typeof startAgent>): Promise<AgentProce
 describe('acquisition goes on at its rate', () => {
   it('while a large network is trained', async () => {
     const read = await device();
-    const architecture = { inputs: 3, hidden: [768, 768], members: 1 };
+    const architecture = { inputs: 3, hidden: [512, 512], members: 1 };
     const agent = await start({
       agent: agentFile(bus(`tcp://127.0.0.1:${read.port}`, 'PLC'), '{ quarantine: 10s, engine: builtin }'),
       files: { 'PLC.yaml': template('level', 'flow') },
@@ -85,6 +85,20 @@ describe('acquisition goes on at its rate', () => {
     expect(server.newest('update')).toMatchObject({ round: 1, rows: expect.toSatisfy((rows: number) => rows > 400) });
     expect(agent.log()).toContain('fitted');
   }, 150_000);
+
+  it('while the broker is away', async () => {
+    const read = await device();
+    const agent = await start({
+      agent: agentFile(bus(`tcp://127.0.0.1:${read.port}`, 'PLC')),
+      files: { 'PLC.yaml': template('level') },
+    });
+    await vi.waitFor(() => expect(agent.server.status?.health?.rowsAcquired).toBeGreaterThan(3), within);
+    await goesOn(agent, read, async () => {
+      await agent.closeBroker();
+      const before = read.timesMs.length;
+      await vi.waitFor(() => expect(read.timesMs.length).toBeGreaterThan(before + 60), within);
+    });
+  }, 60_000);
 
   it('while the disk does not answer, which is told, as are alarms; then everything is written', async () => {
     const read = await device();

@@ -17,6 +17,8 @@ export interface AgentProcess {
   log(): string;
   /** Stored rows from one source time to another: how many, and how many of them have a value of the tag at `place`. */
   rows(fromMs: number, toMs: number, place?: number): { readonly count: number; readonly known: number };
+  /** For good. */
+  closeBroker(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -34,6 +36,13 @@ export async function startAgent({ agent, files, prepare }: SiteFiles): Promise<
   const aedes = await Aedes.createBroker();
   const broker = net.createServer(aedes.handle);
   await new Promise<void>((resolve) => broker.listen(0, '127.0.0.1', resolve));
+  let closing: Promise<void> | null = null;
+  const closeBroker = () => {
+    closing ??= new Promise<void>((resolve) => aedes.close(() => resolve())).then(
+      () => new Promise((resolve) => broker.close(() => resolve())),
+    );
+    return closing;
+  };
   const url = `mqtt://127.0.0.1:${(broker.address() as net.AddressInfo).port}`;
   const server = new PlayedServer(url, null);
   server.link.start();
@@ -58,7 +67,7 @@ export async function startAgent({ agent, files, prepare }: SiteFiles): Promise<
     }),
   ]);
   return {
-    ...{ directory, server, log, pid: child.pid! },
+    ...{ directory, server, log, closeBroker, pid: child.pid! },
     rows(fromMs, toMs, place = 0) {
       const database = new Database(join(directory, 'data', 'rows.db'));
       const found = database.prepare('SELECT vals FROM rows WHERE time_ms BETWEEN ? AND ?').raw().all(fromMs, toMs) as [
@@ -74,8 +83,7 @@ export async function startAgent({ agent, files, prepare }: SiteFiles): Promise<
       child.kill('SIGTERM');
       await ended;
       await server.link.stop();
-      await new Promise<void>((resolve) => aedes.close(() => resolve()));
-      await new Promise((resolve) => broker.close(resolve));
+      await closeBroker();
       rmSync(directory, { recursive: true });
     },
   };

@@ -39,6 +39,21 @@ export function honest({ functionCode, address, count }: Omit<DeviceRequest, 'in
 
 export const exception = (functionCode: number, code: number) => Buffer.from([functionCode | 0x80, code]);
 
+/** A controller whose next scan begins once the last was read whole: its clock at holding 0, read before and after the values, and the scan's number anywhere else. */
+export function scanningDevice(): DeviceScript {
+  let clockReads = 0;
+  return ({ address, count }) => {
+    const scan = Math.floor((address === 0 ? clockReads++ : clockReads - 1) / 2);
+    const seconds = 1_700_000_000 + scan;
+    const clock = [scan >>> 16, scan & 0xffff, seconds >>> 16, seconds & 0xffff];
+    const pdu = Buffer.alloc(2 + count * 2);
+    pdu.writeUInt8(3, 0);
+    pdu.writeUInt8(count * 2, 1);
+    for (let i = 0; i < count; i++) pdu.writeUInt16BE(address === 0 ? clock[i]! : scan & 0xffff, 2 + i * 2);
+    return { pdu };
+  };
+}
+
 /** A Modbus TCP device on a free port of the loopback. */
 export async function tcpDevice(script: DeviceScript) {
   let index = 0;
