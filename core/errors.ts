@@ -78,6 +78,12 @@ export const ERROR_CODES = {
   SECURITY_FILE_INVALID:
     'A file with keys, certificates or records of agents has missing or wrong fields; they are named',
   SECURITY_REQUEST_INVALID: 'A request for a certificate cannot be read, or is not signed with the key that it is for',
+  SECURITY_EXISTS: 'Something that a command would make is there already; nothing was written over',
+  SECURITY_UNKNOWN_AGENT: 'No agent of that name was ever enrolled in this federation',
+  SECURITY_IN_USE: 'Another command is changing the directory of the federation',
+  SECURITY_TOKEN_INVALID: 'A join token is not one, was used, has expired, or was not made by this federation',
+  SECURITY_ENROLMENT_FAILED: 'The enrolment service cannot be reached, is not the one that was expected, or refused a request',
+  SECURITY_AUTHORITY_NEEDED: 'An authority is to be retired while certificates that it has signed are still in use',
   SECURITY_KEY_INVALID: 'A signing key is not an Ed25519 key, or not the one that belongs there',
   CLI_USAGE: 'The command line is wrong: an unknown command, option or value',
   CLI_SERVER_UNREACHABLE: 'The twin-server does not answer at the address that the command was given',

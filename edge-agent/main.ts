@@ -1,10 +1,13 @@
+import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { currentCertificates } from '@twinwatch/core/config/broker-connection';
 import type { Logger } from '@twinwatch/core/runtime';
 import mqtt from 'mqtt';
 import { pino } from 'pino';
 import { type AgentRuntime, openStore, type RunningAgent, runAgent } from './agent.js';
 import { checkSite } from './check.js';
+import { keepRenewed } from './enrolment/renewal.js';
 import { type OpenTrust, openAgentTrust } from './federation/agent-trust.js';
 import { describeImport, type ImportReport, importHistory } from './history/csv-history.js';
 import { loadSite, type SiteConfig } from './site-config.js';
@@ -20,7 +23,7 @@ function logger(name: string, level: string): Logger {
   return pino({ level, name }, stderr);
 }
 
-async function runtime(log: Logger): Promise<AgentRuntime> {
+async function runtime(log: Logger, site: SiteConfig): Promise<AgentRuntime> {
   const manifest = JSON.parse(await readFile(new URL('../package.json', import.meta.url), 'utf8')) as {
     version: string;
   };
@@ -30,9 +33,16 @@ async function runtime(log: Logger): Promise<AgentRuntime> {
     timers: systemTimers,
     random: Math.random,
     log,
-    connect: (options) => mqtt.connect(options.url, options as mqtt.IClientOptions),
+    connect: (options) =>
+      mqtt.connect(options.url, { ...(options as mqtt.IClientOptions), ...renewedTls(site, options.url) }),
     rssBytes: () => process.memoryUsage.rss(),
   };
+}
+
+/** For every connection to the federation's broker anew: certificates are renewed while an agent runs. */
+function renewedTls({ config, configPath }: SiteConfig, url: string) {
+  if (url !== config.broker.url) return {};
+  return currentCertificates(config.broker, (file) => readFileSync(resolve(dirname(configPath), file), 'utf8'));
 }
 
 /**
@@ -60,11 +70,12 @@ export async function main(configPath: string): Promise<void> {
       stop.signal,
     );
   const trust = keys === null ? {} : { trust: keys.trust };
-  await runAgent(site, { ...(await runtime(log)), ...trust }, stop.signal, (agent) => {
+  await runAgent(site, { ...(await runtime(log, site)), ...trust }, stop.signal, (agent) => {
     const ready = { ready: true };
     process.stdout.write(`${JSON.stringify(ready)}\n`);
     process.send?.(ready);
     reloadOnChange(site, agent, log, stop.signal);
+    void renewing(site, log, stop.signal);
   });
 }
 
@@ -83,6 +94,20 @@ async function reloadKeys(keys: OpenTrust, log: Logger): Promise<void> {
   await keys.reload().catch((error: unknown) => {
     log.error({ error: String(error) }, 'the changed keys cannot be used; those from before go on');
   });
+}
+
+/** Only where the agent was enrolled, and is to renew by itself. */
+async function renewing({ config, configPath }: SiteConfig, log: Logger, signal: AbortSignal): Promise<void> {
+  const { security } = config;
+  if (security?.renewal === undefined) return;
+  await keepRenewed(
+    {
+      directory: resolve(dirname(configPath), security.directory),
+      ...{ url: security.renewal.url, everyMs: security.renewal.every },
+      ...{ clock: systemClock, timers: systemTimers, log },
+    },
+    signal,
+  );
 }
 
 /** At SIGHUP, and when the agent's file or a template has changed. One that is wrong is told, and what was before goes on. */
@@ -113,7 +138,7 @@ function reloadOnChange(site: SiteConfig, agent: RunningAgent, log: Logger, sign
  */
 export async function check(configPath: string): Promise<boolean> {
   const site = await loadSite(configPath, process.env);
-  const { ok, text } = await checkSite(site, await runtime(logger(site.config.agent, 'error')));
+  const { ok, text } = await checkSite(site, await runtime(logger(site.config.agent, 'error'), site));
   process.stdout.write(`${text}\n`);
   if (!ok) process.exitCode = 1;
   return ok;

@@ -266,6 +266,11 @@ const COMMANDS = {
     const rest = args.filter((argument) => argument !== '--long');
     return test([join('scripts', 'dist', 'federation-test'), '--passWithNoTests', ...rest]);
   },
+  'test-security': (args) => {
+    if (args.includes('--long')) process.env.TWINWATCH_LONG = '1';
+    const rest = args.filter((argument) => argument !== '--long');
+    return test([join('scripts', 'dist', 'security-test'), join('core', 'dist', 'security'), ...rest]);
+  },
   'test-long': (args) => {
     process.env.TWINWATCH_LONG = '1';
     return test(['--passWithNoTests', ...args]);

@@ -1,8 +1,9 @@
+import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { setTimeout as sleepMs } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { brokerAccess, readBrokerFiles } from '@twinwatch/core/config/broker-connection';
+import { brokerAccess, currentCertificates, readBrokerFiles } from '@twinwatch/core/config/broker-connection';
 import { configText } from '@twinwatch/core/config/load';
 import type { ServerConfig } from '@twinwatch/core/config/server';
 import { TwinwatchError } from '@twinwatch/core/errors';
@@ -101,7 +102,12 @@ async function brokerOptions(
       'CONFIG_INVALID',
       problems.map(({ field, message }) => `${configPath} broker.${field}: ${message}`).join('\n'),
     );
-  return { ...brokerAccess(broker, files), connect: (options) => mqtt.connect(options.url, options) };
+  // Certificates are read for every connection anew: they are renewed while the server runs.
+  const current = () => currentCertificates(broker, (file) => readFileSync(beside(file), 'utf8'));
+  return {
+    ...brokerAccess(broker, files),
+    connect: (options) => mqtt.connect(options.url, { ...options, ...current() }),
+  };
 }
 
 function readText(path: string): Promise<string> {

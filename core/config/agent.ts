@@ -86,6 +86,18 @@ export const agentSchema = z
     security: z
       .strictObject({
         directory: z.string().min(1).meta({ description: 'this agent’s certificate, keys, and whom it believes' }),
+        renewal: z
+          .strictObject({
+            url: z
+              .string()
+              .regex(/^https:\/\/[^/\s@]+$/, { error: "must be a URL such as 'https://plant-server:8884'" })
+              .meta({ description: 'where `twinwatch enrolment` runs' }),
+            every: durationBetween('1s', '7d').prefault('1h').meta({ description: 'time between two looks' }),
+          })
+          .optional()
+          .meta({
+            description: 'a new certificate before this one ends, and new authorities, without anybody’s doing',
+          }),
       })
       .optional()
       .meta({ description: 'what `twinwatch enrol` or `twinwatch join` made' }),

@@ -100,3 +100,22 @@ export function brokerAccess(section: BrokerConnectionConfig, files: BrokerFiles
   const { url, username, password, protocol } = section;
   return { url, username, password, ...files, protocolVersion: protocol === 'mqtt-5' ? (5 as const) : (4 as const) };
 }
+
+/**
+ * Certificates and key as they are in their files now, for the next connection: they may be renewed while a process runs. Nothing where one cannot
+ * be read; what was read at the start stands in, then.
+ */
+export function currentCertificates(
+  section: Pick<BrokerConnectionConfig, 'ca' | 'cert' | 'key'>,
+  readText: (path: string) => string,
+): { readonly ca?: string; readonly cert?: string; readonly key?: string } {
+  const named = (['ca', 'cert', 'key'] as const).flatMap((field) => {
+    const path = section[field];
+    return path === undefined ? [] : [[field, path] as const];
+  });
+  try {
+    return Object.fromEntries(named.map(([field, path]) => [field, readText(path)]));
+  } catch {
+    return {};
+  }
+}

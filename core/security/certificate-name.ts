@@ -3,7 +3,7 @@
  * this product reads; and shorter as common name, for brokers that take their user from there (mosquitto's use_identity_as_username).
  */
 
-export type CertificateRole = 'agent' | 'server' | 'broker' | 'observer';
+export type CertificateRole = 'agent' | 'server' | 'broker' | 'operator';
 
 export interface CertificateName {
   readonly federation: string;
@@ -12,7 +12,7 @@ export interface CertificateName {
   readonly name: string;
 }
 
-const URN = /^urn:twinwatch:([A-Za-z0-9_-]{1,64}):(agent|server|broker|observer):([A-Za-z0-9_-]{1,64})$/;
+const URN = /^urn:twinwatch:([A-Za-z0-9_-]{1,64}):(agent|server|broker|operator):([A-Za-z0-9_-]{1,64})$/;
 
 export function certificateUrn({ federation, role, name }: CertificateName): string {
   return `urn:twinwatch:${federation}:${role}:${name}`;

@@ -91,7 +91,7 @@ export interface CertificateRequest {
   readonly notAfterMs: number;
 }
 
-/** Agents' and observers' certificates serve as clients only: none of them can pass for a broker or a server. */
+/** Agents' and operators' certificates serve as clients only: none of them can pass for a broker or a server. */
 export async function issueCertificate(request: CertificateRequest): Promise<IssuedCertificate> {
   const { authority, name, publicKeyDer, hosts = [], notAfterMs } = request;
   const issuer = new X509Certificate(authority.certificatePem);

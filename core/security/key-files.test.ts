@@ -22,7 +22,11 @@ const trust: TrustFile = {
 };
 const record: AgentRecord = {
   ...{ version: 1, agent: 'site-1', publicKeys: [entry(own.id, own.publicKey, 0)] },
-  ...{ certificates: [{ serial: '0A', notAfterMs: 9, revokedAtMs: null }], enrolledAtMs: 0, revokedAtMs: null },
+  ...{
+    certificates: [{ serial: '0A', notAfterMs: 9, authority: 1, revokedAtMs: null }],
+    enrolledAtMs: 0,
+    revokedAtMs: null,
+  },
 };
 
 describe('keys in files', () => {

@@ -41,6 +41,8 @@ export const agentRecord = z.strictObject({
       /** Hex, upper case, as `openssl x509 -serial` and node's X509Certificate.serialNumber write it. */
       serial: z.string().regex(/^[0-9A-F]{2,40}$/, { error: 'must be a serial number in hex' }),
       notAfterMs: z.number(),
+      /** Number of the authority that signed it. */
+      authority: z.int().min(1),
       /** Null while it is good. */
       revokedAtMs: z.number().nullable(),
     }),

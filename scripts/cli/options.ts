@@ -1,3 +1,4 @@
+import { parseDuration } from '@twinwatch/core/config/duration';
 import { type Command, InvalidArgumentError } from 'commander';
 
 /** What the commands' options have in common. */
@@ -43,4 +44,37 @@ export function ranges(text: string, most: number): Ranges {
       throw new InvalidArgumentError(`write numbers up to ${most} and ranges of them, such as 1-10,${most}`);
     return { from, to };
   });
+}
+
+export const gather = (text: string, before: string[] = []) => [...before, text];
+
+export function agentName(text: string): string {
+  if (!/^[A-Za-z0-9_-]{1,64}$/.test(text)) throw new InvalidArgumentError('write 1–64 letters, digits, _ or -');
+  return text;
+}
+
+/** '15m' → milliseconds. */
+export function duration(text: string): number {
+  const ms = parseDuration(text);
+  if (ms === null) throw new InvalidArgumentError("write a number and a unit, one of ms, s, m, h, d, such as '15m'");
+  return ms;
+}
+
+export function durationText(ms: number): string {
+  for (const [unit, length] of [
+    ['d', 86_400_000],
+    ['h', 3_600_000],
+    ['m', 60_000],
+    ['s', 1_000],
+  ] as const)
+    if (ms >= length && ms % length === 0) return `${ms / length}${unit}`;
+  return `${ms}ms`;
+}
+
+/** 0 takes any free one. */
+export function portNumber(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 0 || value > LAST_PORT)
+    throw new InvalidArgumentError(`write a port up to ${LAST_PORT}`);
+  return value;
 }

@@ -7,6 +7,7 @@ import { addExperiments } from './experiments.js';
 import { addHashPassword } from './hash-password.js';
 import { addOperator } from './operator-commands.js';
 import { collect, firstPort, positive, whole, withExamples } from './options.js';
+import { addSecurity } from './security-commands.js';
 import { addTwin } from './twin-commands.js';
 
 /**
@@ -32,6 +33,7 @@ export function createProgram(): Command {
   addFieldTrial(program);
   addExperiments(program);
   addTwin(program);
+  addSecurity(program);
   addOperator(program);
   addHashPassword(program);
   addFetchData(program);

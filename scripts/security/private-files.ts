@@ -1,0 +1,92 @@
+import { randomBytes } from 'node:crypto';
+import { chmod, link, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { TwinwatchError } from '@twinwatch/core/errors';
+
+/** Files that nobody but their owner reads. Whole or not at all: a reader never sees half of one. */
+
+export const PRIVATE = 0o600;
+export const READABLE = 0o644;
+
+export async function makeDirectory(path: string): Promise<void> {
+  await mkdir(path, { recursive: true, mode: 0o700 });
+  await chmod(path, 0o700);
+}
+
+/** In place of what is there. */
+export async function replaceFile(path: string, text: string, mode = PRIVATE): Promise<void> {
+  const draft = await writeDraft(path, text, mode);
+  await rename(draft, path);
+}
+
+/** @throws TwinwatchError SECURITY_EXISTS where the file is there. */
+export async function createFile(path: string, text: string, mode = PRIVATE): Promise<void> {
+  const draft = await writeDraft(path, text, mode);
+  try {
+    await link(draft, path);
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'EEXIST') throw exists(path);
+    throw cause;
+  } finally {
+    await rm(draft, { force: true });
+  }
+}
+
+export function exists(path: string): TwinwatchError {
+  return new TwinwatchError('SECURITY_EXISTS', `${path} is there already, and is not written over`, {
+    context: { path },
+  });
+}
+
+export async function isThere(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => null)) !== null;
+}
+
+async function writeDraft(path: string, text: string, mode: number): Promise<string> {
+  const draft = join(dirname(path), `.${randomBytes(6).toString('hex')}.draft`);
+  const file = await open(draft, 'wx', mode);
+  try {
+    await file.writeFile(text);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  return draft;
+}
+
+const LOCK_WAIT_MS = 10_000;
+const LOOK_MS = 50;
+
+/** One command at a time changes a directory. A lock whose process is gone does not count. */
+export async function alone<T>(directory: string, work: () => Promise<T>): Promise<T> {
+  const lock = join(directory, '.lock');
+  const until = Date.now() + LOCK_WAIT_MS;
+  for (;;) {
+    try {
+      await createFile(lock, String(process.pid));
+      break;
+    } catch (error) {
+      if (!(error instanceof TwinwatchError)) throw error;
+      if (await isAbandoned(lock)) await rm(lock, { force: true });
+      else if (Date.now() > until)
+        throw new TwinwatchError('SECURITY_IN_USE', `another command is changing ${directory}; try again after it`);
+      else await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    }
+  }
+  try {
+    return await work();
+  } finally {
+    await rm(lock, { force: true });
+  }
+}
+
+async function isAbandoned(lock: string): Promise<boolean> {
+  const holder = Number(await readFile(lock, 'utf8').catch(() => ''));
+  if (!(holder > 0)) return false;
+  try {
+    process.kill(holder, 0);
+    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ESRCH';
+  }
+}
