@@ -50,7 +50,7 @@ describe('acquisition goes on at its rate', () => {
           { directory, ...limits },
           { timers: systemTimers, log: quiet, maximumQueuedRows: 99 },
         );
-        const count = 700;
+        const count = 1_200;
         const values = Float64Array.from({ length: count * 2 }, (_, i) => 5 + Math.sin(i) + (i % 2) * 15);
         const timesMs = Float64Array.from({ length: count }, (_, i) => Date.UTC(2024, 5, 1) + i * 1_000);
         await store.call('importRows', { tags: ['level', 'flow'], timesMs, values, labels: new Int8Array(count) });
