@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { TwinwatchError } from '@twinwatch/core/errors';
 import { Command, Option } from 'commander';
+import { addBrokerCheck } from './broker-commands.js';
 import { endWithParent } from './child-of.js';
 import { addDevices } from './device-commands.js';
 import { addExperiments } from './experiments.js';
@@ -36,6 +37,7 @@ export function createProgram(): Command {
   addSecurity(program);
   addOperator(program);
   addHashPassword(program);
+  addBrokerCheck(program);
   addFetchData(program);
   return program;
 }

@@ -4,6 +4,7 @@ import { embedded } from './brokers/embedded.js';
 import { mosquitto, mosquittoOverTls } from './brokers/mosquitto.js';
 import { nats } from './brokers/nats.js';
 import { rabbitmq } from './brokers/rabbitmq.js';
+import { verdicts } from './check-output.js';
 import { BYPASS, FederationProcesses } from './federation-processes.js';
 
 /** The same federation over every broker, each with the configuration of configs/brokers. */
@@ -21,6 +22,16 @@ describe.each(BROKERS)('a federation over $name', (tested) => {
     if (tested.missing === null) federation = await FederationProcesses.create(tested);
   }, 120_000);
   afterAll(() => federation?.close(), 60_000);
+
+  it.skipIf(tested.missing !== null)('is found safe by broker-check', { timeout: 200_000 }, async () => {
+    const { code, output } = await federation.checkBroker();
+    expect(output).toContain(`: ${tested.recognised}`);
+    expect(verdicts(output), output).toEqual({
+      ...{ encryption: 'OK', login: 'OK', protocol: 'OK', queue: 'OK', payload: 'OK', retained: 'OK' },
+      ...{ wildcards: 'OK', 'last will': 'OK', 'sessions kept': 'UNKNOWN', restart: 'UNKNOWN' },
+    });
+    expect(code).toBe(0);
+  });
 
   it.skipIf(tested.missing !== null)(
     'learns, releases, alarms, notices who goes, and goes on after restarts',

@@ -106,6 +106,20 @@ export class FederationProcesses {
     return row === limit - 1;
   }
 
+  /** `twinwatch broker-check`, as the server's user. */
+  async checkBroker(): Promise<{ readonly code: number | NodeJS.Signals; readonly output: string }> {
+    const { url, protocol, ca, cert, key } = this.broker.section('server') as Record<string, string>;
+    const inDirectory = (path: string) => join(this.#directory, path);
+    const files = Object.entries({ ca, cert, key }).flatMap(([name, path]) =>
+      path === undefined ? [] : [`--${name}`, inDirectory(path)],
+    );
+    const command = startCommand(
+      ...['broker-check', url!, '--username', 'server', '--password-file', inDirectory('password'), ...files],
+      ...(protocol === undefined ? [] : ['--protocol', protocol]),
+    );
+    return { code: await command.ended, output: command.output() };
+  }
+
   async state(): Promise<ServerState> {
     return (await (await fetch(`http://127.0.0.1:${this.#server!.http}/api/state`)).json()) as ServerState;
   }

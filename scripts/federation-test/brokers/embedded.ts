@@ -7,6 +7,7 @@ import { daemon, freePort, TEST_PASSWORD, type TestedBroker } from './tested-bro
 /** Our own, as a process of its own. */
 export const embedded: TestedBroker = {
   name: 'twinwatch broker',
+  recognised: 'probably `twinwatch broker`',
   missing: null,
   async start(directory) {
     const port = await freePort();

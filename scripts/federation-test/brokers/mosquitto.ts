@@ -19,6 +19,7 @@ const openssl = installed('openssl');
 
 export const mosquitto = (protocol: 'mqtt-3.1.1' | 'mqtt-5'): TestedBroker => ({
   name: `mosquitto, ${protocol}`,
+  recognised: 'mosquitto version 2',
   missing: program === null ? notInstalled('mosquitto', 'mosquitto') : null,
   start: (directory) =>
     start(directory, 'mosquitto.conf', '1883', (port) => ({ url: `mqtt://127.0.0.1:${port}`, protocol })),
@@ -27,6 +28,7 @@ export const mosquitto = (protocol: 'mqtt-3.1.1' | 'mqtt-5'): TestedBroker => ({
 /** A password and a certificate for every client. */
 export const mosquittoOverTls: TestedBroker = {
   name: 'mosquitto, TLS with passwords and client certificates',
+  recognised: 'mosquitto version 2',
   missing:
     program === null
       ? notInstalled('mosquitto', 'mosquitto')

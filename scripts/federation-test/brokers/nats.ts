@@ -14,6 +14,7 @@ const program = installed('nats-server', '/usr/sbin/nats-server');
 
 export const nats: TestedBroker = {
   name: 'NATS',
+  recognised: 'probably NATS',
   missing: program === null ? notInstalled('nats-server', 'nats-server') : null,
   async start(directory) {
     const port = await freePort();

@@ -16,6 +16,7 @@ const epmd = installed('epmd', '/usr/bin/epmd');
 
 export const rabbitmq: TestedBroker = {
   name: 'RabbitMQ',
+  recognised: 'probably RabbitMQ',
   missing: existsSync(program) && epmd !== null ? null : notInstalled('RabbitMQ', 'rabbitmq-server'),
   async start(directory) {
     const folder = join(directory, 'rabbitmq');

@@ -8,6 +8,8 @@ import { configFile } from '../../processes/repository.js';
 /** A broker that a federation is tested over: started on a free port of its own, in a directory that the test gives it. */
 export interface TestedBroker {
   readonly name: string;
+  /** What broker-check calls it, first words. */
+  readonly recognised: string;
   /** Why it cannot be tested here; null where it can. */
   readonly missing: string | null;
   start(directory: string): Promise<StartedBroker>;
