@@ -161,11 +161,20 @@ shadow:
     ['a:\n\tb: 1\n', 'agent.yaml:2:1 a tab is used for indentation; use spaces'],
     ['a: "open\n', 'agent.yaml:2:1 Missing closing "quote'],
     ['a: 1\n---\nb: 2\n', "agent.yaml:2:1 '---' starts a second document; a configuration file holds one"],
+    ['a: &a\n  b: *a\n', 'agent.yaml:1:1 an alias stands inside what it stands for'],
     ['a: *none\n', 'agent.yaml:1:1 Unresolved alias (the anchor must be set before the alias): none'],
   ])('says where a file is not YAML: %j', (text, message) => {
     const error = failure(text);
     expect(error.code).toBe('CONFIG_UNREADABLE');
     expect(error.message).toBe(`agent.yaml cannot be read as YAML:\n  ${message}`);
+  });
+
+  it('reads nothing that is deeper than any file of this product', () => {
+    for (const text of ['['.repeat(20_000), `${'- '.repeat(500)}x\n`, '{"a":'.repeat(20_000)]) {
+      const { code, message } = failure(text);
+      expect(code).toBe('CONFIG_UNREADABLE');
+      expect(message).toMatch(/is nested deeper than 100 levels/);
+    }
   });
 
   it('takes __proto__ for an unknown field', () => {

@@ -1,4 +1,16 @@
-import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument } from 'yaml';
+import {
+  type CST,
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  type Pair,
+  Parser,
+  parseDocument,
+} from 'yaml';
 import { TwinwatchError } from '../errors.js';
 
 /** Keys and indices from the top of a file down to one value. */
@@ -24,6 +36,9 @@ const SYNTAX_ADVICE: Readonly<Record<string, string>> = {
   MULTIPLE_DOCS: "'---' starts a second document; a configuration file holds one",
 };
 
+/** No file of ours nests a fifth as deep. The parser's second pass, and whoever walks its values, would run out of stack. */
+const DEEPEST = 100;
+
 /** A YAML file that parsed, with the place of every value. Repairs change what `value()` returns, never a place. */
 export class YamlSource {
   readonly fileName: string;
@@ -39,7 +54,13 @@ export class YamlSource {
   /** @throws TwinwatchError CONFIG_UNREADABLE listing every syntax error with its line. */
   static parse(text: string, fileName: string): YamlSource {
     const lines = new LineCounter();
-    const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, logLevel: 'error' });
+    const deepAt = tooDeepAt(text, lines);
+    if (deepAt !== null) {
+      const { line, col } = lines.linePos(deepAt);
+      const message = `is nested deeper than ${DEEPEST} levels; is it the file that was meant?`;
+      throw unreadable(fileName, [{ line, column: col, place: '', message }]);
+    }
+    const document = parseDocument(text, { prettyErrors: false, logLevel: 'error' });
     const problems = document.errors.map((error) => {
       const { line, col } = lines.linePos(error.pos[0]);
       const advice = SYNTAX_ADVICE[error.code];
@@ -53,7 +74,9 @@ export class YamlSource {
   /** The file's content as plain values. @throws TwinwatchError CONFIG_UNREADABLE on an alias without its anchor. */
   value(): unknown {
     try {
-      return this.#document.toJS();
+      const value: unknown = this.#document.toJS();
+      if (isDeep(value)) throw new Error('an alias stands inside what it stands for');
+      return value;
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
       throw unreadable(this.fileName, [{ line: 1, column: 1, place: '', message: reason }], cause);
@@ -105,6 +128,28 @@ export class YamlSource {
   #resolved(node: Node | null): Node | null {
     return isAlias(node) ? (node.resolve(this.#document) ?? null) : node;
   }
+}
+
+/** Where the text is nested too deeply; null where it is not. The first pass needs no stack of its own for that. */
+function tooDeepAt(text: string, lines: LineCounter): number | null {
+  const waiting: { token: CST.Token | null | undefined; depth: number }[] = [];
+  for (const token of new Parser(lines.addNewLine).parse(text)) waiting.push({ token, depth: 0 });
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    const { token, depth } = next;
+    if (token === null || token === undefined) continue;
+    if (depth > DEEPEST) return token.offset;
+    if ('items' in token)
+      for (const { key, value } of token.items)
+        waiting.push({ token: key, depth: depth + 1 }, { token: value, depth: depth + 1 });
+    else if (token.type === 'document') waiting.push({ token: token.value, depth });
+  }
+  return null;
+}
+
+/** Only through an alias within itself: the text is not. */
+function isDeep(value: unknown, depth = 0): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return depth > 2 * DEEPEST || Object.values(value).some((child) => isDeep(child, depth + 1));
 }
 
 function keyText(pair: Pair): string {

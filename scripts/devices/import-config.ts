@@ -8,28 +8,33 @@ import { draftFiles, type SiteDraft } from './site-draft.js';
 
 export type ForeignFormat = 'telegraf' | 'thingsboard' | 'neuron';
 
+/** @throws TwinwatchError CLI_IMPORT_UNREADABLE, where the text is not of that format. */
+export function draftOf(format: ForeignFormat, text: string, file: string, url: string): SiteDraft {
+  try {
+    if (format === 'telegraf') return readTelegraf(text);
+    return format === 'thingsboard' ? readThingsBoard(text) : readNeuron(text, url);
+  } catch (cause) {
+    throw unreadable(format, file, cause);
+  }
+}
+
+function unreadable(format: ForeignFormat, file: string, cause: unknown): TwinwatchError {
+  return new TwinwatchError(
+    'CLI_IMPORT_UNREADABLE',
+    `${file} cannot be read as a file of ${format}: ${(cause as Error).message}`,
+    { context: { file }, cause },
+  );
+}
+
 /**
  * Writes agent.yaml and a template for each device from another program's file, and says what could not be taken over.
  * @throws TwinwatchError CLI_IMPORT_UNREADABLE, CLI_FILE_EXISTS.
  */
 export async function importConfig(format: ForeignFormat, file: string, out: string, url: string): Promise<void> {
-  let draft: SiteDraft;
-  try {
-    const text = await readFile(file, 'utf8');
-    draft =
-      format === 'telegraf'
-        ? readTelegraf(text)
-        : format === 'thingsboard'
-          ? readThingsBoard(text)
-          : readNeuron(text, url);
-  } catch (cause) {
-    throw new TwinwatchError(
-      'CLI_IMPORT_UNREADABLE',
-      `${file} cannot be read as a file of ${format}: ${(cause as Error).message}`,
-      { context: { file }, cause },
-    );
-  }
-  await writeDraft(draft, out, `From ${file} (${format})`);
+  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+    throw unreadable(format, file, cause);
+  });
+  await writeDraft(draftOf(format, text, file, url), out, `From ${file} (${format})`);
 }
 
 /** To be looked at by a person, so nothing that is there is written over. @throws TwinwatchError CLI_FILE_EXISTS */

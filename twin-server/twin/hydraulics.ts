@@ -25,6 +25,8 @@ const NODE_TYPE_TANK = 2;
 const LINK_TYPE_PIPE_MAXIMUM = 1;
 const LINK_TYPE_PUMP = 2;
 const FIRST_ERROR_CODE = 100;
+/** EPANET reads 1023; its buffers hold no more. */
+const LONGEST_LINE = 1_000;
 /** Longest duration EPANET's 32-bit seconds allow, with room for one more step: 68 years. */
 const DURATION_SECONDS = 2_000_000_000;
 
@@ -60,6 +62,19 @@ export class Hydraulics {
    * @throws TwinwatchError PLANT_NETWORK_INVALID with EPANET's own words where it rejects the text, or finds no tank, source or link in it.
    */
   static async open(network: string, fileName: string): Promise<Hydraulics> {
+    const longAt = network.split('\n').findIndex((line) => line.length > LONGEST_LINE);
+    if (longAt >= 0) throw broken(fileName, `line ${longAt + 1} is longer than ${LONGEST_LINE} characters`);
+    try {
+      return await Hydraulics.#open(network, fileName);
+    } catch (error) {
+      // The engine has no defence against every text. What it did to its own memory goes with it: each network has one to itself.
+      if (error instanceof Error && error.name === 'RuntimeError')
+        throw broken(fileName, "EPANET's engine breaks on it", error);
+      throw error;
+    }
+  }
+
+  static async #open(network: string, fileName: string): Promise<Hydraulics> {
     const workspace = new Workspace();
     await workspace.loadModule();
     const engine = workspace.instance as unknown as Engine;
@@ -290,6 +305,13 @@ export class Hydraulics {
 }
 
 /** The lines of EPANET's report that say what is wrong, as one sentence. */
+function broken(file: string, why: string, cause?: unknown): TwinwatchError {
+  return new TwinwatchError('PLANT_NETWORK_INVALID', `${file}: ${why}. Is it an EPANET input file (.inp)?`, {
+    context: { file },
+    cause,
+  });
+}
+
 function reportedErrors(report: string): string {
   const lines = report.split('\n').map((line) => line.trim());
   const errors: string[] = [];

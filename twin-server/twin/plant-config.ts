@@ -295,7 +295,12 @@ export async function checkPlant(path: string, readFile: ReadText, networkPath?:
     }
   };
   const beside = (file: string) => resolve(dirname(path), file);
-  const { network: networkFile, attacks: attacksFile = 'attacks.yaml', demands: demandsFile, tags = [] } = plant.sound;
+  const {
+    network: networkFile,
+    attacks: attacksFile = 'attacks.yaml',
+    demands: demandsFile,
+    tags = [],
+  } = plant.sound ?? {};
   const network = await named('network', networkPath ?? (networkFile === undefined ? undefined : beside(networkFile)));
   const attacksPath = beside(attacksFile);
   const attacks = checked(attackCatalogueSchema, await named('attacks', attacksPath), attacksPath);
