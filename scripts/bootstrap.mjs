@@ -7,6 +7,7 @@
  *   build       nothing more              check            format, lint, types, dead code, generated files
  *   test-acquisition [--long]             how devices are read; --long with a hundred thousand faults on the line
  *   test-federation [--long]              whole federations as processes, over every broker that is installed
+ *   test-security [--long]                attempts at each attack of the threat model; --long with more noise for every decoder
  */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -267,6 +268,7 @@ const COMMANDS = {
     return test([join('scripts', 'dist', 'federation-test'), '--passWithNoTests', ...rest]);
   },
   'test-security': (args) => {
+    process.env.TWINWATCH_SECURITY = '1';
     if (args.includes('--long')) process.env.TWINWATCH_LONG = '1';
     const rest = args.filter((argument) => argument !== '--long');
     return test([join('scripts', 'dist', 'security-test'), join('core', 'dist', 'security'), ...rest]);

@@ -2,7 +2,7 @@ import { TwinwatchError } from '@twinwatch/core/errors';
 import fc from 'fast-check';
 import { hostileBytes } from './mutation.js';
 import { REFUSED } from './target.js';
-import { targets } from './targets.js';
+import { targetOf } from './targets.js';
 
 /** For tests, a process of its own: throws inputs at one decoder, so that a crash, a hang or an exhausted heap ends it and not the test. */
 
@@ -17,9 +17,8 @@ export interface FuzzReport {
 
 const PROGRESS_INPUTS = 50;
 
-const [name = '', inputs = '0', seed = '0'] = process.argv.slice(2);
-const target = targets.find((one) => one.name === name);
-if (target === undefined) throw new Error(`no target '${name}'`);
+const [group = '', name = '', inputs = '0', seed = '0'] = process.argv.slice(2);
+const target = await targetOf(group, name);
 const { decode, release } = target;
 const wanted = Number(inputs);
 

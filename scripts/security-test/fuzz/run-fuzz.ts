@@ -1,17 +1,22 @@
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { FuzzReport } from './fuzz-process.js';
+import type { TargetName } from './targets.js';
 
 const HEAP_MB = 384;
 /** Without any progress for this long it hangs; a slow machine does not stay away for so long. */
 const HANG_MS = 60_000;
 
 /** @throws Error with the process's own words where the decoder crashed, hung, or threw what is not for users. */
-export function runFuzz(target: string, inputs: number, seed: number): Promise<FuzzReport> {
-  const child = fork(fileURLToPath(new URL('./fuzz-process.js', import.meta.url)), [target, `${inputs}`, `${seed}`], {
-    execArgv: ['--expose-gc', `--max-old-space-size=${HEAP_MB}`],
-    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-  });
+export function runFuzz({ group, name: target }: TargetName, inputs: number, seed: number): Promise<FuzzReport> {
+  const child = fork(
+    fileURLToPath(new URL('./fuzz-process.js', import.meta.url)),
+    [group, target, `${inputs}`, `${seed}`],
+    {
+      execArgv: ['--expose-gc', `--max-old-space-size=${HEAP_MB}`],
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    },
+  );
   return new Promise((resolve, reject) => {
     let report: FuzzReport | null = null;
     let done = 0;
