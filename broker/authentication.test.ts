@@ -1,7 +1,7 @@
 import { brokerSchema } from '@twinwatch/core/config/broker';
+import { LockOut } from '@twinwatch/core/security/lock-out';
+import { hashPassword, PasswordChecks } from '@twinwatch/core/security/passwords';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { LockOut } from './lock-out.js';
-import { hashPassword, PasswordChecks } from './passwords.js';
 import { TestBench } from './test-bench.js';
 
 const bench = new TestBench();

@@ -1,9 +1,9 @@
 import type { Socket } from 'node:net';
-import type { BrokerCredential, LockOutLimits } from '@twinwatch/core/config/broker';
+import type { BrokerCredential } from '@twinwatch/core/config/broker';
 import type { Clock, Logger } from '@twinwatch/core/runtime';
+import { LockOut, type LockOutLimits } from '@twinwatch/core/security/lock-out';
+import { PasswordChecks } from '@twinwatch/core/security/passwords';
 import type { BrokerCounters } from './counters.js';
-import { LockOut } from './lock-out.js';
-import { PasswordChecks } from './passwords.js';
 import type { Identity } from './rights.js';
 
 /** What a client shows of itself when it connects. */

@@ -1,9 +1,9 @@
 import { dirname, resolve } from 'node:path';
 import { stopRequest } from '@twinwatch/core/runtime';
+import { isHashed } from '@twinwatch/core/security/passwords';
 import { pino } from 'pino';
 import { followAccess, readBrokerConfig, readTls } from './access-files.js';
 import { startBroker } from './broker.js';
-import { isHashed } from './passwords.js';
 
 /**
  * Runs the broker until SIGINT or SIGTERM, or until the process that started it is gone. Logs go to stderr; one line of JSON,

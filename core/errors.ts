@@ -37,6 +37,10 @@ export const ERROR_CODES = {
   LEARNER_NO_ATTACKS: 'The twin rows hold no attack, or no normal row, to learn from or to validate on',
   RELEASE_ONNX_DIFFERS:
     'The exported ONNX file gives other scores than the network it was made from; it is not released',
+  API_LOGIN_REQUIRED: 'The server has operators, and the request comes from nobody who is logged in',
+  API_LOGIN_REFUSED: 'Name or password are wrong, or there were too many wrong ones before',
+  API_NOT_ALLOWED: 'An operator who may only look asks for a change',
+  API_TOO_MANY_REQUESTS: 'One address has sent more requests in a minute than the server takes',
   API_CROSS_SITE:
     'A request to change something came without what a page of another site cannot send; nothing was done',
   API_REQUEST_INVALID: 'A request to change something has missing or wrong fields; they are named',

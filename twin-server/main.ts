@@ -54,6 +54,7 @@ export async function main(configPath: string, open: ServerOptions['openJournal'
     dashboardDir: fileURLToPath(new URL('../dashboard/dist', import.meta.url)),
     createEngine: () => createWorkerEngine({ kind: config.engine, log }),
     openJournal: open,
+    httpCertificate: await httpCertificate(file.http.tls, beside),
     broker,
     trust,
     softwareVersion: SOFTWARE_VERSION,
@@ -70,6 +71,13 @@ export async function main(configPath: string, open: ServerOptions['openJournal'
     await server.stop();
     stopping.abort();
   }
+}
+
+/** @throws TwinwatchError CONFIG_UNREADABLE */
+async function httpCertificate(tls: ServerConfig['http']['tls'], beside: (file: string) => string) {
+  if (tls === undefined) return null;
+  const [cert, key] = await Promise.all([tls.cert, tls.key].map((file) => configText(beside(file), readText)));
+  return { cert: cert!, key: key! };
 }
 
 /** Without keys, messages are neither signed nor checked. */

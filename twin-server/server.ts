@@ -34,6 +34,8 @@ export interface ServerOptions {
   readonly createEngine: () => Promise<TrainingEngine>;
   /** @throws TwinwatchError JOURNAL_UNREADABLE */
   readonly openJournal: (file: string) => Journal;
+  /** PEM of `http.tls`; plain HTTP without. */
+  readonly httpCertificate?: { readonly cert: string; readonly key: string } | null;
   readonly broker: BrokerDoor;
   /** Unsigned where absent. */
   readonly trust?: ServerTrust;
@@ -105,7 +107,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
         service.runner.liftQuarantine(agent, by);
         return live.agent(agent);
       },
-      host: config.http.host,
+      ...{ http: config.http, certificate: options.httpCertificate ?? null, clock: options.clock },
     });
     const httpPort = await listen(app, config.http.host, config.http.port);
 

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { SCRYPT_HASH } from '../security/scrypt-hash.js';
 import { type Contradiction, crossCheck, type Sound } from './cross-check.js';
 import { durationBetween } from './duration.js';
 import { identifier } from './identifier.js';
@@ -7,23 +8,21 @@ const MIB = 1024 * 1024;
 
 /** The embedded broker's configuration file. Paths are relative to the file. */
 
-/** Salt and hash in base64 without padding, as in PHC strings; ln is the binary logarithm of scrypt's N. */
-export const SCRYPT_HASH =
-  /^\$scrypt\$ln=(1[0-9]|20),r=([1-9]|[12]\d|3[0-2]),p=([1-9]|1[0-6])\$([A-Za-z0-9+/]{22,64})\$([A-Za-z0-9+/]{43,86})$/;
+/** What is stored for a password, of a client or of an operator. */
+export const storedPassword = z
+  .string()
+  .min(8)
+  .max(256)
+  .refine((text) => !text.startsWith('$scrypt$') || SCRYPT_HASH.test(text), {
+    error: 'begins as a scrypt hash and is none; copy the whole line that twinwatch hash-password prints',
+  });
 
 const credential = z
   .strictObject({
     username: z.string().min(1).max(128).meta({ description: 'as in the client’s file' }),
-    password: z
-      .string()
-      .min(8)
-      .max(256)
-      .refine((text) => !text.startsWith('$scrypt$') || SCRYPT_HASH.test(text), {
-        error: 'begins as a scrypt hash and is none; copy the whole line that twinwatch hash-password prints',
-      })
-      .meta({
-        description: 'what `twinwatch hash-password` prints for the client’s password, or the password itself',
-      }),
+    password: storedPassword.meta({
+      description: 'what `twinwatch hash-password` prints for the client’s password, or the password itself',
+    }),
     role: z.enum(['agent', 'server', 'operator', 'observer']).meta({
       description:
         'agent: its own topics only; server: what a twin-server does; operator: reads everything, the broker’s own figures under $SYS included, writes nothing; observer: the same without those figures',
@@ -86,7 +85,7 @@ export const brokerLimitsSchema = z.strictObject({
     .meta({ description: 'of one client at once, after it was quiet' }),
 });
 
-const lockOutSchema = z.strictObject({
+export const lockOutSchema = z.strictObject({
   freeAttempts: z
     .int()
     .min(1)
@@ -129,9 +128,9 @@ const tls = z.strictObject({
 });
 
 /** Whoever writes it has read what it means. */
-const ALLOW_INSECURE = 'I trust everybody on this network';
+export const ALLOW_INSECURE = 'I trust everybody on this network';
 
-const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1)$/;
+export const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1)$/;
 
 interface Fields {
   readonly host: string;
@@ -215,5 +214,4 @@ export const brokerSchema = brokerFields.check(crossCheck(openToOthers));
 
 export type BrokerConfig = z.infer<typeof brokerSchema>;
 export type BrokerLimits = z.infer<typeof brokerLimitsSchema>;
-export type LockOutLimits = z.infer<typeof lockOutSchema>;
 export type BrokerCredential = z.infer<typeof credential>;

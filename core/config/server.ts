@@ -3,6 +3,7 @@ import { PARAMETER_CODECS } from '../wire/parameter-codec.js';
 import { brokerConnectionSchema } from './broker-connection.js';
 import { crossCheck, type Sound } from './cross-check.js';
 import { duration } from './duration.js';
+import { httpAccess } from './http-access.js';
 import { identifier } from './identifier.js';
 import { lpeMisfit, methodFields } from './methods.js';
 import { recordedFileFields } from './recorded-file.js';
@@ -278,13 +279,7 @@ const serverFields = {
     .optional()
     .meta({ description: 'what `twinwatch init` made' }),
   dataDir: z.string().min(1).meta({ description: 'where the journal, models and the twin’s rows are kept' }),
-  http: z
-    .strictObject({
-      host: z.string().default('127.0.0.1').meta({ description: 'address to listen on; 0.0.0.0 for every interface' }),
-      port: z.int().min(0).max(65_535).default(8_080).meta({ description: '0 takes any free port' }),
-    })
-    .prefault({})
-    .meta({ description: 'the page and the API' }),
+  http: httpAccess.prefault({}).meta({ description: 'the page and the API' }),
   twin: twin.meta({ description: 'where labelled rows come from' }),
   detector: detector.prefault({}).meta({ description: 'what the model looks at, its shape, and when it alarms' }),
   engine: z

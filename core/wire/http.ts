@@ -104,6 +104,24 @@ export interface LabelRequest extends Pick<LabelCommand, 'fromMs' | 'toMs' | 'la
  */
 export const CHANGE_HEADER = { name: 'x-twinwatch', value: '1' } as const;
 
+export const LOGIN_PATH = '/api/login';
+export const LOGOUT_PATH = '/api/logout';
+export const SESSION_PATH = '/api/session';
+
+/** Body of POST /api/login, which is answered with a SessionView and a cookie. */
+export interface LoginRequest {
+  readonly name: string;
+  readonly password: string;
+}
+
+/** GET /api/session. */
+export interface SessionView {
+  /** Whether the server has operators; where not, anybody may do anything. */
+  readonly isRequired: boolean;
+  /** Null where nobody is logged in. */
+  readonly operator: { readonly name: string; readonly role: 'viewer' | 'operator' } | null;
+}
+
 /** Where a decision about an alarm is posted. */
 export function alarmActionPath(alarmId: string, action: AlarmAction): string {
   return `/api/alarms/${encodeURIComponent(alarmId)}/${action}`;

@@ -9,12 +9,14 @@ const SHORTEST = 8;
 export function addHashPassword(program: Command): void {
   const command = program
     .command('hash-password')
-    .description('print what to write as `password:` in the broker’s file instead of the password itself')
+    .description(
+      'print what to write as `password:` in the broker’s or the server’s file instead of the password itself',
+    )
     .action(async () => {
       const password = await readPassword();
       if (password.length < SHORTEST)
         throw new TwinwatchError('CLI_USAGE', `a password has at least ${SHORTEST} characters`);
-      const { hashPassword } = await import('@twinwatch/broker/passwords');
+      const { hashPassword } = await import('@twinwatch/core/security/passwords');
       process.stdout.write(`${await hashPassword(password)}\n`);
     });
   withExamples(command, 'hash-password', 'hash-password < password.txt', 'hash-password <<< "$PASSWORD"');

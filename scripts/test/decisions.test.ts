@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startBroker } from '@twinwatch/broker/broker';
+import { httpAccess } from '@twinwatch/core/config/http-access';
 import { BuiltinEngine } from '@twinwatch/core/learning/builtin-engine';
 import type { Logger } from '@twinwatch/core/runtime';
 import { decodeEnvelope } from '@twinwatch/core/wire/envelope';
@@ -79,7 +80,7 @@ afterAll(async () => {
 async function serve(count: number): Promise<void> {
   const { rounds, ...rest } = syntheticConfig({ method: 'fedavg', count, quorum: 1 });
   server = await startServer({
-    config: { ...rest, rounds, http: { host: '127.0.0.1', port: 0 } },
+    config: { ...rest, rounds, http: httpAccess.parse({ port: 0 }) },
     dataDir: join(directory, 'server'),
     dashboardDir: '/nowhere',
     twin: { tags: TAGS, intervalMs: ROW_MS, generate: async () => syntheticTwin(1) },

@@ -1,17 +1,15 @@
-import { type ErrorCode, TwinwatchError } from '@twinwatch/core/errors';
+import { TwinwatchError } from '@twinwatch/core/errors';
 import type { AgentView, AlarmDecisionRequest, LabelRequest, LiftRequest } from '@twinwatch/core/wire/http';
 import type { AlarmAction } from '@twinwatch/core/wire/messages';
 import type { FastifyInstance } from 'fastify';
 import { type ZodType, z } from 'zod';
 import type { DecisionDesk } from '../decisions/decision-desk.js';
-import { crossSiteFault } from './cross-site.js';
+import { decidedBy } from './access.js';
 
 export interface DecisionRoutesOptions {
   readonly desk: Pick<DecisionDesk, 'alarm' | 'label' | 'find'>;
   /** @throws TwinwatchError API_UNKNOWN_AGENT */
   readonly liftQuarantine: (agent: string, by: string) => AgentView;
-  /** http.host of the configuration. */
-  readonly host: string;
 }
 
 const MAXIMUM_BODY_BYTES = 16 * 1024;
@@ -29,54 +27,35 @@ const labelling = decision
   .extend({ fromMs: timeMs, toMs: timeMs, label: z.enum(['normal', 'anomalous']) })
   .refine(({ fromMs, toMs }) => fromMs <= toMs, { path: ['toMs'], message: 'must not be before fromMs' });
 
-const STATUS: Partial<Record<ErrorCode, number>> = {
-  API_CROSS_SITE: 403,
-  API_REQUEST_INVALID: 400,
-  API_UNKNOWN_ALARM: 404,
-  API_UNKNOWN_AGENT: 404,
-  API_UNKNOWN_DECISION: 404,
-  API_COMMAND_REUSED: 409,
-  API_TOO_MANY_WAITING: 429,
-};
-
 /**
  * The requests that change something. What an agent has to do is answered with the decision as it is journalled: 202 while that agent has not
  * answered. What is refused is answered with code and reason.
  */
 export function decisionRoutes(
   app: FastifyInstance,
-  { desk, liftQuarantine, host }: DecisionRoutesOptions,
+  { desk, liftQuarantine }: DecisionRoutesOptions,
   done: () => void,
 ): void {
   // Fastify would read text/plain, which a form of another site may send.
   app.removeContentTypeParser('text/plain');
-  app.setErrorHandler((error: Error & { statusCode?: number }, _request, reply) => {
-    const code = error instanceof TwinwatchError ? error.code : 'API_REQUEST_INVALID';
-    const status = error instanceof TwinwatchError ? (STATUS[error.code] ?? 500) : (error.statusCode ?? 500);
-    return reply.code(status).send({ code, error: error.message });
-  });
-  app.addHook('onRequest', async (request) => {
-    if (request.method === 'GET' || request.method === 'HEAD') return;
-    const fault = crossSiteFault(request.headers, host);
-    if (fault !== null) throw new TwinwatchError('API_CROSS_SITE', `this request is refused: ${fault}`);
-  });
   const bodyLimit = MAXIMUM_BODY_BYTES;
   app.post<{ Params: { id: string; action: string } }>(
     '/api/alarms/:id/:action',
     { bodyLimit },
-    async ({ params, body }, reply) => {
+    async (request, reply) => {
+      const { params, body } = request;
       const wanted = checked(action, params.action, 'action');
-      const request: AlarmDecisionRequest = checked(wanted === 'shelve' ? shelving : decision, body, 'body');
-      return reply.code(202).send(desk.alarm(params.id, wanted, request));
+      const asked: AlarmDecisionRequest = checked(wanted === 'shelve' ? shelving : decision, body, 'body');
+      return reply.code(202).send(desk.alarm(params.id, wanted, { ...asked, by: decidedBy(request, asked.by) }));
     },
   );
-  app.post<{ Params: { id: string } }>('/api/agents/:id/labels', { bodyLimit }, async ({ params, body }, reply) => {
-    const request: LabelRequest = checked(labelling, body, 'body');
-    return reply.code(202).send(desk.label(params.id, request));
+  app.post<{ Params: { id: string } }>('/api/agents/:id/labels', { bodyLimit }, async (request, reply) => {
+    const asked: LabelRequest = checked(labelling, request.body, 'body');
+    return reply.code(202).send(desk.label(request.params.id, { ...asked, by: decidedBy(request, asked.by) }));
   });
-  app.post<{ Params: { id: string } }>('/api/agents/:id/quarantine/lift', { bodyLimit }, async ({ params, body }) => {
-    const request: LiftRequest = checked(lifting, body, 'body');
-    return liftQuarantine(params.id, request.by);
+  app.post<{ Params: { id: string } }>('/api/agents/:id/quarantine/lift', { bodyLimit }, async (request) => {
+    const asked: LiftRequest = checked(lifting, request.body, 'body');
+    return liftQuarantine(request.params.id, decidedBy(request, asked.by));
   });
   app.get<{ Params: { id: string } }>('/api/decisions/:id', async ({ params }, reply) => {
     const found = desk.find(params.id);

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { httpAccess } from '@twinwatch/core/config/http-access';
 import { TwinwatchError } from '@twinwatch/core/errors';
 import type { Timers } from '@twinwatch/core/runtime';
 import { type AgentView, CHANGE_HEADER, liftQuarantinePath, type ServerState } from '@twinwatch/core/wire/http';
@@ -46,7 +47,10 @@ describe('API', () => {
       lastTelemetry: null,
     };
   };
-  const given = { state: () => STATE, changes, model, timers, desk: NO_DESK, liftQuarantine, host: '127.0.0.1' };
+  const given = {
+    ...{ state: () => STATE, changes, model, timers, desk: NO_DESK, liftQuarantine, certificate: null },
+    ...{ http: httpAccess.parse({}), clock: { monotonic: () => performance.now() } },
+  };
   const api = createApi({ ...given, dashboardDir });
   let port = 0;
   beforeAll(async () => {
@@ -85,7 +89,7 @@ describe('API', () => {
     expect((await app.inject('/api/models/v9.onnx')).statusCode).toBe(404);
     expect((await app.inject('/')).body).toContain('<title>page');
     expect((await app.inject('/../package.json')).statusCode).toBe(404);
-    expect((await app.inject({ method: 'POST', url: '/api/state' })).statusCode).toBe(404);
+    expect((await app.inject({ method: 'POST', url: '/api/state' })).statusCode).toBe(403);
   });
 
   it('lifts a quarantine for whoever says who they are, and for no page of another site', async () => {

@@ -1,15 +1,21 @@
 import { existsSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
 import fastifyStatic from '@fastify/static';
+import type { HttpAccess } from '@twinwatch/core/config/http-access';
 import { TwinwatchError } from '@twinwatch/core/errors';
-import type { Timers } from '@twinwatch/core/runtime';
+import type { Clock, Timers } from '@twinwatch/core/runtime';
 import type { ServerEvents, ServerState } from '@twinwatch/core/wire/http';
 import Fastify, { type FastifyInstance } from 'fastify';
+import { guardAccess } from './access.js';
 import type { ChangeFeed } from './change-feed.js';
 import { type DecisionRoutesOptions, decisionRoutes } from './decision-routes.js';
 import { roundMetrics } from './metrics.js';
 
 export interface ApiOptions extends DecisionRoutesOptions {
+  readonly http: HttpAccess;
+  /** PEM of `http.tls`; null for plain HTTP. */
+  readonly certificate: { readonly cert: string; readonly key: string } | null;
+  readonly clock: Pick<Clock, 'monotonic'>;
   readonly state: () => ServerState;
   readonly changes: ChangeFeed;
   /** The ONNX file of a released model; null where it is unknown or no longer kept. */
@@ -35,10 +41,11 @@ const HEADERS = {
 
 /** The HTTP API and the page. Only decision-routes.ts changes anything. */
 export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
-  const app = Fastify({ logger: false, forceCloseConnections: true });
+  const app = newApp(options.certificate);
   app.addHook('onRequest', async (_request, reply) => {
     reply.headers(HEADERS);
   });
+  await guardAccess(app, options);
   app.get('/api/health', async () => {
     const { phase, activity } = options.state();
     return { status: 'ok', phase, activity };
@@ -60,6 +67,13 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
   await app.register(decisionRoutes, options);
   if (existsSync(options.dashboardDir)) await app.register(fastifyStatic, { root: options.dashboardDir });
   return app;
+}
+
+function newApp(certificate: ApiOptions['certificate']): FastifyInstance {
+  const common = { logger: false, forceCloseConnections: true };
+  if (certificate === null) return Fastify(common);
+  // Its types know an app by its server; nothing here depends on which it is.
+  return Fastify({ ...common, https: { ...certificate, minVersion: 'TLSv1.2' } }) as unknown as FastifyInstance;
 }
 
 function serveEvents(app: FastifyInstance, { state, changes, timers }: ApiOptions): void {

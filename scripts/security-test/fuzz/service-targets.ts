@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { startBroker } from '@twinwatch/broker/broker';
+import { httpAccess } from '@twinwatch/core/config/http-access';
 import { roundsConfig } from '@twinwatch/core/config/server';
 import { openJournal } from '@twinwatch/twin-server/aggregator/journal';
 import { ChangeFeed } from '@twinwatch/twin-server/api/change-feed';
@@ -82,8 +83,9 @@ async function api(directory: string): Promise<Service> {
     onDecision: () => undefined,
   });
   const app = await createApi({
+    ...{ http: httpAccess.parse({ requestsPerMinute: 1_000_000 }), clock: systemClock, certificate: null },
     ...{ state: () => serverState(live.snapshot()), changes, model: () => null, dashboardDir: directory, desk },
-    ...{ timers: systemTimers, liftQuarantine: (agent: string) => live.agent(agent), host: '127.0.0.1' },
+    ...{ timers: systemTimers, liftQuarantine: (agent: string) => live.agent(agent) },
   });
   const port = await listen(app, '127.0.0.1', 0);
   return {

@@ -1,3 +1,4 @@
+import { httpAccess } from '@twinwatch/core/config/http-access';
 import { TwinwatchError } from '@twinwatch/core/errors';
 import type { DecisionView, ServerEvents, ServerState } from '@twinwatch/core/wire/http';
 import { ChangeFeed } from '../../api/change-feed.js';
@@ -13,7 +14,13 @@ export interface PageServer {
   close(): Promise<void>;
 }
 
-export async function startPageServer(dashboardDir: string, state: () => ServerState, port = 0): Promise<PageServer> {
+/** @param access `http` of a server's file. */
+export async function startPageServer(
+  dashboardDir: string,
+  state: () => ServerState,
+  port = 0,
+  access: object = {},
+): Promise<PageServer> {
   const changes = new ChangeFeed();
   const decisions: DecisionView[] = [];
   const app = await createApi({
@@ -21,7 +28,7 @@ export async function startPageServer(dashboardDir: string, state: () => ServerS
     changes,
     model: (version) => (version === state().model?.modelVersion ? new TextEncoder().encode('onnx bytes') : null),
     dashboardDir,
-    host: '127.0.0.1',
+    ...{ http: httpAccess.parse(access), certificate: null, clock: { monotonic: () => performance.now() } },
     desk: {
       alarm(alarmId, action, { by }) {
         if (by === 'nobody') throw new TwinwatchError('API_UNKNOWN_ALARM', `there is no alarm '${alarmId}' here`);

@@ -1,5 +1,13 @@
 import { createHmac, randomBytes } from 'node:crypto';
-import type { LockOutLimits } from '@twinwatch/core/config/broker';
+
+export interface LockOutLimits {
+  /** Wrong passwords before the first pause. */
+  readonly freeAttempts: number;
+  /** Milliseconds; doubles with every further one. */
+  readonly firstPause: number;
+  /** Milliseconds. */
+  readonly longestPause: number;
+}
 
 /** Of addresses, names and pairs that are remembered, each; the ones that were quiet longest are forgotten first. */
 const MAXIMUM_REMEMBERED = 10_000;

@@ -1,5 +1,5 @@
 import { createHash, createHmac, randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
-import { SCRYPT_HASH } from '@twinwatch/core/config/broker';
+import { SCRYPT_HASH } from './scrypt-hash.js';
 
 /** RFC 7914. 32 MiB and some 0.1 s of a core for one guess; passwords of devices are to be random, then this is plenty. */
 const [LOG2_N, R, P] = [15, 8, 1];
