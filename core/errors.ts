@@ -87,7 +87,8 @@ export const ERROR_CODES = {
   SECURITY_UNKNOWN_AGENT: 'No agent of that name was ever enrolled in this federation',
   SECURITY_IN_USE: 'Another command is changing the directory of the federation',
   SECURITY_TOKEN_INVALID: 'A join token is not one, was used, has expired, or was not made by this federation',
-  SECURITY_ENROLMENT_FAILED: 'The enrolment service cannot be reached, is not the one that was expected, or refused a request',
+  SECURITY_ENROLMENT_FAILED:
+    'The enrolment service cannot be reached, is not the one that was expected, or refused a request',
   SECURITY_AUTHORITY_NEEDED: 'An authority is to be retired while certificates that it has signed are still in use',
   SECURITY_KEY_INVALID: 'A signing key is not an Ed25519 key, or not the one that belongs there',
   CLI_USAGE: 'The command line is wrong: an unknown command, option or value',
