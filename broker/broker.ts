@@ -121,6 +121,7 @@ export async function startBroker(options: BrokerOptions): Promise<RunningBroker
     },
   });
   aedes.on('client', (client) => deliverEverything(client, aedes.id));
+  aedes.on('clientDisconnect', (client) => store.forgetInFlight(client.id));
   aedes.on('clientError', (client, error) => log.debug({ client: client.id, error: error.message }, 'client dropped'));
   aedes.on('connectionError', (_client, error) => log.debug({ error: error.message }, 'connection refused'));
   // Its types leave this event out; without a listener a failure of the store would end the process.

@@ -4,6 +4,7 @@ import type { BrokerLimits } from '@twinwatch/core/config/broker';
 import type { Logger } from '@twinwatch/core/runtime';
 import AsyncLevelPersistence from 'aedes-persistence-level/asyncPersistence.js';
 import type { BrokerCounters } from './counters.js';
+import { InFlight } from './in-flight.js';
 import type { SpillingLevel } from './spilling-level.js';
 
 export interface SessionStoreOptions {
@@ -26,8 +27,12 @@ interface Sized {
 /** With null where it is on disk, else with when it is, or when everybody it is queued for has taken it. */
 type Enqueued = (kept: Promise<void> | null) => void;
 
+/** What is not asked for soon is for somebody who is away. */
+const REMEMBERED_OVER_FULL = 10_000;
 const NOTHING: Amount = { messages: 0, bytes: 0 };
-const nameOf = (client: string, { brokerId, brokerCounter }: Enqueue[1]) => `${client} ${brokerId} ${brokerCounter}`;
+/** As the package has it, version 9. */
+const keyOf = (client: string, { brokerId, brokerCounter = 0 }: Enqueue[1]) =>
+  `outgoing:${encodeURIComponent(client)}:${brokerId}:${String(brokerCounter).padStart(16, '0')}`;
 const sizeOf = ({ topic, payload }: Sized) => topic.length + payload.length;
 
 type EnqueueCombi = Parameters<AsyncLevelPersistence['outgoingEnqueueCombi']>;
@@ -43,7 +48,10 @@ export class SessionStore extends AsyncLevelPersistence {
   #retainedBytes = 0;
   /** Client id → what is on disk for it. */
   readonly #queued = new Map<string, Amount>();
-  /** Messages that the disk did not take. */
+  readonly #inFlight = new InFlight();
+  /** Keys of messages that were not queued, because the queue was full, and may be on their way to somebody who is connected. */
+  readonly #overFull = new Set<string>();
+  /** Messages that the disk did not take, by their keys. */
   readonly #inMemory = new Map<string, { readonly cleared: Promise<void>; readonly resolve: () => void }>();
   readonly #streams = new Set<Readable>();
   /** Client → its last change under way. */
@@ -65,7 +73,8 @@ export class SessionStore extends AsyncLevelPersistence {
     const clients = new Set<string>();
     for await (const key of this.#options.db.keys({ gte: 'outgoing:', lt: 'outgoing;' }))
       clients.add(decodeURIComponent(key.split(':')[1] ?? ''));
-    for (const id of clients) for await (const packet of super.outgoingStream({ id })) this.#count(id, packet, 1);
+    for (const id of clients)
+      for await (const packet of super.outgoingStream({ id })) this.#count(id, 1, sizeOf(packet));
   }
 
   get retained(): Amount {
@@ -111,16 +120,21 @@ export class SessionStore extends AsyncLevelPersistence {
     const { messages, bytes } = this.#queued.get(subscription.clientId) ?? NOTHING;
     if (messages >= maximumQueuedPerClient || bytes + sizeOf(packet) > maximumQueuedBytesPerClient) {
       this.#options.counters.droppedForFullQueue++;
+      this.#overFull.add(keyOf(subscription.clientId, packet));
+      for (const oldest of this.#overFull) {
+        if (this.#overFull.size <= REMEMBERED_OVER_FULL) break;
+        this.#overFull.delete(oldest);
+      }
       return;
     }
-    this.#count(subscription.clientId, packet, 1);
+    this.#count(subscription.clientId, 1, sizeOf(packet));
     await super.outgoingEnqueue(subscription, packet);
     if (!this.#options.db.inMemory) return;
     let resolve: () => void = () => undefined;
     const cleared = new Promise<void>((done) => {
       resolve = done;
     });
-    this.#inMemory.set(nameOf(subscription.clientId, packet), { cleared, resolve });
+    this.#inMemory.set(keyOf(subscription.clientId, packet), { cleared, resolve });
   }
 
   /** aedes calls this for every message of QoS 1 and 2, with nobody to queue it for, too, and after it is stored where it is retained. */
@@ -156,20 +170,34 @@ export class SessionStore extends AsyncLevelPersistence {
   }
 
   override async outgoingUpdate(client: { readonly id: string }, packet: Enqueue[1]): Promise<void> {
-    await this.#inOrder(`client ${client.id}`, () => super.outgoingUpdate(client, packet));
+    if (packet.qos !== 1 || packet.brokerId === undefined || packet.messageId === undefined) {
+      await this.#inOrder(`client ${client.id}`, () => super.outgoingUpdate(client, packet));
+      return;
+    }
+    const bytes = this.#overFull.delete(keyOf(client.id, packet)) ? null : sizeOf(packet);
+    this.#inFlight.add(client.id, packet.messageId, { key: keyOf(client.id, packet), bytes });
   }
 
   override async outgoingClearMessageId(
     client: Clear[0],
     packet: Clear[1],
   ): ReturnType<AsyncLevelPersistence['outgoingClearMessageId']> {
-    const cleared = await this.#inOrder(`client ${client.id}`, () => super.outgoingClearMessageId(client, packet));
-    if (cleared === undefined) return undefined;
-    this.#count(client.id, cleared, -1);
-    const name = nameOf(client.id, cleared);
-    this.#inMemory.get(name)?.resolve();
-    this.#inMemory.delete(name);
-    return cleared;
+    const sent = this.#inFlight.take(client.id, packet.messageId ?? 0);
+    if (sent === undefined) {
+      const cleared = await this.#inOrder(`client ${client.id}`, () => super.outgoingClearMessageId(client, packet));
+      if (cleared !== undefined) this.#gone(client.id, keyOf(client.id, cleared), sizeOf(cleared));
+      return cleared;
+    }
+    if (sent.bytes !== null) {
+      await this.#options.db.del(sent.key);
+      this.#gone(client.id, sent.key, sent.bytes);
+    }
+    return packet;
+  }
+
+  /** To be called when a client is no longer connected. */
+  forgetInFlight(client: string): void {
+    this.#inFlight.forget(client);
   }
 
   override createRetainedStreamCombi(patterns: string[]): Readable {
@@ -207,14 +235,20 @@ export class SessionStore extends AsyncLevelPersistence {
   async #kept(subscriptions: EnqueueCombi[0], packet: EnqueueCombi[1]): Promise<void> {
     const onDisk = this.#options.db.onDisk().then(() => this.#inMemory.clear());
     if (packet.retain) return onDisk;
-    const taken = subscriptions.map(({ clientId }) => this.#inMemory.get(nameOf(clientId, packet))?.cleared);
+    const taken = subscriptions.map(({ clientId }) => this.#inMemory.get(keyOf(clientId, packet))?.cleared);
     await Promise.race([onDisk, Promise.all(taken)]);
   }
 
-  #count(client: string, packet: Sized, sign: 1 | -1): void {
+  #gone(client: string, key: string, bytes: number): void {
+    this.#count(client, -1, -bytes);
+    this.#inMemory.get(key)?.resolve();
+    this.#inMemory.delete(key);
+  }
+
+  #count(client: string, messages: number, bytes: number): void {
     const before = this.#queued.get(client) ?? NOTHING;
-    const messages = before.messages + sign;
-    if (messages > 0) this.#queued.set(client, { messages, bytes: before.bytes + sign * sizeOf(packet) });
+    const left = before.messages + messages;
+    if (left > 0) this.#queued.set(client, { messages: left, bytes: before.bytes + bytes });
     else this.#queued.delete(client);
   }
 

@@ -77,9 +77,22 @@ export class TestBench {
   }
 
   /** A plain mqtt.js client, connected. */
-  async client(port: number, options: IClientOptions = {}): Promise<MqttClient> {
-    const client = await mqtt.connectAsync(`mqtt://127.0.0.1:${port}`, { reconnectPeriod: 0, ...options }, false);
+  async client(
+    port: number,
+    options: IClientOptions = {},
+    onMessage?: (message: Received) => void,
+  ): Promise<MqttClient> {
+    const client = mqtt.connect(`mqtt://127.0.0.1:${port}`, { reconnectPeriod: 0, ...options });
     client.on('error', silent);
+    // Before it is connected: what waited in its session comes together with the answer.
+    client.on('message', (topic, payload, packet) => {
+      onMessage?.({ topic, text: payload.toString(), retained: packet.retain });
+    });
+    await new Promise<void>((resolve, reject) => {
+      client.once('connect', () => resolve());
+      client.once('error', reject);
+      client.once('close', () => reject(new Error('connection closed before it was accepted')));
+    });
     this.onClose(() => client.endAsync(true));
     return client;
   }
@@ -87,10 +100,7 @@ export class TestBench {
   /** A client that has subscribed, and the list in which what it receives appears. */
   async listener(port: number, filter: string, options: IClientOptions = {}): Promise<Received[]> {
     const received: Received[] = [];
-    const client = await this.client(port, options);
-    client.on('message', (topic, payload, packet) => {
-      received.push({ topic, text: payload.toString(), retained: packet.retain });
-    });
+    const client = await this.client(port, options, (message) => received.push(message));
     await client.subscribeAsync(filter, { qos: 1 });
     return received;
   }

@@ -127,13 +127,13 @@ function addBench(program: Command): void {
     .addArgument(
       new Argument(
         '<what>',
-        'twin: simulated hours per second and core, against the bare EPANET engine at the same step; acquisition: tags per second over Modbus, against a bare modbus-serial loop; experiments: a round of each method, part by part',
-      ).choices(['twin', 'acquisition', 'experiments']),
+        'twin: simulated hours per second and core, against the bare EPANET engine at the same step; acquisition: tags per second over Modbus, against a bare modbus-serial loop; experiments: a round of each method, part by part; broker: messages per second and latency, beside mosquitto',
+      ).choices(['twin', 'acquisition', 'experiments', 'broker']),
     )
     .option('--plant <file>', 'plant.yaml', REFERENCE_PLANT)
     .option('--network <inp>', "EPANET network instead of the plant file's")
     .option('--hours <n>', 'simulated in each run', whole, 2_000)
-    .option('--seconds <n>', 'of one measurement of acquisition', whole, 5)
+    .option('--seconds <n>', 'of one measurement of acquisition or broker', whole, 5)
     .option('--repetitions <n>', 'of both, in turn; the median counts', whole, 5)
     .action(async (what: string, options) => {
       switch (what) {
@@ -147,6 +147,11 @@ function addBench(program: Command): void {
           await benchExperiments();
           break;
         }
+        case 'broker': {
+          const { benchBroker } = await import('../bench/broker/broker.js');
+          await benchBroker(options);
+          break;
+        }
         default: {
           const { benchAcquisition } = await import('../bench/acquisition/acquisition.js');
           process.exitCode = await benchAcquisition(options);
@@ -157,6 +162,7 @@ function addBench(program: Command): void {
     bench,
     'bench twin',
     'bench acquisition',
+    'bench broker --seconds 3 --repetitions 3',
     'bench twin --plant configs/ctown/plant.yaml --network ctown.inp',
   );
 }
