@@ -271,7 +271,13 @@ const COMMANDS = {
     process.env.TWINWATCH_SECURITY = '1';
     if (args.includes('--long')) process.env.TWINWATCH_LONG = '1';
     const rest = args.filter((argument) => argument !== '--long');
-    return test([join('scripts', 'dist', 'security-test'), join('core', 'dist', 'security'), ...rest]);
+    return test([
+      join('scripts', 'dist', 'security-test'),
+      join('core', 'dist', 'security'),
+      join('broker', 'dist', 'tls.test.js'),
+      join('broker', 'dist', 'rights.test.js'),
+      ...rest,
+    ]);
   },
   'test-long': (args) => {
     process.env.TWINWATCH_LONG = '1';

@@ -203,7 +203,7 @@ export class FederationService {
     const { observer } = this.#options;
     switch (channel) {
       case 'status': {
-        const status = this.#gate.openJson(topic, payload, agent, parseAgentStatus);
+        const status = this.#statusIn(topic, payload, agent);
         if (!supersedes(this.#statuses.get(agent) ?? null, status)) return;
         this.runner.onStatus(agent, status);
         if (!this.#isKnown(agent)) return;
@@ -225,6 +225,19 @@ export class FederationService {
         return;
       default:
         return;
+    }
+  }
+
+  /** What a revoked agent says does not count, its last will included: but that it is out does, so that nobody waits for it. */
+  #statusIn(topic: string, payload: Uint8Array, agent: string): AgentStatus {
+    try {
+      return this.#gate.openJson(topic, payload, agent, parseAgentStatus);
+    } catch (error) {
+      const known = this.#statuses.get(agent);
+      if (known?.online !== true || !(error instanceof TwinwatchError) || error.code !== 'WIRE_KEY_REVOKED')
+        throw error;
+      this.#options.log.warn({ agent }, 'the agent was revoked: it counts as offline');
+      return { ...known, online: false };
     }
   }
 

@@ -149,7 +149,7 @@ async function openSite(id: string): Promise<Site> {
   return { device, plc: await tcpDevice((request) => ({ pdu: device.answer(request) })) };
 }
 
-function twinCsv(): string {
+export function twinCsv(): string {
   const lines = ['time,label,episode,LEVEL,FLOW,PUMP'];
   for (const [episode, { rows, labels }] of syntheticTwin(1).episodes.entries())
     for (const [i, { values }] of rows.entries()) {

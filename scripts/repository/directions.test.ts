@@ -11,7 +11,7 @@ const CORE_LAYERS: Readonly<Record<string, readonly string[]>> = {
   wire: ['calibration', 'scada', 'features', 'learning', 'security'],
   onnx: ['scada', 'features', 'learning', 'wire'],
   evaluation: ['learning', 'wire'],
-  config: ['scada', 'features', 'security'],
+  config: ['scada', 'features', 'security', 'wire'],
   training: ['calibration', 'scada', 'features', 'learning', 'evaluation', 'wire'],
 };
 

@@ -63,14 +63,16 @@ export async function startEnrolment(options: EnrolmentOptions): Promise<Enrolme
   const limits = new Attempts(now);
   const server = createServer({ ...context(), requestCert: true, rejectUnauthorized: false }, (request, response) => {
     const address = request.socket.remoteAddress ?? 'unknown';
-    if (!limits.mayAsk(address)) {
+    // Only a token can be guessed: an agent that was revoked, and goes on asking, must not shut out others behind its address.
+    const isGuess = request.url === '/v1/join';
+    if (!limits.mayAsk(address, isGuess)) {
       answer(response, 429, { code: 'SECURITY_ENROLMENT_FAILED', message: 'too many attempts; wait a minute' });
       return;
     }
     handle(options, request).then(
       (body) => answer(response, 200, body),
       (error: unknown) => {
-        limits.failed(address);
+        if (isGuess) limits.failed(address);
         const { code, message } = error instanceof TwinwatchError ? error : { code: 'INTERNAL', message: 'it failed' };
         log.warn({ address, path: request.url, code, reason: String(error) }, 'enrolment refused');
         answer(response, code === 'INTERNAL' ? 500 : 403, { code, message });
@@ -180,7 +182,7 @@ class Attempts {
     this.#sinceMs = now();
   }
 
-  mayAsk(address: string): boolean {
+  mayAsk(address: string, isGuess: boolean): boolean {
     if (this.#now() - this.#sinceMs >= WINDOW_MS || this.#counts.size >= MAXIMUM_ADDRESSES) {
       this.#counts.clear();
       this.#sinceMs = this.#now();
@@ -188,7 +190,7 @@ class Attempts {
     const count = this.#counts.get(address) ?? { asked: 0, failed: 0 };
     this.#counts.set(address, count);
     count.asked++;
-    return count.asked <= REQUESTS_PER_WINDOW && count.failed < FAILURES_PER_WINDOW;
+    return count.asked <= REQUESTS_PER_WINDOW && !(isGuess && count.failed >= FAILURES_PER_WINDOW);
   }
 
   failed(address: string): void {
