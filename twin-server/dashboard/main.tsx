@@ -4,8 +4,9 @@ import './page.css';
 import './parts/alarms.css';
 import './parts/fleet.css';
 import './parts/header.css';
+import './parts/login.css';
 import './parts/rounds.css';
 import './parts/site.css';
-import { Page } from './page.js';
+import { Door } from './door.js';
 
-createRoot(document.getElementById('page')!).render(<Page />);
+createRoot(document.getElementById('page')!).render(<Door />);

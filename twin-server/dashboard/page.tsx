@@ -1,3 +1,4 @@
+import type { SessionView } from '@twinwatch/core/wire/http';
 import { useEffect, useReducer, useState } from 'react';
 import { activeAlarmOf, isActive } from './alarm-list.js';
 import { followEvents } from './event-stream.js';
@@ -9,7 +10,15 @@ import { ModelCard } from './parts/model-card.js';
 import { Rounds } from './parts/rounds.js';
 import { Site } from './parts/site.js';
 
-export function Page() {
+interface PageProps {
+  /** Null where the server has no operators. */
+  readonly operator: SessionView['operator'];
+  /** The stream of changes has ended. */
+  readonly onLost: () => void;
+  readonly onLeave: () => void;
+}
+
+export function Page({ operator, onLost, onLeave }: PageProps) {
   const [state, dispatch] = useReducer(reduceAll, Date.now(), initialState);
   const [chosen, setChosen] = useState<string | null>(null);
 
@@ -29,6 +38,9 @@ export function Page() {
   );
 
   const { server, agents, alarms, rounds, model, connection } = state;
+  useEffect(() => {
+    if (connection.status === 'lost') onLost();
+  }, [connection, onLost]);
   const active = alarms.filter(isActive);
   // Until a person chooses, the site that needs attention is the one shown.
   const selected =
@@ -41,13 +53,23 @@ export function Page() {
 
   return (
     <div className="page" data-connection={connection.status}>
-      <Header server={server} connection={connection} activeAlarms={active.length} />
+      <Header server={server} connection={connection} activeAlarms={active.length}>
+        {operator !== null && (
+          <p>
+            {operator.name}{' '}
+            <button type="button" className="leave" onClick={onLeave}>
+              Log out
+            </button>
+          </p>
+        )}
+      </Header>
       <main>
         <Alarms
           alarms={alarms}
           tags={server?.tags ?? []}
           hasModel={model !== null}
           decisions={state.decisions}
+          operator={operator}
           onDecided={(data) => dispatch([{ type: 'decision', data }])}
           onSelect={setChosen}
         />

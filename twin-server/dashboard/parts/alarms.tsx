@@ -1,5 +1,5 @@
 import type { Tag } from '@twinwatch/core/scada/tag';
-import type { DecisionView } from '@twinwatch/core/wire/http';
+import type { DecisionView, SessionView } from '@twinwatch/core/wire/http';
 import type { AlarmEvent, SilentTags } from '@twinwatch/core/wire/messages';
 import { Fragment, type ReactNode, useState } from 'react';
 import { type Alarm, isActive } from '../alarm-list.js';
@@ -21,6 +21,8 @@ interface AlarmsProps {
   readonly tags: readonly Tag[];
   readonly hasModel: boolean;
   readonly decisions: readonly DecisionView[];
+  /** Who is logged in; null where the server has no operators, and a name is asked for. */
+  readonly operator: SessionView['operator'];
   readonly onDecided: (decision: DecisionView) => void;
   readonly onSelect: (agent: string) => void;
 }
@@ -31,9 +33,13 @@ const CONTRIBUTIONS_SHOWN = 5;
 const LEAST_FULL_BAR = 0.4;
 
 /** What needs attention on top, then what was. */
-export function Alarms({ alarms, tags, hasModel, decisions, onDecided, onSelect }: AlarmsProps) {
-  const [by, setBy] = useState(() => localStorage.getItem(NAME_KEY) ?? '');
-  const deciding = (alarm: Alarm) => <Decisions alarm={alarm} decisions={decisions} by={by} onDecided={onDecided} />;
+export function Alarms({ alarms, tags, hasModel, decisions, operator, onDecided, onSelect }: AlarmsProps) {
+  const [given, setGiven] = useState(() => localStorage.getItem(NAME_KEY) ?? '');
+  const by = operator?.name ?? given;
+  const deciding = (alarm: Alarm) =>
+    operator?.role === 'viewer' ? null : (
+      <Decisions alarm={alarm} decisions={decisions} by={by} onDecided={onDecided} />
+    );
   const active = alarms.filter(isActive);
   const past = alarms.filter((alarm) => !isActive(alarm));
   return (
@@ -41,17 +47,17 @@ export function Alarms({ alarms, tags, hasModel, decisions, onDecided, onSelect 
       <h2 id="alarms-title">
         Alarms <small>{alarms.length > 0 && `${active.length} active, ${past.length} cleared`}</small>
       </h2>
-      {alarms.length > 0 && (
+      {alarms.length > 0 && operator === null && (
         <label className="decide-as">
           Decide as{' '}
           <input
             id={NAME_FIELD}
-            value={by}
+            value={given}
             maxLength={64}
             placeholder="your name"
             autoComplete="name"
             onChange={({ target }) => {
-              setBy(target.value);
+              setGiven(target.value);
               localStorage.setItem(NAME_KEY, target.value);
             }}
           />

@@ -1,3 +1,4 @@
+import type { ReactNode } from 'react';
 import type { Connection, ServerFacts } from '../page-state.js';
 import { clockWords, PHASES, shareWords } from '../wording.js';
 import { AlarmMark, TwinMark } from './marks.js';
@@ -6,10 +7,12 @@ interface HeaderProps {
   readonly server: ServerFacts | null;
   readonly connection: Connection;
   readonly activeAlarms: number;
+  /** Who is logged in, where that matters. */
+  readonly children?: ReactNode;
 }
 
 /** Who this is, what it is doing, whether anything needs attention, and whether what is shown is live. */
-export function Header({ server, connection, activeAlarms }: HeaderProps) {
+export function Header({ server, connection, activeAlarms, children }: HeaderProps) {
   return (
     <header>
       <div className="title">
@@ -33,6 +36,7 @@ export function Header({ server, connection, activeAlarms }: HeaderProps) {
           <span className="dot" aria-hidden="true" />
           {connection.status === 'live' ? 'Live' : connection.status === 'lost' ? 'Connection lost' : 'Connecting'}
         </p>
+        {children}
       </div>
       {connection.status === 'lost' && (
         <p className="lost-banner" role="alert">

@@ -248,6 +248,32 @@ describe.skipIf(CHROMIUM === undefined)('the page in Chromium', { timeout: 30_00
     expect(await page.getByRole('alert').count()).toBe(0);
   });
 
+  it('asks operators who they are, decides under that name, and asks again once they have gone', async () => {
+    const guarded = await startPageServer(PAGE_DIR, () => shown, 0, {
+      operators: [{ name: 'Ada', password: 'correct horse' }],
+    });
+    try {
+      await page.goto(guarded.url);
+      await page.getByLabel('Name').fill('Ada');
+      await page.getByLabel('Password').fill('wrong horse');
+      await page.getByRole('button', { name: 'Log in' }).click();
+      await page.getByRole('alert').getByText('name or password are wrong').waitFor();
+      expect(await faintTexts(page)).toEqual([]);
+      await page.getByLabel('Password').fill('correct horse');
+      await page.getByRole('button', { name: 'Log in' }).click();
+      await page
+        .getByRole('button', { name: /Acknowledge/ })
+        .first()
+        .click();
+      await expect.poll(() => guarded.decisions.map(({ by }) => by)).toEqual(['Ada']);
+      await page.getByRole('button', { name: 'Log out' }).click();
+      await page.getByLabel('Password').waitFor();
+    } finally {
+      faults.length = 0;
+      await guarded.close();
+    }
+  });
+
   it('says what is waited for where there is nothing yet', async () => {
     shown = {
       ...demoState(),
