@@ -46,6 +46,7 @@ export const ERROR_CODES = {
   API_REQUEST_INVALID: 'A request to change something has missing or wrong fields; they are named',
   API_UNKNOWN_ALARM: 'A decision is about an alarm that the server has not heard of',
   API_UNKNOWN_AGENT: 'A label, or the lifting of a quarantine, is for an agent that the server has not heard of',
+  API_UNKNOWN_MODEL: 'There is no model of that version, or its file is not kept any more',
   API_UNKNOWN_DECISION: 'There is no decision of that command id',
   API_COMMAND_REUSED: 'A command id was used before, for something else',
   API_TOO_MANY_WAITING: 'More decisions wait for an agent than are kept',
@@ -69,6 +70,8 @@ export const ERROR_CODES = {
   WIRE_REPLAYED: 'A message is older than one of its sender that was taken before; it is ignored',
   WIRE_FOREIGN: 'A message says that it belongs to another federation; it is ignored',
   WIRE_WRONG_TOPIC: 'A message came on a topic where its sender or its kind does not belong; it is ignored',
+  MODEL_DOWNGRADE:
+    'A manifest is older than one that the agent has taken, or names an older model without saying so; it is ignored',
   WIRE_OFFLINE: 'There is no connection to the broker now',
   WIRE_QUEUE_FULL: 'More messages wait to be sent than are kept; the caller keeps its own',
   WIRE_PUBLISH_TIMEOUT: 'The broker did not acknowledge a message in time',

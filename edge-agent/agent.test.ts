@@ -241,10 +241,8 @@ telemetry: { everyMs: 100 }
     await server.manifest(other, 'm2', { releasedAtMs: 9 });
     await vi.waitFor(
       () =>
-        expect(warned.filter((message) => /^refused|; ignored$/.test(message))).toEqual([
-          'refused',
-          'a detector older than the one that runs; ignored',
-        ]),
+        // From somebody else, and older than the one that runs.
+        expect(warned.filter((message) => message === 'refused')).toHaveLength(2),
       within,
     );
     await server.manifest(other, 'm2', { threshold: 0.9 });

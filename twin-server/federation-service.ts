@@ -1,9 +1,11 @@
+import { type RegistryConfig, registryConfig } from '@twinwatch/core/config/registry';
 import { type ErrorCode, TwinwatchError } from '@twinwatch/core/errors';
 import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
 import type { TrustFile } from '@twinwatch/core/security/key-files';
 import { chunkCount, UNASKED_CHUNKS } from '@twinwatch/core/wire/chunks';
 import { encodeEnvelope, readAnsweredTask } from '@twinwatch/core/wire/envelope';
 import { Gate, SERVER } from '@twinwatch/core/wire/gate';
+import type { RegistryView } from '@twinwatch/core/wire/http';
 import { encodeJson, parseAgentStatus, parseAlarmEvent, parseTelemetry } from '@twinwatch/core/wire/json-messages';
 import { type BrokerDoor, Link } from '@twinwatch/core/wire/link';
 import type {
@@ -28,6 +30,7 @@ import { RoundRunner } from './aggregator/round-runner.js';
 import type { FederationPlan, RoundWork } from './aggregator/round-work.js';
 import type { Step } from './aggregator/rounds/step.js';
 import type { DecisionDesk } from './decisions/decision-desk.js';
+import { ModelRegistry } from './registry/model-registry.js';
 import { NO_KEYS, type ServerTrust } from './server-trust.js';
 
 /** Brings together the link to the broker and the round runner: messages in, messages out, presence, alarms, blobs. */
@@ -46,6 +49,8 @@ export interface FederationServiceOptions {
   readonly random: () => number;
   readonly log: Logger;
   readonly observer: FederationObserver;
+  /** The defaults where absent. */
+  readonly registry?: RegistryConfig;
   readonly desk: Pick<DecisionDesk, 'waiting' | 'answered'>;
   /** See RoundRunnerOptions. */
   readonly onFatal: (error: unknown) => void;
@@ -57,6 +62,7 @@ export interface FederationObserver {
   onStatus(agent: string, status: AgentStatus): void;
   onTelemetry(agent: string, telemetry: Telemetry): void;
   onAlarm(event: AlarmEvent): void;
+  onRegistry?(view: RegistryView): void;
 }
 
 /** Between two tries to deliver what people decided to agents that are there. */
@@ -84,6 +90,7 @@ const MAXIMUM_UPDATE_BYTES = 64 * 1024 * 1024;
 
 export class FederationService {
   readonly runner: RoundRunner;
+  readonly registry: ModelRegistry;
   readonly #options: FederationServiceOptions;
   readonly #topics: ReturnType<typeof topics>;
   readonly #link: Link;
@@ -139,6 +146,13 @@ export class FederationService {
       onPayload: (topic, bytes) => this.#traffic.count(topic, bytes),
       onOnline: (connectionId) => this.#onOnline(connectionId),
     });
+    this.registry = new ModelRegistry({
+      ...{ journal, clock, timers: options.timers, log: options.log },
+      config: { ...(options.registry ?? registryConfig.parse({})), maximumFalseRate: plan.detector.maximumFalseRate },
+      publish: (manifest) => this.#publish(this.#topics.manifest, manifest),
+      agents: () => this.#able(),
+      onChange: (view) => options.observer.onRegistry?.(view),
+    });
     this.runner = new RoundRunner({
       ...options,
       agents: this.#channel(),
@@ -150,6 +164,7 @@ export class FederationService {
   start(): void {
     this.#link.start();
     this.runner.start();
+    this.registry.start();
     this.#sendWaitingLater();
     if (this.#trust.verifier !== null) this.#followKeys();
   }
@@ -163,6 +178,7 @@ export class FederationService {
     this.#stopping.abort();
     this.#cancelWaiting();
     this.#cancelKeys();
+    this.registry.stop();
     await this.runner.stop();
     await this.#link.stop();
     this.#keepFloors();
@@ -185,7 +201,7 @@ export class FederationService {
       sendReceipt: (agent, receipt) => this.#send(agent, 'receipt', receipt),
       sendBlob: (agent, blob) => this.#push(agent, blob),
       takeTraffic: () => this.#traffic.take(),
-      publishManifest: (manifest) => this.#publish(this.#topics.manifest, manifest),
+      publishManifest: (manifest) => this.registry.offer(manifest),
     };
   }
 
@@ -251,6 +267,9 @@ export class FederationService {
       case 'command-receipt':
         if (this.#options.desk.answered(agent, message)) this.runner.onLabels();
         return;
+      case 'model-report':
+        if (this.#isKnown(agent)) this.registry.onReport(agent, message);
+        return;
       case 'calibration':
         this.runner.onCalibration(agent, message);
         return;
@@ -307,6 +326,13 @@ export class FederationService {
     throw new TwinwatchError('WIRE_INVALID', `a ${message.kind} is not an update; it is ignored`, {
       context: { agent },
     });
+  }
+
+  /** Agents that are here and whose word counts. */
+  #able(): string[] {
+    return Object.entries(this.runner.state.agents)
+      .filter(([, { online, compatible, quarantinedAtMs }]) => online && compatible && quarantinedAtMs === null)
+      .map(([agent]) => agent);
   }
 
   /** The round machine bounds whom it remembers; nobody else is remembered here. */

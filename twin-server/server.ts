@@ -107,6 +107,11 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
         service.runner.liftQuarantine(agent, by);
         return live.agent(agent);
       },
+      models: {
+        view: () => registryOf(service).view(),
+        release: (version, by) => registryOf(service).release(version, by),
+        rollback: (version, by, reason) => registryOf(service).rollback(version, by, reason),
+      },
       ...{ http: config.http, certificate: options.httpCertificate ?? null, clock: options.clock },
     });
     const httpPort = await listen(app, config.http.host, config.http.port);
@@ -125,8 +130,18 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
         seed: config.twin.seed,
       };
       const work = new RoundWork(plan, engine, features);
-      service = new FederationService({ ...options, plan, work, journal, run, observer: live, desk, onFatal: fail });
-      live.onReady(service.runner.state, service.refused);
+      service = new FederationService({
+        ...options,
+        registry: config.registry,
+        plan,
+        work,
+        journal,
+        run,
+        observer: live,
+        desk,
+        onFatal: fail,
+      });
+      live.onReady(service.runner.state, service.refused, service.registry.view());
       service.start();
       log.info({ run, inputs: work.architecture.inputs, parameters: work.parameterCount }, 'ready for agents');
     };
@@ -147,6 +162,15 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     journal.close();
     throw error;
   }
+}
+
+/** @throws TwinwatchError API_UNKNOWN_MODEL while there is no model yet. */
+function registryOf(service: FederationService | null): FederationService['registry'] {
+  if (service !== null) return service.registry;
+  throw new TwinwatchError(
+    'API_UNKNOWN_MODEL',
+    'the twin is being prepared, and no model is known yet; ask again later',
+  );
 }
 
 /** Everything that parameters must have in common to be averaged; methods and numbers of rounds may change within a run. */

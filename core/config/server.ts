@@ -7,6 +7,7 @@ import { httpAccess } from './http-access.js';
 import { identifier } from './identifier.js';
 import { lpeMisfit, methodFields } from './methods.js';
 import { recordedFileFields } from './recorded-file.js';
+import { registryConfig } from './registry.js';
 import { robustnessContradictions, robustnessFields } from './robustness.js';
 
 /** The twin-server's configuration: one source for its types, defaults, JSON Schema and messages. */
@@ -281,6 +282,7 @@ const serverFields = {
   dataDir: z.string().min(1).meta({ description: 'where the journal, models and the twin’s rows are kept' }),
   http: httpAccess.prefault({}).meta({ description: 'the page and the API' }),
   twin: twin.meta({ description: 'where labelled rows come from' }),
+  registry: registryConfig.meta({ description: 'what a new model has to show before all agents run it' }),
   detector: detector.prefault({}).meta({ description: 'what the model looks at, its shape, and when it alarms' }),
   engine: z
     .enum(['auto', 'builtin', 'tensorflow'])

@@ -100,6 +100,10 @@ const messages: { readonly [K in WireMessage['kind']]: Extract<WireMessage, { ki
     ...{ kind: 'trust', revision: 2 },
     serverKeys: [{ id: 'a'.repeat(16), publicKey: 'A'.repeat(43), fromMs: 1, untilMs: null }],
   },
+  'model-report': {
+    ...{ kind: 'model-report', modelVersion: 'v2', rows: 9, above: 1, currentAbove: 0, errors: 0 },
+    ...{ failed: false, detail: '' },
+  },
   'command-receipt': { kind: 'command-receipt', commandId: 'c-1', verdict: 'done', detail: '', rows: 4 },
 };
 const fields = { federation: 'demo', sender: 'site-1', sequence: 7, sentAtMs: 1_800_000_000_000 };

@@ -25,6 +25,7 @@ const CHANNEL_OF: Readonly<Record<WireMessage['kind'], Channel>> = {
   update: 'up',
   'blob-request': 'request',
   'command-receipt': 'answer',
+  'model-report': 'answer',
   calibrate: 'task',
   fit: 'task',
   evaluate: 'task',

@@ -57,8 +57,84 @@ export interface ModelView {
   readonly bytes: number;
   readonly threshold: number;
   readonly rocAuc: number;
+  /** When it was exported; agents run it from its release on. */
   readonly releasedAtMs: number;
+  /** Absent in models of earlier releases. */
+  readonly provenance?: ModelProvenance;
 }
+
+/** What a model was made of. */
+export interface ModelProvenance {
+  readonly method: string;
+  /** Agents whose updates are in its last round, with the rows they learned from. */
+  readonly contributors: readonly { readonly agent: string; readonly rows: number }[];
+  readonly lineageHash: string;
+  readonly parametersHash: string;
+  /** On the twin's validation episodes. */
+  readonly prAuc: number;
+  readonly loss: number;
+  readonly allowedFalseRate: number;
+  /** Largest difference of two scores between onnxruntime and our own forward pass. */
+  readonly onnxDifference: number;
+}
+
+/**
+ * refused: by a gate or in the shadow; shadow, canary: on its way; released: all agents run it; replaced: by a newer one; rolled-back: it was
+ * taken back; superseded: a newer one came before it was released.
+ */
+export type ModelStage = 'refused' | 'shadow' | 'canary' | 'released' | 'replaced' | 'rolled-back' | 'superseded';
+
+export interface GateView {
+  readonly gate: string;
+  readonly passed: boolean;
+  readonly detail: string;
+}
+
+export interface RegisteredModel extends ModelView {
+  readonly stage: ModelStage;
+  readonly reason: string;
+  readonly sinceMs: number;
+  readonly gates: readonly GateView[];
+}
+
+/** The model that some agents try. */
+export interface CandidateView {
+  readonly modelVersion: string;
+  readonly stage: 'shadow' | 'canary';
+  readonly sinceMs: number;
+  readonly agents: readonly string[];
+  /** Agents that have told what it makes of their rows. */
+  readonly told: number;
+  readonly rows: number;
+  /** Share of these rows above its threshold, above that of the current one, and what is allowed. */
+  readonly falseRate: number;
+  readonly currentFalseRate: number;
+  readonly bound: number;
+  readonly reason: string;
+}
+
+export interface RegistryView {
+  /** Version that agents are told to run, null before the first. */
+  readonly current: string | null;
+  readonly candidate: CandidateView | null;
+  /** Newest first. */
+  readonly models: readonly RegisteredModel[];
+}
+
+/** Body of POST /api/models/<version>/release and of POST /api/models/rollback. Both are answered with RegistryView. */
+export interface ModelDecisionRequest {
+  readonly by: string;
+  /** For a rollback: to which one; the one before where absent. */
+  readonly version?: string | undefined;
+  readonly reason?: string | undefined;
+}
+
+export function releaseModelPath(modelVersion: string): string {
+  return `/api/models/${encodeURIComponent(modelVersion)}/release`;
+}
+
+export const ROLLBACK_PATH = '/api/models/rollback';
+export const REGISTRY_PATH = '/api/models';
 
 /** Where the ONNX file of a released model is downloaded from, as an attachment. */
 export function onnxPath(modelVersion: string): string {
@@ -173,6 +249,7 @@ export interface ServerState {
   readonly agents: readonly AgentView[];
   readonly rounds: readonly RoundView[];
   readonly model: ModelView | null;
+  readonly registry: RegistryView | null;
   readonly alarms: readonly AlarmEvent[];
   /** Those of most messages first. */
   readonly refusedMessages: readonly RefusedMessages[];
@@ -188,6 +265,7 @@ export interface ServerEvents {
   readonly telemetry: { readonly agent: string; readonly telemetry: Telemetry };
   readonly round: RoundView;
   readonly model: ModelView;
+  readonly registry: RegistryView;
   readonly alarm: AlarmEvent;
   readonly decision: DecisionView;
 }

@@ -192,6 +192,37 @@ export interface Manifest {
   readonly lineage: BlobRef;
   readonly threshold: number;
   readonly releasedAtMs: number;
+  /** Rises with every manifest, also with one that names the same model again or an older one: agents keep the newest. Absent from releases before there was a registry. */
+  readonly issuedAtMs?: number;
+  /** An older model than some agents run is meant. */
+  readonly rollback?: { readonly from: string; readonly by: string; readonly reason: string };
+  readonly candidate?: CandidateModel;
+}
+
+/** A model that is not for all agents yet. */
+export interface CandidateModel extends Omit<Manifest, 'kind' | 'issuedAtMs' | 'rollback' | 'candidate'> {
+  /** shadow: the named agents run it beside the current one; canary: in its place. */
+  readonly stage: 'shadow' | 'canary';
+  readonly agents: readonly string[];
+  /** Of each of them, to be counted on; recent stored ones count in a shadow. */
+  readonly rows: number;
+}
+
+/** agent → server: what a candidate makes of the agent's own rows. Numbers only. */
+export interface ModelReport {
+  readonly kind: 'model-report';
+  /** The candidate. */
+  readonly modelVersion: string;
+  /** Rows that both models have scored, those that people labelled anomalous left out. */
+  readonly rows: number;
+  /** Of these, above the threshold of the candidate, and of the current model. */
+  readonly above: number;
+  readonly currentAbove: number;
+  /** Rows that the candidate could not score. */
+  readonly errors: number;
+  /** It cannot be loaded, or failed its check: the agent has stayed with the model it had. */
+  readonly failed: boolean;
+  readonly detail: string;
 }
 
 /** Of every command: names it for good, so that it may be sent until it is answered, and says whose it is. */
@@ -249,6 +280,7 @@ export interface TrustAnnouncement {
 }
 
 export type WireMessage =
+  | ModelReport
   | TrustAnnouncement
   | Hello
   | Calibration

@@ -18,6 +18,7 @@ import type {
   LabelCommand,
   Lineage,
   Manifest,
+  ModelReport,
   Receipt,
   ServerStatus,
   SilentTags,
@@ -265,14 +266,34 @@ const chunkRequest: ZodType<ChunkRequest> = z.object({
   missing: z.array(count).min(1).max(65536),
 });
 
-const manifest: ZodType<Manifest> = z.object({
-  kind: z.literal('manifest'),
+const released = {
   modelVersion: name,
   round: count,
   model: blob,
   lineage: blob,
   threshold: z.number().min(0).max(1),
   releasedAtMs: z.number(),
+};
+
+const manifest: ZodType<Manifest> = z.object({
+  kind: z.literal('manifest'),
+  ...released,
+  issuedAtMs: z.number().exactOptional(),
+  rollback: z.object({ from: name, by: name, reason: text }).exactOptional(),
+  candidate: z
+    .object({ ...released, stage: z.enum(['shadow', 'canary']), agents: z.array(id).max(4096), rows: count })
+    .exactOptional(),
+});
+
+const modelReport: ZodType<ModelReport> = z.object({
+  kind: z.literal('model-report'),
+  modelVersion: name,
+  rows: count,
+  above: count,
+  currentAbove: count,
+  errors: count,
+  failed: z.boolean(),
+  detail: text,
 });
 
 const trust: ZodType<TrustAnnouncement> = z.object({
@@ -322,6 +343,7 @@ export const messageSchemas: { readonly [K in WireMessage['kind']]: ZodType<Extr
   'chunk-request': chunkRequest,
   manifest,
   trust,
+  'model-report': modelReport,
   'alarm-command': alarmCommand,
   'label-command': labelCommand,
   'command-receipt': commandReceipt,

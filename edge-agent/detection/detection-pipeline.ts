@@ -83,6 +83,13 @@ export class DetectionPipeline {
     this.#tags = options.tags;
   }
 
+  /** @param listener is called with every row that is judged, and the tags that its values stand for. @returns ends that. */
+  observe(listener: (row: Row, tags: readonly string[]) => void): () => void {
+    const listen = (row: Row) => listener(row, this.#tags);
+    this.#listeners.add(listen);
+    return () => void this.#listeners.delete(listen);
+  }
+
   /** From the next row on, values stand for these tags. A tag of the detector that is not among them has no value. */
   retag(tags: readonly string[]): Promise<void> {
     return this.#inTurn(async () => {

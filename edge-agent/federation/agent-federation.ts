@@ -8,6 +8,7 @@ import type {
   AgentHealth,
   AgentStatus,
   AlarmEvent,
+  Manifest,
   Telemetry,
   TrustAnnouncement,
   WireMessage,
@@ -166,6 +167,7 @@ export class AgentFederation {
     await this.#updates.restore(signal);
     await Promise.all([this.#outbox.run(signal), this.#statusLoop(signal), this.#telemetryLoop(signal)]);
     await this.#tasks?.idle();
+    await this.#models.idle();
     await link.stop();
     this.#memory.flush();
   }
@@ -230,7 +232,7 @@ export class AgentFederation {
         else this.#tasks.take(message, this.#signal);
         break;
       case 'manifest':
-        this.#models.announce(message, this.#signal);
+        this.#announced(message);
         break;
       case 'update-receipt':
         this.#updates.received(message);
@@ -256,8 +258,18 @@ export class AgentFederation {
       case 'update':
       case 'blob-request':
       case 'command-receipt':
+      case 'model-report':
         log.warn({ kind: message.kind }, 'a message that only agents send has come to an agent; ignored');
         break;
+    }
+  }
+
+  #announced(manifest: Manifest): void {
+    try {
+      this.#models.announce(manifest, this.#signal);
+    } catch (error) {
+      this.#gate.count(SERVER, error);
+      throw error;
     }
   }
 

@@ -47,6 +47,7 @@ export function addOperator(program: Command): void {
     withExamples(command, `alarms ${action} site-3:1767225601${action === 'shelve' ? ' --for 8h' : ' --by Ada'}`);
   }
   addQuarantine(program);
+  addModels(program);
   const label = deciding(
     program.command('label').description('say what the rows of a time range were; overrules what alarms say of them'),
   )
@@ -71,6 +72,48 @@ export function addOperator(program: Command): void {
     'label site-3 2026-01-17T00:15Z 2026-01-17T06:30Z --attack --by Ada',
     'label site-3 2026-02-01 2026-02-03 --normal      # three whole days',
   );
+}
+
+function addModels(program: Command): void {
+  const model = program
+    .command('model')
+    .description('models: which one agents run, what became of the others, and going back');
+  const list = model
+    .command('list', { isDefault: true })
+    .description('newest first, with what became of each and why; * is the one that agents run')
+    .addOption(serverOption())
+    .action(async (options: ServerOption) => (await import('../operator/models.js')).listModels(options));
+  withExamples(list, 'model list');
+  const show = model
+    .command('show')
+    .description('where one comes from: round, agents, scores, hashes, gates')
+    .argument('<version>', "as 'model list' names it")
+    .addOption(serverOption())
+    .action(async (version: string, options: ServerOption) =>
+      (await import('../operator/models.js')).showModel(version, options),
+    );
+  withExamples(show, 'model show v2-r20-1f3c9a70');
+  const release = model
+    .command('release')
+    .description('let all agents run it now, whatever its trial says')
+    .argument('<version>', "as 'model list' names it")
+    .addOption(serverOption())
+    .option('--by <name>', 'whose decision it is; the user of this machine without it')
+    .action(async (version: string, options: ServerOption & { by?: string }) =>
+      (await import('../operator/models.js')).releaseModel(version, options),
+    );
+  withExamples(release, 'model release v2-r20-1f3c9a70 --by Ada');
+  const rollback = model
+    .command('rollback')
+    .description('let all agents go back; ends a trial that is under way')
+    .argument('[version]', 'to this one; to the one before without it')
+    .addOption(serverOption())
+    .option('--by <name>', 'whose decision it is; the user of this machine without it')
+    .option('--reason <text>', 'told to agents, and kept')
+    .action(async (version: string | undefined, options: ServerOption & { by?: string; reason?: string }) =>
+      (await import('../operator/models.js')).rollbackModel(version, options),
+    );
+  withExamples(rollback, "model rollback --by Ada --reason 'too many false alarms'");
 }
 
 function addQuarantine(program: Command): void {

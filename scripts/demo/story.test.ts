@@ -54,6 +54,7 @@ function demonstration(with_: Partial<StoryOptions> = {}) {
           alarms: [],
           decisions: [],
           refusedMessages: [],
+          registry: null,
           ...more,
         },
       },

@@ -1,9 +1,17 @@
 import { TwinwatchError } from '@twinwatch/core/errors';
-import { CHANGE_HEADER, type DecisionView, decisionPath, type ServerState } from '@twinwatch/core/wire/http';
+import {
+  CHANGE_HEADER,
+  type DecisionView,
+  decisionPath,
+  REGISTRY_PATH,
+  type RegistryView,
+  type ServerState,
+} from '@twinwatch/core/wire/http';
 
 /** The twin-server's HTTP API, as operators' commands use it. Every call throws TwinwatchError CLI_SERVER_UNREACHABLE, CLI_SERVER_REFUSED. */
 export interface ServerClient {
   state(): Promise<ServerState>;
+  registry(): Promise<RegistryView>;
   /** @param path from core/wire/http. */
   decide(path: string, body: object): Promise<DecisionView>;
   /** @param path from core/wire/http. */
@@ -41,6 +49,7 @@ export function serverClient(server: string): ServerClient {
     });
   return {
     state: () => request('/api/state'),
+    registry: () => request(REGISTRY_PATH),
     change,
     decide: (path, body) => change<DecisionView>(path, body),
     decision: (commandId) => request(decisionPath(commandId)),

@@ -1,4 +1,4 @@
-import type { AgentView, DecisionView, ServerState } from '@twinwatch/core/wire/http';
+import type { AgentView, DecisionView, RegistryView, ServerState } from '@twinwatch/core/wire/http';
 import { type Alarm, alarmsFrom, isActive } from '@twinwatch/twin-server/dashboard/alarm-list';
 import { silentWords } from '@twinwatch/twin-server/dashboard/wording';
 
@@ -96,6 +96,48 @@ export function quarantineTable(agents: readonly Pick<AgentView, 'id' | 'quarant
   );
   if (lines.length === 0) return 'No agent is in quarantine.';
   return columns([['AGENT', 'SINCE', 'ROUND', 'REFUSED AS', 'BECAUSE'], ...lines]);
+}
+
+/** Models, newest first, with what became of each and why. */
+export function modelTable({ current, models }: Pick<RegistryView, 'current' | 'models'>): string {
+  if (models.length === 0) return 'There is no model yet.';
+  const wallTime = (ms: number) => `${new Date(ms).toISOString().slice(0, 19)}Z`;
+  const lines = models.map(({ modelVersion, stage, sinceMs, round, reason }) => [
+    `${modelVersion === current ? '* ' : '  '}${modelVersion}`,
+    ...[stage, wallTime(sinceMs), String(round), reason],
+  ]);
+  return columns([['  MODEL', 'STATE', 'SINCE', 'ROUND', 'BECAUSE'], ...lines]);
+}
+
+/** One model with all that is known of where it comes from. */
+export function modelWords({ models, candidate }: RegistryView, version: string): string {
+  const model = models.find(({ modelVersion }) => modelVersion === version);
+  if (model === undefined) return `there is no model ${version} among the newest ${models.length}`;
+  const { provenance, gates, stage, reason, hash, bytes, round, threshold, rocAuc } = model;
+  const trial = candidate?.modelVersion === version ? candidate : null;
+  const facts: [string, string][] = [
+    ['state', `${stage}: ${reason}`],
+    ['onnx', `${hash}, ${bytes} bytes`],
+    ['round', `${round}${provenance === undefined ? '' : `, ${provenance.method}`}`],
+    ['threshold', String(threshold)],
+    ['ROC AUC', rocAuc.toFixed(4)],
+    ...(provenance === undefined
+      ? []
+      : ([
+          ['PR AUC', provenance.prAuc.toFixed(4)],
+          ['parameters', provenance.parametersHash],
+          ['lineage', provenance.lineageHash],
+          ['learned by', provenance.contributors.map(({ agent, rows }) => `${agent} (${rows} rows)`).join(', ')],
+        ] satisfies [string, string][])),
+    ...gates.map(({ gate, passed, detail }): [string, string] => [gate, `${passed ? 'passed' : 'failed'}: ${detail}`]),
+    ...(trial === null
+      ? []
+      : ([['on trial', `${trial.told} of ${trial.agents.length} agents, ${trial.rows} rows`]] satisfies [
+          string,
+          string,
+        ][])),
+  ];
+  return columns([[version, ''], ...facts]);
 }
 
 function columns(lines: readonly (readonly string[])[]): string {

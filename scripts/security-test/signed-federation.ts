@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startBroker } from '@twinwatch/broker/broker';
 import { agentSchema } from '@twinwatch/core/config/agent';
+import { registryConfig } from '@twinwatch/core/config/registry';
 import { BuiltinEngine } from '@twinwatch/core/learning/builtin-engine';
 import type { AgentStatus } from '@twinwatch/core/wire/messages';
 import { topics } from '@twinwatch/core/wire/topics';
@@ -85,7 +86,7 @@ export class SignedFederation {
     await this.#attacker!.publishAsync(topic, Buffer.from(payload), { qos: 1, retain });
   }
 
-  async serve(rounds: object): Promise<void> {
+  async serve(rounds: object, registry: object = {}): Promise<void> {
     const config = syntheticConfig(rounds);
     const { detector } = config;
     const twin = syntheticTwin(1, 4);
@@ -111,6 +112,7 @@ export class SignedFederation {
       },
       broker: { url: this.#url, connect: (options) => mqtt.connect(options.url, options as mqtt.IClientOptions) },
       observer: { onStep: ignore, onStatus: ignore, onTelemetry: ignore, onAlarm: ignore },
+      registry: registryConfig.parse(registry),
       desk: { waiting: () => [], answered: () => false },
       onFatal: (error) => {
         throw error;

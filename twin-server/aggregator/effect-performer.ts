@@ -191,7 +191,14 @@ export class EffectPerformer {
     const { round, parametersHash } = candidate;
     const lineage = { hash: lineageHash, bytes: this.#blobs.get(lineageHash).length };
     const manifest: Manifest = { kind: 'manifest', modelVersion, round, model, lineage, threshold, releasedAtMs };
-    const view: ModelView = { modelVersion, round, ...model, threshold, rocAuc, releasedAtMs };
+    const { prAuc, loss } = candidate.validation;
+    const view: ModelView = {
+      ...{ modelVersion, round, ...model, threshold, rocAuc, releasedAtMs },
+      provenance: {
+        ...{ method: this.#options.plan.rounds.method, contributors: journal.contributors(run, round) },
+        ...{ lineageHash, parametersHash, prAuc, loss, allowedFalseRate, onnxDifference },
+      },
+    };
     return {
       event: { type: 'released', parametersHash, modelVersion },
       write: () => {

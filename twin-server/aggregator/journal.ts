@@ -49,6 +49,10 @@ export interface RoundJournal {
   /** Of the newest models, newest first. */
   manifests(limit: number): Manifest[];
   modelCount(): number;
+  /** Of the newest models and of those that the registry may go back to. */
+  keptManifests(limit: number): Manifest[];
+  /** Agents whose updates a round took, with the rows they state. */
+  contributors(run: string, round: number): { readonly agent: string; readonly rows: number }[];
   close(): void;
 }
 
@@ -82,6 +86,12 @@ export interface Journal extends RoundJournal {
   /** When the newest decision was made, 0 before the first. */
   lastDecidedAtMs(): number;
   modelHash(modelVersion: string): string | null;
+  model(modelVersion: string): { readonly view: ModelView; readonly manifest: Manifest } | null;
+  /** The newest, newest first. */
+  models(limit: number): ModelView[];
+  /** JSON of what became of every model, see registry/course.ts; null before the first. */
+  registry(): string | null;
+  putRegistry(json: string): void;
   /** How far the messages of agents have come, see core/wire/replay.ts. */
   floors(): Floors;
   putFloors(floors: ReadonlyMap<string, Floor>): void;
@@ -139,6 +149,7 @@ CREATE INDEX IF NOT EXISTS alarms_by_time ON alarms (json ->> 'atMs');
 CREATE TABLE IF NOT EXISTS decisions (
   id INTEGER PRIMARY KEY, command_id TEXT UNIQUE, agent TEXT NOT NULL, at_ms REAL NOT NULL, command TEXT NOT NULL, answer TEXT);
 CREATE INDEX IF NOT EXISTS waiting_decisions ON decisions (agent) WHERE answer IS NULL;
+CREATE TABLE IF NOT EXISTS registry (id INTEGER PRIMARY KEY CHECK (id = 1), json TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS floors (key TEXT PRIMARY KEY, sequence INTEGER NOT NULL, sent_at_ms REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS models (
   id INTEGER PRIMARY KEY, run TEXT, version TEXT UNIQUE, hash TEXT NOT NULL, view TEXT NOT NULL, manifest TEXT NOT NULL);
@@ -337,6 +348,42 @@ export function openJournal(file: string): Journal {
       all<{ manifest: string }>('SELECT manifest FROM models ORDER BY id DESC LIMIT ?', limit).map(
         ({ manifest }) => JSON.parse(manifest) as Manifest,
       ),
+    keptManifests(limit) {
+      const {
+        current = null,
+        before = [],
+        candidate = null,
+      } = JSON.parse(this.registry() ?? '{}') as {
+        current?: string | null;
+        before?: string[];
+        candidate?: { version: string } | null;
+      };
+      const named = [current, candidate?.version ?? null, ...before].flatMap((version) => {
+        const found = version === null ? null : this.model(version);
+        return found === null ? [] : [found.manifest];
+      });
+      return [...this.manifests(limit), ...named];
+    },
+    contributors: (of, round) =>
+      all<{ agent: string; rows: number }>(
+        "SELECT agent, rows FROM updates WHERE run = ? AND round = ? AND kind = 'fit' ORDER BY agent",
+        ...[of, round],
+      ),
+    model(version) {
+      const row = one<{ view: string; manifest: string }>(
+        'SELECT view, manifest FROM models WHERE version = ?',
+        version,
+      );
+      return row === undefined
+        ? null
+        : { view: JSON.parse(row.view) as ModelView, manifest: JSON.parse(row.manifest) as Manifest };
+    },
+    models: (limit) =>
+      all<{ view: string }>('SELECT view FROM models ORDER BY id DESC LIMIT ?', limit).map(
+        ({ view }) => JSON.parse(view) as ModelView,
+      ),
+    registry: () => one<{ json: string }>('SELECT json FROM registry')?.json ?? null,
+    putRegistry: (json) => void run('INSERT OR REPLACE INTO registry VALUES (1, ?)', json),
     modelHash: (version) => one<{ hash: string }>('SELECT hash FROM models WHERE version = ?', version)?.hash ?? null,
     modelCount: () => one<{ n: number }>('SELECT count(*) AS n FROM models')?.n ?? 0,
     floors: () =>

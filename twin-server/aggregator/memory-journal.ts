@@ -84,6 +84,8 @@ export function openMemoryJournal(): RoundJournal {
         .reverse()
         .map(({ manifest }) => manifest),
     modelCount: () => models.length,
+    keptManifests: (limit) => models.slice(-limit).map(({ manifest }) => manifest),
+    contributors: (run, round) => kept(run, round, 'fit').map(({ agent, update }) => ({ agent, rows: update.rows })),
     close: () => undefined,
   };
 }

@@ -2,14 +2,14 @@ import { decodeLineage } from '@twinwatch/core/wire/blobs';
 import type { RoundJournal } from './journal.js';
 import type { FederationState } from './rounds/round-state.js';
 
-/** Models kept for download; older ones keep their entry in the registry. */
+/** Models kept for download, beside those that the registry may go back to; older ones keep their entry there. */
 const KEPT_MODELS = 20;
 
 /** What a restart or an agent may still ask for; everything else may go. */
 export function neededBlobs(journal: RoundJournal, state: FederationState): Set<string> {
   const needed = new Set<string>();
   const lineages = [state.lineageHash];
-  for (const manifest of journal.manifests(KEPT_MODELS)) {
+  for (const manifest of journal.keptManifests(KEPT_MODELS)) {
     needed.add(manifest.model.hash);
     lineages.push(manifest.lineage.hash);
   }

@@ -5,6 +5,7 @@ import {
   LOGIN_PATH,
   LOGOUT_PATH,
   liftQuarantinePath,
+  type RegistryView,
   SESSION_PATH,
   type ServerState,
 } from '@twinwatch/core/wire/http';
@@ -15,8 +16,9 @@ import { createApi } from './http.js';
 
 const STATE: ServerState = {
   ...{ federation: 'test', phase: 'rounds', activity: 'round 1 of 2', progress: 0, roundsPlanned: 2 },
-  ...{ agents: [], rounds: [], model: null, alarms: [], decisions: [], refusedMessages: [] },
+  ...{ agents: [], rounds: [], model: null, alarms: [], decisions: [], refusedMessages: [], registry: null },
 };
+const NO_MODELS: RegistryView = { current: null, candidate: null, models: [] };
 const PASSWORD = 'correct horse battery';
 const headers = { [CHANGE_HEADER.name]: CHANGE_HEADER.value };
 const apps: FastifyInstance[] = [];
@@ -36,6 +38,7 @@ describe('a server with operators', () => {
         model: () => null,
         dashboardDir: '/nowhere',
         certificate: null,
+        models: { view: () => NO_MODELS, release: () => NO_MODELS, rollback: () => NO_MODELS },
       },
       http: httpAccess.parse({
         operators: [

@@ -1,5 +1,14 @@
 import { TwinwatchError } from '@twinwatch/core/errors';
-import type { AgentView, AlarmDecisionRequest, LabelRequest, LiftRequest } from '@twinwatch/core/wire/http';
+import {
+  type AgentView,
+  type AlarmDecisionRequest,
+  type LabelRequest,
+  type LiftRequest,
+  type ModelDecisionRequest,
+  REGISTRY_PATH,
+  type RegistryView,
+  ROLLBACK_PATH,
+} from '@twinwatch/core/wire/http';
 import type { AlarmAction } from '@twinwatch/core/wire/messages';
 import type { FastifyInstance } from 'fastify';
 import { type ZodType, z } from 'zod';
@@ -10,6 +19,12 @@ export interface DecisionRoutesOptions {
   readonly desk: Pick<DecisionDesk, 'alarm' | 'label' | 'find'>;
   /** @throws TwinwatchError API_UNKNOWN_AGENT */
   readonly liftQuarantine: (agent: string, by: string) => AgentView;
+  readonly models: {
+    readonly view: () => RegistryView;
+    /** Both throw TwinwatchError API_UNKNOWN_MODEL. */
+    readonly release: (version: string, by: string) => RegistryView;
+    readonly rollback: (version: string | null, by: string, reason: string) => RegistryView;
+  };
 }
 
 const MAXIMUM_BODY_BYTES = 16 * 1024;
@@ -23,6 +38,11 @@ const action = z.enum(['acknowledge', 'shelve', 'unshelve', 'confirm', 'dismiss'
 const decision = z.strictObject({ by, commandId: commandId.optional() });
 const shelving = decision.extend({ shelveMs: z.int().min(1).max(LONGEST_SHELVE_MS) });
 const lifting = z.strictObject({ by });
+const modelDecision = z.strictObject({
+  by,
+  version: z.string().min(1).max(128).optional(),
+  reason: z.string().trim().max(500).optional(),
+});
 const labelling = decision
   .extend({ fromMs: timeMs, toMs: timeMs, label: z.enum(['normal', 'anomalous']) })
   .refine(({ fromMs, toMs }) => fromMs <= toMs, { path: ['toMs'], message: 'must not be before fromMs' });
@@ -33,7 +53,7 @@ const labelling = decision
  */
 export function decisionRoutes(
   app: FastifyInstance,
-  { desk, liftQuarantine }: DecisionRoutesOptions,
+  { desk, liftQuarantine, models }: DecisionRoutesOptions,
   done: () => void,
 ): void {
   // Fastify would read text/plain, which a form of another site may send.
@@ -56,6 +76,16 @@ export function decisionRoutes(
   app.post<{ Params: { id: string } }>('/api/agents/:id/quarantine/lift', { bodyLimit }, async (request) => {
     const asked: LiftRequest = checked(lifting, request.body, 'body');
     return liftQuarantine(request.params.id, decidedBy(request, asked.by));
+  });
+  app.get(REGISTRY_PATH, async (_request, reply) => reply.header('cache-control', 'no-store').send(models.view()));
+  app.post<{ Params: { version: string } }>('/api/models/:version/release', { bodyLimit }, async (request) => {
+    const asked: ModelDecisionRequest = checked(modelDecision, request.body, 'body');
+    return models.release(request.params.version, decidedBy(request, asked.by));
+  });
+  app.post(ROLLBACK_PATH, { bodyLimit }, async (request) => {
+    const asked: ModelDecisionRequest = checked(modelDecision, request.body, 'body');
+    const { version = null, reason = 'no reason was given' } = asked;
+    return models.rollback(version, decidedBy(request, asked.by), reason);
   });
   app.get<{ Params: { id: string } }>('/api/decisions/:id', async ({ params }, reply) => {
     const found = desk.find(params.id);

@@ -5,7 +5,16 @@ import { join } from 'node:path';
 import { httpAccess } from '@twinwatch/core/config/http-access';
 import { TwinwatchError } from '@twinwatch/core/errors';
 import type { Timers } from '@twinwatch/core/runtime';
-import { type AgentView, CHANGE_HEADER, liftQuarantinePath, type ServerState } from '@twinwatch/core/wire/http';
+import {
+  type AgentView,
+  CHANGE_HEADER,
+  liftQuarantinePath,
+  REGISTRY_PATH,
+  type RegistryView,
+  ROLLBACK_PATH,
+  releaseModelPath,
+  type ServerState,
+} from '@twinwatch/core/wire/http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ChangeFeed } from './change-feed.js';
 import { createApi, listen } from './http.js';
@@ -22,7 +31,7 @@ const NO_DESK = {
 
 const STATE: ServerState = {
   ...{ federation: 'test', phase: 'rounds', activity: 'round 1 of 2', progress: 0, roundsPlanned: 2 },
-  ...{ agents: [], rounds: [], model: null, alarms: [], decisions: [], refusedMessages: [] },
+  ...{ agents: [], rounds: [], model: null, alarms: [], decisions: [], refusedMessages: [], registry: null },
 };
 
 describe('API', () => {
@@ -47,8 +56,22 @@ describe('API', () => {
       lastTelemetry: null,
     };
   };
+  const registry: RegistryView = { current: 'v2', candidate: null, models: [] };
+  const asked: unknown[] = [];
+  const models = {
+    view: () => registry,
+    release(version: string, by: string) {
+      if (version !== 'v1') throw new TwinwatchError('API_UNKNOWN_MODEL', `there is no model '${version}'`);
+      asked.push([version, by]);
+      return registry;
+    },
+    rollback(version: string | null, by: string, reason: string) {
+      asked.push([version, by, reason]);
+      return registry;
+    },
+  };
   const given = {
-    ...{ state: () => STATE, changes, model, timers, desk: NO_DESK, liftQuarantine, certificate: null },
+    ...{ state: () => STATE, changes, model, timers, desk: NO_DESK, liftQuarantine, models, certificate: null },
     ...{ http: httpAccess.parse({}), clock: { monotonic: () => performance.now() } },
   };
   const api = createApi({ ...given, dashboardDir });
@@ -59,6 +82,29 @@ describe('API', () => {
   afterAll(async () => {
     await (await api).close();
     rmSync(dashboardDir, { recursive: true });
+  });
+
+  it('shows the registry, releases and rolls back for who says who they are', async () => {
+    const app = await api;
+    const post = (url: string, payload: object) =>
+      app.inject({
+        method: 'POST',
+        url,
+        payload,
+        headers: { 'content-type': 'application/json', host: '127.0.0.1', [CHANGE_HEADER.name]: CHANGE_HEADER.value },
+      });
+    expect((await app.inject(REGISTRY_PATH)).json()).toEqual(registry);
+    expect((await post(releaseModelPath('v1'), { by: 'Ada' })).json()).toEqual(registry);
+    expect((await post(ROLLBACK_PATH, { by: 'Ada', version: 'v1', reason: 'false alarms' })).statusCode).toBe(200);
+    expect((await post(ROLLBACK_PATH, { by: 'Ada' })).statusCode).toBe(200);
+    expect((await post(releaseModelPath('v9'), { by: 'Ada' })).statusCode).toBe(404);
+    expect((await post(releaseModelPath('v1'), {})).statusCode).toBe(400);
+    expect((await app.inject({ method: 'POST', url: ROLLBACK_PATH, payload: { by: 'Eve' } })).statusCode).toBe(403);
+    expect(asked).toEqual([
+      ['v1', 'Ada'],
+      ['v1', 'Ada', 'false alarms'],
+      [null, 'Ada', 'no reason was given'],
+    ]);
   });
 
   it('tells its state and health, with headers that keep other sites out', async () => {

@@ -1,7 +1,7 @@
 import type { RoundsConfig } from '@twinwatch/core/config/server';
 import type { Tag } from '@twinwatch/core/scada/tag';
 import type { Refusals } from '@twinwatch/core/wire/gate';
-import type { AgentView, DecisionView } from '@twinwatch/core/wire/http';
+import type { AgentView, DecisionView, RegistryView } from '@twinwatch/core/wire/http';
 import type { AgentStatus, AlarmEvent, Telemetry } from '@twinwatch/core/wire/messages';
 import { withChanges } from '@twinwatch/core/wire/report-by-exception';
 import type { Journal } from '../aggregator/journal.js';
@@ -10,6 +10,7 @@ import { closedRoundView } from '../aggregator/rounds/round-view.js';
 import type { Step } from '../aggregator/rounds/step.js';
 import { decisionView } from '../decisions/decision-desk.js';
 import type { FederationObserver } from '../federation-service.js';
+import { currentModel } from '../registry/model-registry.js';
 import type { ChangeFeed } from './change-feed.js';
 import { agentView, openRoundView, phaseView, type Snapshot } from './views.js';
 
@@ -33,6 +34,7 @@ export class LiveView implements FederationObserver {
   readonly #telemetry = new Map<string, Telemetry>();
   #twinProgress: number | null = 0;
   #state: FederationState | null = null;
+  #registry: RegistryView | null = null;
   #refused: ReadonlyMap<string, Refusals> = new Map();
 
   constructor(options: LiveViewOptions) {
@@ -46,7 +48,8 @@ export class LiveView implements FederationObserver {
       federation,
       tags,
       closedRounds: journal.rounds(run).slice(-SHOWN_ROUNDS),
-      model: journal.latestModel(),
+      model: this.#registry === null ? journal.latestModel() : currentModel(this.#registry),
+      registry: this.#registry,
       alarms: journal.alarms(SHOWN_ALARMS),
       decisions: journal.decisions(SHOWN_DECISIONS).map(decisionView),
       refused: this.#refused,
@@ -58,7 +61,8 @@ export class LiveView implements FederationObserver {
     this.#options.changes.publish('phase', phaseView(this.#brief()));
   }
 
-  onReady(state: FederationState, refused: ReadonlyMap<string, Refusals>): void {
+  onReady(state: FederationState, refused: ReadonlyMap<string, Refusals>, registry: RegistryView): void {
+    this.#registry = registry;
     this.#refused = refused;
     this.#twinProgress = null;
     this.#state = state;
@@ -77,10 +81,6 @@ export class LiveView implements FederationObserver {
       const open = openRoundView(this.#brief());
       if (open !== null) this.#options.changes.publish('round', open);
     }
-    if (state.released !== before?.released) {
-      const model = this.#options.journal.latestModel();
-      if (model !== null) this.#options.changes.publish('model', model);
-    }
     if (state !== before) this.#options.changes.publish('phase', phaseView(this.#brief()));
   }
 
@@ -97,6 +97,14 @@ export class LiveView implements FederationObserver {
 
   onAlarm(event: AlarmEvent): void {
     this.#options.changes.publish('alarm', event);
+  }
+
+  onRegistry(view: RegistryView): void {
+    const before = this.#registry?.current;
+    this.#registry = view;
+    const model = currentModel(view);
+    if (model !== null && view.current !== before) this.#options.changes.publish('model', model);
+    this.#options.changes.publish('registry', view);
   }
 
   onDecision(decision: DecisionView): void {

@@ -44,6 +44,7 @@ const SNAPSHOT: Snapshot = {
     alarms: [],
     decisions: [],
     refused: new Map(),
+    registry: null,
   },
 };
 const phase = (state: FederationState | null, twinProgress: number | null = null) =>

@@ -5,6 +5,7 @@ import type {
   DecisionView,
   ModelView,
   QuarantineView,
+  RegistryView,
   RoundView,
   ServerState,
 } from '@twinwatch/core/wire/http';
@@ -28,6 +29,7 @@ export interface Snapshot {
   readonly telemetry: ReadonlyMap<string, Telemetry>;
   readonly closedRounds: readonly RoundView[];
   readonly model: ModelView | null;
+  readonly registry: RegistryView | null;
   readonly alarms: readonly AlarmEvent[];
   readonly decisions: readonly DecisionView[];
   /** By who they say they are from. */
@@ -35,7 +37,8 @@ export interface Snapshot {
 }
 
 export function serverState(from: Snapshot): ServerState {
-  const { federation, machine, closedRounds, model, alarms, decisions, state, statuses, tags, refused } = from;
+  const { federation, machine, closedRounds, model, registry, alarms, decisions, state, statuses, tags, refused } =
+    from;
   const ids = [...new Set([...Object.keys(state?.agents ?? {}), ...statuses.keys()])].sort();
   const open = openRoundView(from);
   const rounds = [...closedRounds.filter(({ round }) => round !== open?.round), ...(open === null ? [] : [open])];
@@ -47,6 +50,7 @@ export function serverState(from: Snapshot): ServerState {
     agents: ids.map((id) => agentView(id, from)),
     rounds,
     model,
+    registry,
     alarms,
     decisions,
     refusedMessages: [...refused]

@@ -31,6 +31,7 @@ const NAMES: Readonly<Record<keyof ServerEvents, true>> = {
   telemetry: true,
   round: true,
   model: true,
+  registry: true,
   alarm: true,
   decision: true,
 };

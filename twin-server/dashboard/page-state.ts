@@ -3,6 +3,7 @@ import type {
   AgentView,
   DecisionView,
   ModelView,
+  RegistryView,
   RoundView,
   ServerEvents,
   ServerPhase,
@@ -20,6 +21,7 @@ export interface PageState {
   /** Ascending by number, the newest MAXIMUM_ROUNDS. */
   readonly rounds: readonly RoundView[];
   readonly model: ModelView | null;
+  readonly registry: RegistryView | null;
   /** Newest first. */
   readonly alarms: readonly Alarm[];
   /** In the order they were made, the newest MAXIMUM_DECISIONS. */
@@ -64,6 +66,7 @@ export function initialState(nowMs: number): PageState {
     agents: [],
     rounds: [],
     model: null,
+    registry: null,
     alarms: [],
     decisions: [],
     history: {},
@@ -94,6 +97,7 @@ export function reduce(state: PageState, event: PageEvent): PageState {
         agents: [...event.data.agents].sort(byId),
         rounds: [...event.data.rounds].sort((a, b) => a.round - b.round).slice(-MAXIMUM_ROUNDS),
         model: event.data.model,
+        registry: event.data.registry,
         alarms: alarmsFrom(event.data.alarms),
         decisions: event.data.decisions,
         history: event.data.agents.reduce(
@@ -121,6 +125,8 @@ export function reduce(state: PageState, event: PageEvent): PageState {
       };
     case 'model':
       return { ...state, model: event.data };
+    case 'registry':
+      return { ...state, registry: event.data };
     case 'alarm':
       return { ...state, alarms: withAlarmEvent(state.alarms, event.data) };
     case 'decision':

@@ -92,7 +92,7 @@ export function Page({ operator, onLost, onLeave }: PageProps) {
         </div>
         <div className="side-column">
           <Rounds rounds={rounds} planned={server?.roundsPlanned ?? 0} waitingFor={server?.activity ?? null} />
-          <ModelCard model={model} />
+          <ModelCard model={model} registry={state.registry} />
         </div>
       </main>
       <footer>

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { startBroker } from '@twinwatch/broker/broker';
 import { httpAccess } from '@twinwatch/core/config/http-access';
+import { registryConfig } from '@twinwatch/core/config/registry';
 import { roundsConfig } from '@twinwatch/core/config/server';
 import { openJournal } from '@twinwatch/twin-server/aggregator/journal';
 import { ChangeFeed } from '@twinwatch/twin-server/api/change-feed';
@@ -13,6 +14,7 @@ import { createApi, listen } from '@twinwatch/twin-server/api/http';
 import { LiveView } from '@twinwatch/twin-server/api/live-view';
 import { serverState } from '@twinwatch/twin-server/api/views';
 import { DecisionDesk } from '@twinwatch/twin-server/decisions/decision-desk';
+import { ModelRegistry } from '@twinwatch/twin-server/registry/model-registry';
 import { systemClock, systemTimers } from '../../processes/node-runtime.js';
 import { type FuzzTarget, hex, REFUSED, utf8 } from './target.js';
 
@@ -70,6 +72,7 @@ const REQUESTS = [
   'GET /api/state HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n',
   'GET /api/models/v1.onnx HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n',
   'POST /api/alarms/s%3A1/dismiss HTTP/1.1\r\nhost: 127.0.0.1\r\nx-twinwatch: 1\r\ncontent-type: application/json\r\ncontent-length: 12\r\n\r\n{"by":"Ada"}',
+  'POST /api/models/rollback HTTP/1.1\r\nhost: 127.0.0.1\r\nx-twinwatch: 1\r\ncontent-type: application/json\r\ncontent-length: 26\r\n\r\n{"by":"Ada","version":"v"}',
   'POST /api/agents/s/labels HTTP/1.1\r\nhost: 127.0.0.1\r\nx-twinwatch: 1\r\ncontent-type: application/json\r\ncontent-length: 55\r\n\r\n{"by":"Ada","fromMs":1,"toMs":2,"label":"normal"}      ',
 ];
 
@@ -82,7 +85,14 @@ async function api(directory: string): Promise<Service> {
     ...{ journal, now: () => Date.now(), newId: () => 'id', isAgent: () => true, send: () => undefined },
     onDecision: () => undefined,
   });
+  const models = new ModelRegistry({
+    ...{ journal, clock: systemClock, timers: systemTimers, log: quiet, agents: () => [] },
+    config: { ...registryConfig.parse({}), maximumFalseRate: 0.01 },
+    publish: () => undefined,
+    onChange: () => undefined,
+  });
   const app = await createApi({
+    models,
     ...{ http: httpAccess.parse({ requestsPerMinute: 1_000_000 }), clock: systemClock, certificate: null },
     ...{ state: () => serverState(live.snapshot()), changes, model: () => null, dashboardDir: directory, desk },
     ...{ timers: systemTimers, liftQuarantine: (agent: string) => live.agent(agent) },

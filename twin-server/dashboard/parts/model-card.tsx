@@ -1,10 +1,15 @@
-import { type ModelView, onnxPath } from '@twinwatch/core/wire/http';
+import { type ModelView, onnxPath, type RegistryView } from '@twinwatch/core/wire/http';
 import { bytesWords, dateTimeWords, scoreWords } from '../wording.js';
 import { Fact } from './fact.js';
 import { Empty } from './marks.js';
 
+interface ModelCardProps {
+  readonly model: ModelView | null;
+  readonly registry: RegistryView | null;
+}
+
 /** The detector the sites are told to run. */
-export function ModelCard({ model }: { readonly model: ModelView | null }) {
+export function ModelCard({ model, registry }: ModelCardProps) {
   return (
     <section className="panel model" aria-labelledby="model-title" data-testid="model">
       <h2 id="model-title">
@@ -35,6 +40,28 @@ export function ModelCard({ model }: { readonly model: ModelView | null }) {
           </div>
         </dl>
       )}
+      <Course registry={registry} />
     </section>
+  );
+}
+
+/** What has become of the newest model, where it is not simply the one that runs. */
+function Course({ registry }: { readonly registry: RegistryView | null }) {
+  const newest = registry?.models[0] ?? null;
+  if (registry === null || newest === null) return null;
+  const { candidate } = registry;
+  if (candidate === null && newest.stage === 'released') return null;
+  return (
+    <dl className="facts" data-testid="candidate">
+      <Fact name={candidate === null ? 'newest' : 'on trial'} value={newest.modelVersion} />
+      <Fact name="state" value={newest.stage} />
+      {candidate !== null && (
+        <Fact name="told" value={`${candidate.told} of ${candidate.agents.length} sites, ${candidate.rows} rows`} />
+      )}
+      <div>
+        <dt>why</dt>
+        <dd>{newest.reason}</dd>
+      </div>
+    </dl>
   );
 }

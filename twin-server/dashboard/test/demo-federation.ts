@@ -43,6 +43,7 @@ export function demoState(): ServerState {
     ],
     decisions: [],
     refusedMessages: [],
+    registry: null,
   };
 }
 

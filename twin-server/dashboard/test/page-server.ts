@@ -44,6 +44,15 @@ export async function startPageServer(
       },
       find: () => null,
     },
+    models: {
+      view: () => ({ current: null, candidate: null, models: [] }),
+      release: () => {
+        throw new Error('the page releases no models');
+      },
+      rollback: () => {
+        throw new Error('the page rolls no models back');
+      },
+    },
     liftQuarantine: () => {
       throw new Error('the page lifts no quarantine');
     },

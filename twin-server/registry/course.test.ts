@@ -1,0 +1,118 @@
+import { registryConfig } from '@twinwatch/core/config/registry';
+import { describe, expect, it } from 'vitest';
+import {
+  type CourseConfig,
+  type CourseEvent,
+  type CourseState,
+  canaryAgents,
+  courseStep,
+  NO_COURSE,
+} from './course.js';
+
+const config = (rest: object = {}): CourseConfig => ({ ...registryConfig.parse(rest), maximumFalseRate: 0.01 });
+const AGENTS = Array.from({ length: 20 }, (_, i) => `site-${i + 1}`);
+const exported = (version: string, agents: readonly string[] = AGENTS.slice(0, 3), passed = true): CourseEvent => ({
+  ...{ type: 'exported', version, agents },
+  gates: [{ gate: 'validation', passed, detail: 'PR AUC 0.2' }],
+});
+const numbers = (agent: string, above: number, rest: object = {}, version = 'v2'): CourseEvent => ({
+  ...{ type: 'numbers', version, agent },
+  numbers: { rows: 1_000, above, currentAbove: 5, errors: 0, failed: false, detail: '', ...rest },
+});
+
+function run(
+  events: readonly CourseEvent[],
+  from: CourseState = NO_COURSE,
+  settings = config(),
+  nowMs = 0,
+): CourseState {
+  return events.reduce((state, event) => courseStep(state, event, settings, nowMs), from);
+}
+const stages = ({ records }: CourseState) =>
+  Object.fromEntries(Object.entries(records).map(([version, { stage }]) => [version, stage]));
+
+describe('the course of a model', () => {
+  const first = run([exported('v1')]);
+  const trial = run([exported('v2')], first);
+
+  it('releases the first one at once, and a later one when all agents have told good numbers', () => {
+    expect(first).toMatchObject({ current: 'v1', candidate: null });
+    expect(trial).toMatchObject({ current: 'v1', candidate: { version: 'v2', stage: 'shadow' } });
+    const two = run([numbers('site-1', 5), numbers('site-2', 6)], trial);
+    expect(two.current).toBe('v1');
+    const all = run([numbers('site-3', 7)], two);
+    expect(all).toMatchObject({ current: 'v2', before: ['v1'], candidate: null, rollback: null });
+    expect(all.records.v2?.reason).toMatch(/0.60 % of 3000 rows are above its threshold/);
+    expect(stages(all)).toEqual({ v1: 'replaced', v2: 'released' });
+  });
+
+  it('refuses one that fails a gate, and goes on with the current one', () => {
+    const refused = run([exported('v2', AGENTS, false)], first);
+    expect(refused).toMatchObject({ current: 'v1', candidate: null });
+    expect(refused.records.v2).toMatchObject({ stage: 'refused', reason: 'PR AUC 0.2' });
+  });
+
+  it('refuses one that would alarm more on the agents, or does not run there', () => {
+    const noisy = run(
+      AGENTS.slice(0, 3).map((agent) => numbers(agent, 100)),
+      trial,
+    );
+    expect(noisy.current).toBe('v1');
+    expect(noisy.records.v2).toMatchObject({ stage: 'refused', reason: expect.stringMatching(/10.00 % of 1000 rows/) });
+    const broken = run([numbers('site-1', 0, { rows: 0, failed: true, detail: 'no such tag' })], trial);
+    expect(broken.records.v2).toMatchObject({ stage: 'refused', reason: 'it does not run on site-1: no such tag' });
+  });
+
+  it('is judged by what has been told when time is up, and waits for the first one to tell anything', () => {
+    const settings = config();
+    const late = run([{ type: 'tick' }], trial, settings, settings.shadow.time);
+    expect(late).toMatchObject({ current: 'v1', candidate: { version: 'v2' } });
+    expect(late.records.v2?.reason).toMatch(/no agent has told/);
+    expect(run([numbers('site-2', 1)], late, settings, settings.shadow.time).current).toBe('v2');
+  });
+
+  it('counts nobody who was not asked, and nothing about another model', () => {
+    expect(run([numbers('site-9', 900), numbers('site-1', 900, {}, 'v9')], trial)).toEqual(trial);
+  });
+
+  describe('with a canary', () => {
+    const settings = config({ canary: { share: 0.1, minimumAgents: 10, rows: 500, time: '1h' } });
+    const hour = 3_600_000;
+    const shadowed = run([exported('v2', AGENTS), ...AGENTS.map((agent) => numbers(agent, 5))], first, settings);
+
+    it('runs on the same share of the agents however often it is asked', () => {
+      expect(shadowed.candidate).toMatchObject({ stage: 'canary', agents: canaryAgents('v2', AGENTS, 0.1) });
+      expect(shadowed.candidate?.agents).toHaveLength(2);
+      expect(canaryAgents('v2', [...AGENTS].reverse(), 0.1)).toEqual(canaryAgents('v2', AGENTS, 0.1));
+      expect(canaryAgents('v3', AGENTS, 0.1)).not.toEqual(canaryAgents('v2', AGENTS, 0.1));
+    });
+
+    it('is released to all after its time and rows, not before', () => {
+      const told = run(
+        shadowed.candidate!.agents.map((agent) => numbers(agent, 4)),
+        shadowed,
+        settings,
+      );
+      expect(told.current).toBe('v1');
+      expect(run([{ type: 'tick' }], told, settings, hour)).toMatchObject({ current: 'v2', candidate: null });
+      expect(run([{ type: 'tick' }], shadowed, settings, hour).current).toBe('v1');
+    });
+
+    it('goes back by itself at the first sign of too many alarms, and says so to those who run it', () => {
+      const [agent = ''] = shadowed.candidate!.agents;
+      const back = run([numbers(agent, 30, { rows: 100 })], shadowed, settings);
+      expect(back).toMatchObject({ current: 'v1', candidate: null, rollback: { from: 'v2', by: 'the server' } });
+      expect(stages(back).v2).toBe('rolled-back');
+    });
+  });
+
+  it('goes back and forth as people decide', () => {
+    const second = run([{ type: 'release', version: 'v2', by: 'Ada' }], trial);
+    expect(second).toMatchObject({ current: 'v2', before: ['v1'], rollback: null });
+    const back = run([{ type: 'rollback', version: null, by: 'Ada', reason: 'alarms' }], second);
+    expect(back).toMatchObject({ current: 'v1', rollback: { from: 'v2', by: 'Ada', reason: 'alarms' } });
+    expect(stages(back)).toEqual({ v1: 'released', v2: 'rolled-back' });
+    const third = run([exported('v3'), { type: 'release', version: 'v3', by: 'Ada' }], back);
+    expect(third).toMatchObject({ current: 'v3', rollback: null, before: ['v1'] });
+  });
+});
