@@ -22,6 +22,8 @@ export interface AgentRuntime {
   /** Keys to sign and to check with; unsigned where absent. */
   readonly trust?: AgentTrust;
   readonly rssBytes: () => number;
+  /** Of the machine; told with the status. */
+  readonly host?: string;
 }
 
 const MEGABYTE = 1024 * 1024;

@@ -1,7 +1,12 @@
+import { hostname } from 'node:os';
 import type { SourceConfig } from '@twinwatch/core/config/sources';
 import type { Sample } from '@twinwatch/core/scada/sample';
+import { parseAgentStatus } from '@twinwatch/core/wire/json-messages';
+import type { AgentStatus } from '@twinwatch/core/wire/messages';
 import { accessOptions } from '@twinwatch/core/wire/mqtt-client';
+import { topics } from '@twinwatch/core/wire/topics';
 import mqtt from 'mqtt';
+import { rivalWords } from './federation/identity-watch.js';
 import { brokerOf, type SiteConfig } from './site-config.js';
 import { DeviceReader, type ModbusDevice } from './sources/modbus/device-reader.js';
 import { openBus } from './sources/modbus/open-bus.js';
@@ -9,6 +14,8 @@ import { openSource } from './sources/open-sources.js';
 import type { SourceRuntime } from './sources/source-runtime.js';
 
 const BROKER_TIMEOUT_MS = 5_000;
+/** What a broker retains comes with its answer to the subscription, or shortly after. */
+const STATUS_MS = 1_000;
 /** Most sensors that send by themselves do so within this time. */
 const LISTEN_MS = 10_000;
 const HEADER = ['device', 'tag', 'value', 'unit', 'quality', 'address', 'raw'];
@@ -19,8 +26,10 @@ export async function checkSite(site: SiteConfig, runtime: SourceRuntime): Promi
   const lines: string[] = [];
   const broker = await tryBroker(site);
   lines.push(`broker ${site.config.broker.url}: ${broker ?? 'connected'}`);
+  const identity = broker === null ? await whoIsThere(site) : null;
+  if (identity !== null) lines.push(identity.line);
   const rows: string[][] = [];
-  let ok = broker === null;
+  let ok = broker === null && identity?.good !== false;
   for (const { config, devices } of site.buses) {
     const bus = openBus(config, runtime);
     for (const device of devices) {
@@ -130,6 +139,38 @@ async function tryDevice(device: ModbusDevice, reader: DeviceReader, url: string
 async function clockLine(reader: DeviceReader): Promise<string> {
   const { sequence, timeMs } = await reader.readClock();
   return `scan ${sequence} of ${new Date(timeMs).toISOString()}`;
+}
+
+/** Whether an agent of this id is connected now, null where none is: another machine's would fight with this one for every connection. */
+async function whoIsThere({ config, ...site }: SiteConfig): Promise<{ line: string; good: boolean } | null> {
+  const { url, ...access } = accessOptions(brokerOf({ config, ...site }), true);
+  const options = { ...access, clientId: `twinwatch-check-${process.pid}`, reconnectPeriod: 0 };
+  const client = await mqtt.connectAsync(url, { ...options, connectTimeout: BROKER_TIMEOUT_MS }, false);
+  const { status: topic } = topics(config.federation).agent(config.agent);
+  try {
+    const told = new Promise<AgentStatus | null>((resolve) => {
+      setTimeout(resolve, STATUS_MS, null);
+      client.on('error', () => resolve(null));
+      client.on('message', (_topic, payload) => resolve(parseAgentStatus(payload)));
+    });
+    await client.subscribeAsync(topic, { qos: 1 });
+    return identityLine(config.agent, await told, hostname());
+  } catch {
+    return null;
+  } finally {
+    await client.endAsync(true);
+  }
+}
+
+/** @param host of this machine. */
+function identityLine(agent: string, status: AgentStatus | null, host: string) {
+  if (status === null || !status.online) return null;
+  const fault = status.health?.deviceFaults.identity;
+  const { instance } = status;
+  if (fault !== undefined) return { line: `${agent} is connected now, and says: ${fault}`, good: false };
+  if (instance === undefined || instance.host === '' || instance.host === host)
+    return { line: `${agent} is connected now, from this machine as far as it says`, good: true };
+  return { line: `${agent} is connected now: ${rivalWords(agent, instance)}`, good: false };
 }
 
 /** Null when connected, else what went wrong. */

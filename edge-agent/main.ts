@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { currentCertificates } from '@twinwatch/core/config/broker-connection';
 import type { Logger } from '@twinwatch/core/runtime';
@@ -36,6 +37,7 @@ async function runtime(log: Logger, site: SiteConfig): Promise<AgentRuntime> {
     connect: (options) =>
       mqtt.connect(options.url, { ...(options as mqtt.IClientOptions), ...renewedTls(site, options.url) }),
     rssBytes: () => process.memoryUsage.rss(),
+    host: hostname(),
   };
 }
 

@@ -12,6 +12,8 @@ export type LinkEvent =
   /** Refused, closed, timed out: in whatever phase. `random` in [0, 1). */
   | { readonly type: 'lost'; readonly atMs: number; readonly random: number }
   | { readonly type: 'retry' }
+  /** Another one has a better right to this connection: not before `ms`. */
+  | { readonly type: 'hold'; readonly ms: number }
   | { readonly type: 'stop' };
 
 export type LinkEffect =
@@ -62,6 +64,14 @@ export function nextLinkState(
       const offline: LinkEffect[] = state.phase === 'online' ? [{ type: 'go-offline' }] : [];
       const wait: LinkEffect = { type: 'wait', ms: reconnectDelayMs(failures, event.random, limits) };
       return { state: { phase: 'waiting', failures }, effects: [{ type: 'hang-up' }, ...offline, wait] };
+    }
+    case 'hold': {
+      if (state.phase === 'stopped') return unchanged;
+      const offline: LinkEffect[] = state.phase === 'online' ? [{ type: 'go-offline' }] : [];
+      return {
+        state: { phase: 'waiting', failures: 0 },
+        effects: [{ type: 'hang-up' }, ...offline, { type: 'wait', ms: event.ms }],
+      };
     }
     case 'retry':
       if (state.phase !== 'waiting') return unchanged;

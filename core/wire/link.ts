@@ -133,6 +133,12 @@ export class Link {
     return this.#stopping;
   }
 
+  /** Hangs up, and does not dial before `ms`. */
+  hold(ms: number, reason: string): void {
+    this.#lastReason = reason;
+    this.#handle({ type: 'hold', ms });
+  }
+
   /**
    * Resolves when the broker has acknowledged (QoS 1) or the message is written (QoS 0). An acknowledgement says that the broker
    * had it in memory; only the other end's receipt says that it is kept.

@@ -320,6 +320,18 @@ export interface AgentStatus {
   readonly softwareVersion: string;
   readonly modelVersion: string | null;
   readonly health: AgentHealth | null;
+  /** The process that says so; absent from older agents. */
+  readonly instance?: AgentInstance;
+}
+
+/** A running agent: two that say the same id are told apart by it. */
+export interface AgentInstance {
+  /** New with every start. */
+  readonly id: string;
+  /** Its wall clock. */
+  readonly startedAtMs: number;
+  /** Of the machine; empty where it is not known. */
+  readonly host: string;
 }
 
 export interface AgentHealth {

@@ -411,6 +411,7 @@ export const agentStatusSchema: ZodType<AgentStatus> = z.object({
       refusedMessages: z.record(name, count).exactOptional(),
     })
     .nullable(),
+  instance: z.object({ id: name, startedAtMs: z.number(), host: z.string().max(256) }).exactOptional(),
 });
 
 export const serverStatusSchema: ZodType<ServerStatus> = z.object({

@@ -2,10 +2,11 @@ import type { TrainingEngine } from '@twinwatch/core/learning/engine';
 import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
 import { type TrustFile, trustFile } from '@twinwatch/core/security/key-files';
 import { Gate, SERVER } from '@twinwatch/core/wire/gate';
-import { encodeJson, parseServerStatus } from '@twinwatch/core/wire/json-messages';
+import { encodeJson, parseAgentStatus, parseServerStatus } from '@twinwatch/core/wire/json-messages';
 import { Link } from '@twinwatch/core/wire/link';
 import type {
   AgentHealth,
+  AgentInstance,
   AgentStatus,
   AlarmEvent,
   Manifest,
@@ -27,6 +28,7 @@ import { AlarmOutbox } from './alarm-outbox.js';
 import { BlobFetcher } from './blob-fetcher.js';
 import { CommandTaker } from './command-taker.js';
 import { enveloped, type FederationContext } from './federation-context.js';
+import { IdentityWatch, isSignedBy, newInstanceId, rivalWords } from './identity-watch.js';
 import { MessageMemory } from './message-memory.js';
 import { ModelKeeper } from './model-keeper.js';
 import { TaskRunner } from './task-runner.js';
@@ -61,10 +63,14 @@ export interface FederationOptions {
   /** In [0, 1). */
   readonly random: () => number;
   readonly log: Logger;
+  /** Of the machine, so that people find it. */
+  readonly host?: string;
 }
 
 /** Key in the store: the server's keys that were announced last. */
 const TRUST = 'trust';
+/** For as long an agent that gave way to another of the same id stays away; then it looks whether that one is gone. */
+const HOLD_MS = 10 * 60_000;
 /** More rows to learn from by this share: worth telling the server. */
 const HELLO_GROWTH = 1.1;
 
@@ -78,6 +84,8 @@ export class AgentFederation {
   readonly #models: ModelKeeper;
   readonly #outbox: AlarmOutbox;
   readonly #commands: CommandTaker;
+  readonly #identity: IdentityWatch;
+  readonly #instance: AgentInstance;
   readonly #memory: MessageMemory;
   #gate: Gate;
   #signal: AbortSignal = AbortSignal.abort();
@@ -91,6 +99,8 @@ export class AgentFederation {
     const agentTopics = topics(federation).agent(agent);
     this.#options = options;
     this.#memory = new MessageMemory(options);
+    this.#instance = { id: newInstanceId(options.random), startedAtMs: clock.now(), host: options.host ?? '' };
+    this.#identity = new IdentityWatch(this.#instance, clock);
     this.#gate = this.#gateFrom({});
     this.#context = {
       federation,
@@ -195,7 +205,7 @@ export class AgentFederation {
       random,
       log,
       clientId: `twinwatch-${federation}-${agent}`,
-      subscriptions: [mine.task, mine.down, mine.receipt, mine.command, all.manifest, all.serverStatus],
+      subscriptions: [mine.task, mine.down, mine.receipt, mine.command, mine.status, all.manifest, all.serverStatus],
       will: (connectionId) => ({ topic: mine.status, payload: this.#signedStatus(false, connectionId, null) }),
       onMessage: (topic, payload) => this.#onMessage(topic, payload),
       onTransfer: (_topic, bytes, transfer) => this.#blobs.arrived(transfer, bytes),
@@ -209,7 +219,12 @@ export class AgentFederation {
   }
 
   #onMessage(topic: string, payload: Uint8Array): void {
-    if (parseTopic(topic)?.channel === 'serverStatus') {
+    const channel = parseTopic(topic)?.channel;
+    if (channel === 'status') {
+      this.#onOwnStatus(topic, payload);
+      return;
+    }
+    if (channel === 'serverStatus') {
       const server = this.#gate.openJson(topic, payload, SERVER, parseServerStatus);
       if (!server.online || server.connectionId === this.#serverConnection) return;
       this.#serverConnection = server.connectionId;
@@ -220,6 +235,22 @@ export class AgentFederation {
       return;
     }
     this.#handle(this.#gate.open(topic, payload, SERVER));
+  }
+
+  /** What the broker tells of this agent: its own words, or those of another process that has its id. */
+  #onOwnStatus(topic: string, payload: Uint8Array): void {
+    const { agent, log, trust } = this.#options;
+    if (payload.length === 0 || !isSignedBy(topic, payload, trust.signer)) return;
+    const status = parseAgentStatus(payload);
+    if (this.#identity.heard(status)) {
+      const rival = rivalWords(agent, status.instance!);
+      log.error({ rival: status.instance, againMs: HOLD_MS }, `${rival}. This one started later and gives way`);
+      this.link.hold(HOLD_MS, rival);
+      return;
+    }
+    // Somebody's last will came late, and is what the broker now tells of this agent.
+    if (!status.online && this.link.online && status.connectionId !== this.link.connectionId)
+      void this.#publishStatus();
   }
 
   #handle(message: WireMessage): void {
@@ -321,7 +352,9 @@ export class AgentFederation {
 
   #status(online: boolean, connectionId: string, health: AgentHealth | null): AgentStatus {
     const { clock, softwareVersion, pipeline } = this.#options;
-    return { online, connectionId, atMs: clock.now(), softwareVersion, modelVersion: pipeline.modelVersion, health };
+    const { modelVersion } = pipeline;
+    const instance = this.#instance;
+    return { online, connectionId, atMs: clock.now(), softwareVersion, modelVersion, health, instance };
   }
 
   async #health(): Promise<AgentHealth> {
@@ -339,11 +372,20 @@ export class AgentFederation {
   async #publishStatus(): Promise<void> {
     if (!this.link.online) return;
     try {
-      const status = this.#signedStatus(true, this.link.connectionId, await this.#health());
+      const health = await this.#health();
+      const deviceFaults = { ...health.deviceFaults, ...this.#faults() };
+      const status = this.#signedStatus(true, this.link.connectionId, { ...health, deviceFaults });
       await this.link.publish(this.#context.topics.status, status);
+      this.#identity.said();
     } catch (error) {
       this.#options.log.debug({ error: String(error) }, 'status not sent');
     }
+  }
+
+  /** What is wrong between this agent and its federation. */
+  #faults(): Readonly<Record<string, string>> {
+    const { rival } = this.#identity;
+    return rival === null ? {} : { identity: rivalWords(this.#options.agent, rival) };
   }
 
   async #statusLoop(signal: AbortSignal): Promise<void> {

@@ -3,7 +3,8 @@ import type { AlarmEvent } from '@twinwatch/core/wire/messages';
 import { signJson } from '@twinwatch/core/wire/signing';
 import type { FederationContext } from './federation-context.js';
 
-const BATCH = 64;
+/** Without a receipt, of what is sent again or late: the server has as many before a new alarm, at most. */
+const BATCH = 32;
 const FIRST_AGAIN_MS = 5_000;
 const LONGEST_AGAIN_MS = 60_000;
 const LOOK_MS = 1_000;
@@ -26,6 +27,7 @@ export class AlarmOutbox {
   /** Received, but perhaps still in a list that was read before. */
   readonly #received = new Set<string>();
   #urgent: Promise<void> = Promise.resolve();
+  #isPoked = false;
   #wake: () => void = () => undefined;
 
   constructor(context: FederationContext) {
@@ -46,13 +48,14 @@ export class AlarmOutbox {
   reconnected(): void {
     this.#sent.clear();
     this.#urgently(() => this.#context.store.call('lastingEvents', BATCH));
-    this.#wake();
+    this.#poke();
   }
 
   received(eventIds: readonly string[]): void {
     this.#context.store.write({ op: 'received', eventIds });
     for (const eventId of eventIds) this.#received.add(eventId);
-    this.#wake();
+    // Looking into the outbox for every single one would be most of the work.
+    if (this.#sent.size - this.#received.size <= BATCH / 2) this.#poke();
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -111,9 +114,20 @@ export class AlarmOutbox {
     }
   }
 
+  #poke(): void {
+    this.#isPoked = true;
+    this.#wake();
+  }
+
+  /** Until there is something to do; not at all where that came up meanwhile. */
   #pause(signal: AbortSignal): Promise<void> {
+    if (this.#isPoked) {
+      this.#isPoked = false;
+      return Promise.resolve();
+    }
     return new Promise((resolve) => {
       const settle = () => {
+        this.#isPoked = false;
         cancel();
         signal.removeEventListener('abort', settle);
         this.#wake = () => undefined;
