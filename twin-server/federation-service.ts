@@ -63,11 +63,15 @@ export interface FederationObserver {
   onTelemetry(agent: string, telemetry: Telemetry): void;
   onAlarm(event: AlarmEvent): void;
   onRegistry?(view: RegistryView): void;
+  /** Messages were refused, see FederationService.refused; told of many at once. */
+  onRefused?(): void;
 }
 
 /** Between two tries to deliver what people decided to agents that are there. */
 const COMMANDS_AGAIN_MS = 30_000;
 
+/** Whoever floods a server must not make it flood pages. */
+const TELL_REFUSED_MS = 1_000;
 const FOLLOW_KEYS_MS = 1_000;
 
 /** A server that is killed forgets as much of what was sent to it; whatever is handled again is handled once. */
@@ -104,6 +108,7 @@ export class FederationService {
   readonly #trust: ServerTrust;
   readonly #gate: Gate;
   readonly #nextSequence: () => number;
+  #isTellingRefused = false;
   /** Risen since they were last kept. */
   readonly #floors = new Map<string, Floor>();
   #cancelWaiting: () => void = () => undefined;
@@ -119,6 +124,7 @@ export class FederationService {
     this.#nextSequence = risingSequence(journal.nextSequence(), clock.now(), (next) => journal.putNextSequence(next));
     this.#gate = new Gate({
       ...{ federation: plan.federation, trust, floors: journal.floors(), now: () => clock.now() },
+      onRefused: () => this.#tellRefused(),
       onFloor: (key, floor) => {
         if (this.#floors.size === 0) options.timers.after('message floors', KEEP_FLOORS_MS, () => this.#keepFloors());
         this.#floors.set(key, floor);
@@ -187,6 +193,15 @@ export class FederationService {
   /** Messages that were refused, by who they said they were from. */
   get refused(): Gate['refused'] {
     return this.#gate.refused;
+  }
+
+  #tellRefused(): void {
+    if (this.#isTellingRefused) return;
+    this.#isTellingRefused = true;
+    this.#options.timers.after('refused', TELL_REFUSED_MS, () => {
+      this.#isTellingRefused = false;
+      this.#options.observer.onRefused?.();
+    });
   }
 
   #keepFloors(): void {

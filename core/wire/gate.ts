@@ -51,6 +51,8 @@ export interface GateOptions {
   readonly floors: Floors;
   /** A floor has risen; to be kept. */
   readonly onFloor: (key: string, floor: Floor) => void;
+  /** Something was refused and counted. */
+  readonly onRefused?: () => void;
   /** Wall clock. */
   readonly now: () => number;
 }
@@ -120,6 +122,7 @@ export class Gate {
       byCode: { ...before?.byCode, [code]: (before?.byCode[code] ?? 0) + 1 },
       last: { code, detail, atMs: this.#options.now() },
     });
+    this.#options.onRefused?.();
   }
 
   #counted<T>(sender: string, work: () => T): T {

@@ -266,6 +266,7 @@ export interface ServerEvents {
   readonly round: RoundView;
   readonly model: ModelView;
   readonly registry: RegistryView;
+  readonly refused: readonly RefusedMessages[];
   readonly alarm: AlarmEvent;
   readonly decision: DecisionView;
 }

@@ -189,6 +189,7 @@ function hearServer(options: StoryOptions, state: StoryState, event: ServerEvent
       return hearAlarm(options, state, event.data, nowMs);
     case 'telemetry':
     case 'registry':
+    case 'refused':
     case 'decision':
       return quietly(state);
   }

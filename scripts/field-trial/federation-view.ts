@@ -50,6 +50,7 @@ export function learnOf(view: FederationView, event: ServerEvent): FederationVie
       return { ...view, alarms: keyed(view.alarms, [event.data], ({ eventId }) => eventId) };
     case 'telemetry':
     case 'registry':
+    case 'refused':
     case 'decision':
       return view;
   }

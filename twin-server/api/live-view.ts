@@ -12,7 +12,7 @@ import { decisionView } from '../decisions/decision-desk.js';
 import type { FederationObserver } from '../federation-service.js';
 import { currentModel } from '../registry/model-registry.js';
 import type { ChangeFeed } from './change-feed.js';
-import { agentView, openRoundView, phaseView, type Snapshot } from './views.js';
+import { agentView, openRoundView, phaseView, refusedMessages, type Snapshot } from './views.js';
 
 export interface LiveViewOptions {
   readonly federation: string;
@@ -105,6 +105,10 @@ export class LiveView implements FederationObserver {
     const model = currentModel(view);
     if (model !== null && view.current !== before) this.#options.changes.publish('model', model);
     this.#options.changes.publish('registry', view);
+  }
+
+  onRefused(): void {
+    this.#options.changes.publish('refused', refusedMessages(this.#refused));
   }
 
   onDecision(decision: DecisionView): void {

@@ -70,6 +70,21 @@ describe('views', () => {
     ]);
   });
 
+  it('tell whose messages were refused, most first', () => {
+    const of = (count: number) => ({
+      ...{ count, byCode: { WIRE_REPLAYED: count } },
+      last: { code: 'WIRE_REPLAYED' as const, detail: 'not newer', atMs: 1 },
+    });
+    const refused = new Map([
+      ['a', of(2)],
+      ['b', of(7)],
+    ]);
+    expect(serverState({ ...SNAPSHOT, refused }).refusedMessages).toEqual([
+      { sender: 'b', ...of(7) },
+      { sender: 'a', ...of(2) },
+    ]);
+  });
+
   it('tell who is in quarantine, since when and why, and count nobody on it', () => {
     const strike = { round: 3, attempt: 1, verdict: 'too-large', detail: 'norm 9', atMs: 5 } as const;
     const agents = { a: agent({ strikes: [strike], quarantinedAtMs: 5 }), b: agent({ strikes: [strike] }) };

@@ -5,6 +5,7 @@ import type {
   DecisionView,
   ModelView,
   QuarantineView,
+  RefusedMessages,
   RegistryView,
   RoundView,
   ServerState,
@@ -53,11 +54,16 @@ export function serverState(from: Snapshot): ServerState {
     registry,
     alarms,
     decisions,
-    refusedMessages: [...refused]
-      .map(([sender, refusals]) => ({ sender, ...refusals }))
-      .sort((a, b) => b.count - a.count)
-      .slice(0, SHOWN_REFUSALS),
+    refusedMessages: refusedMessages(refused),
   };
+}
+
+/** Those of most messages first. */
+export function refusedMessages(refused: Snapshot['refused']): RefusedMessages[] {
+  return [...refused]
+    .map(([sender, refusals]) => ({ sender, ...refusals }))
+    .sort((a, b) => b.count - a.count)
+    .slice(0, SHOWN_REFUSALS);
 }
 
 /** The round that is going on; null between rounds, and for one that waits for agents and has not begun. */

@@ -32,6 +32,7 @@ const NAMES: Readonly<Record<keyof ServerEvents, true>> = {
   round: true,
   model: true,
   registry: true,
+  refused: true,
   alarm: true,
   decision: true,
 };

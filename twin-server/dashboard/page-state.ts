@@ -3,6 +3,7 @@ import type {
   AgentView,
   DecisionView,
   ModelView,
+  RefusedMessages,
   RegistryView,
   RoundView,
   ServerEvents,
@@ -22,6 +23,8 @@ export interface PageState {
   readonly rounds: readonly RoundView[];
   readonly model: ModelView | null;
   readonly registry: RegistryView | null;
+  /** Those of most messages first. */
+  readonly refused: readonly RefusedMessages[];
   /** Newest first. */
   readonly alarms: readonly Alarm[];
   /** In the order they were made, the newest MAXIMUM_DECISIONS. */
@@ -67,6 +70,7 @@ export function initialState(nowMs: number): PageState {
     rounds: [],
     model: null,
     registry: null,
+    refused: [],
     alarms: [],
     decisions: [],
     history: {},
@@ -98,6 +102,7 @@ export function reduce(state: PageState, event: PageEvent): PageState {
         rounds: [...event.data.rounds].sort((a, b) => a.round - b.round).slice(-MAXIMUM_ROUNDS),
         model: event.data.model,
         registry: event.data.registry,
+        refused: event.data.refusedMessages,
         alarms: alarmsFrom(event.data.alarms),
         decisions: event.data.decisions,
         history: event.data.agents.reduce(
@@ -125,6 +130,8 @@ export function reduce(state: PageState, event: PageEvent): PageState {
       };
     case 'model':
       return { ...state, model: event.data };
+    case 'refused':
+      return { ...state, refused: event.data };
     case 'registry':
       return { ...state, registry: event.data };
     case 'alarm':

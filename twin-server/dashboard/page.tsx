@@ -7,6 +7,7 @@ import { Alarms } from './parts/alarms.js';
 import { Fleet } from './parts/fleet.js';
 import { Header } from './parts/header.js';
 import { ModelCard } from './parts/model-card.js';
+import { Refused } from './parts/refused.js';
 import { Rounds } from './parts/rounds.js';
 import { Site } from './parts/site.js';
 
@@ -93,6 +94,7 @@ export function Page({ operator, onLost, onLeave }: PageProps) {
         <div className="side-column">
           <Rounds rounds={rounds} planned={server?.roundsPlanned ?? 0} waitingFor={server?.activity ?? null} />
           <ModelCard model={model} registry={state.registry} />
+          <Refused refused={state.refused} />
         </div>
       </main>
       <footer>
