@@ -4,6 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { topics } from '@twinwatch/core/wire/topics';
+import type { MqttClient } from 'mqtt';
 import { afterEach, describe, expect, it } from 'vitest';
 import { main } from './main.js';
 import { TestBench, until } from './test-bench.js';
@@ -56,32 +57,64 @@ describe('broker process', () => {
     expect(code).toBe(0);
   }, 30_000);
 
-  it('has on disk what it has acknowledged, whenever it is killed', async () => {
+  it('has on disk what it has acknowledged, whenever it is killed, to who is away, who reads meanwhile, and retained', async () => {
     const directory = await bench.directory();
     const configPath = join(directory, 'broker.yaml');
-    await writeFile(configPath, 'port: 0\ndataDir: data\n');
-    const first = await startProcess(configPath);
-    const session = { clientId: 'away', clean: false };
-    const away = await bench.client(first.port, session);
-    await away.subscribeAsync('q/#', { qos: 1 });
-    await away.endAsync();
-    const client = await bench.client(first.port);
-    const sent = Array.from({ length: 1_000 }, (_, i) => `${i}`);
-    const acknowledged: string[] = [];
-    for (const text of sent)
-      client.publish('q/x', text, { qos: 1 }, (error) => {
-        if (!error) acknowledged.push(text);
-        if (acknowledged.length === 300) first.process.kill('SIGKILL');
-      });
-    await once(first.process, 'exit');
+    const away = { clientId: 'away', clean: false };
+    const reading = { clientId: 'reading', clean: false };
+    const sent = new Map<string, string[]>();
+    const acknowledged = new Map<string, string[]>();
+    const [queued, read] = [new Set<string>(), new Set<string>()];
+    const all = () => [...acknowledged.values()].flat();
+    for (const { killAt, sync } of [
+      { killAt: 37, sync: true },
+      { killAt: 300, sync: false },
+    ]) {
+      await writeFile(configPath, `port: 0\ndataDir: data\nsync: ${sync}\n`);
+      const broker = await startProcess(configPath);
+      const before = all().length;
+      for (const options of [away, reading]) {
+        const taken = options === away ? queued : read;
+        const client = await bench.client(broker.port, options, ({ text }) => taken.add(text));
+        await client.subscribeAsync('q/#', { qos: 1 });
+        if (options === away) await client.endAsync();
+      }
+      const publishers = new Map<string, MqttClient>();
+      for (const topic of ['q/1', 'q/2', 'q/3']) publishers.set(topic, await bench.client(broker.port));
+      for (const [topic, client] of publishers) {
+        const [texts, kept] = [sent.get(topic) ?? [], acknowledged.get(topic) ?? []];
+        sent.set(topic, texts);
+        acknowledged.set(topic, kept);
+        for (let i = 0; i < 200; i++) {
+          const text = `${topic} ${killAt} ${i}`;
+          texts.push(text);
+          client.publish(topic, text, { qos: 1, retain: true }, (error) => {
+            if (!error) kept.push(text);
+            if (all().length - before >= killAt) broker.process.kill('SIGKILL');
+          });
+        }
+      }
+      await once(broker.process, 'exit');
+      expect(all().length - before).toBeGreaterThanOrEqual(killAt);
+    }
 
-    const second = await startProcess(configPath);
-    const queued = await bench.listener(second.port, 'q/#', session);
-    await until('what was acknowledged', () => queued.length >= acknowledged.length);
-    expect(acknowledged.length).toBeGreaterThanOrEqual(300);
-    expect(acknowledged).toEqual(sent.slice(0, acknowledged.length));
-    expect([...new Set(queued.map(({ text }) => text))]).toEqual(expect.arrayContaining(acknowledged));
-  }, 30_000);
+    const last = await startProcess(configPath);
+    const retained = new Map<string, string>();
+    await bench.client(last.port, away, ({ text }) => queued.add(text));
+    await bench.client(last.port, reading, ({ text }) => read.add(text));
+    const looking = await bench.client(last.port, {}, ({ topic, text }) => retained.set(topic, text));
+    await looking.subscribeAsync('q/+', { qos: 1 });
+    await until(
+      'what was acknowledged, at both',
+      () => all().every((text) => queued.has(text) && read.has(text)),
+      40_000,
+    );
+    await until('what is retained', () => retained.size === 3);
+    for (const [topic, kept] of acknowledged) {
+      const texts = sent.get(topic) ?? [];
+      expect(texts.indexOf(retained.get(topic) ?? '')).toBeGreaterThanOrEqual(texts.indexOf(kept.at(-1) ?? ''));
+    }
+  }, 90_000);
 
   it('says what is wrong in its file', async () => {
     const path = join(await bench.directory(), 'broker.yaml');
