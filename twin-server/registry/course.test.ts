@@ -71,6 +71,11 @@ describe('the course of a model', () => {
     expect(run([numbers('site-2', 1)], late, settings, settings.shadow.time).current).toBe('v2');
   });
 
+  it('asks as many agents as one manifest can name', () => {
+    const many = Array.from({ length: 5_000 }, (_, i) => `site-${i}`);
+    expect(run([exported('v2', many)], first).candidate?.agents).toHaveLength(1_000);
+  });
+
   it('counts nobody who was not asked, and nothing about another model', () => {
     expect(run([numbers('site-9', 900), numbers('site-1', 900, {}, 'v9')], trial)).toEqual(trial);
   });

@@ -70,6 +70,8 @@ export type CourseEvent =
 
 const KEPT_BEFORE = 10;
 const KEPT_RECORDS = 200;
+/** Named in one manifest, which is one message; of more, these are asked. */
+const MOST_AGENTS = 1_000;
 /** Rows without which a canary is not ended early. */
 const TELLING_ROWS = 50;
 /** Of the agents that were asked. */
@@ -108,11 +110,13 @@ function onExported(
   if (failed.length > 0)
     return withRecord(fresh, version, 'refused', failed.map(({ detail }) => detail).join('; '), nowMs);
   if (before.current === null) return released(fresh, version, 'the first one', nowMs, 'the server');
+  const share = Math.min(1, MOST_AGENTS / Math.max(1, agents.length));
+  const asked = agents.length === 0 ? [] : canaryAgents(version, agents, share).slice(0, MOST_AGENTS);
   const { candidate } = fresh;
   const clear =
     candidate === null ? fresh : takenBack(fresh, candidate, 'superseded', `${version} came after it`, nowMs);
   return advance(
-    { ...clear, candidate: { version, stage: 'shadow', sinceMs: nowMs, agents: [...agents].sort(), numbers: {} } },
+    { ...clear, candidate: { version, stage: 'shadow', sinceMs: nowMs, agents: asked, numbers: {} } },
     config.shadow.rows > 0 && agents.length > 0 ? 'shadow' : 'canary',
     'it has passed the gates of the server',
     config,
