@@ -2,26 +2,25 @@ import { X509Certificate } from 'node:crypto';
 import { request } from 'node:https';
 import { TwinwatchError } from '@twinwatch/core/errors';
 import { newRequest, newTlsKey } from '@twinwatch/core/security/certificates';
+import {
+  authoritiesAnswer,
+  type MemberKnowledge,
+  type MembershipAnswer,
+  memberKnowledge,
+  membershipAnswer,
+} from '@twinwatch/core/security/enrolment-messages';
 import { readToken } from '@twinwatch/core/security/join-token';
-import { trustFile } from '@twinwatch/core/security/key-files';
 import { newSigningKey } from '@twinwatch/core/security/keys';
-import { z } from 'zod';
 
 /** A device's side of the enrolment service. Private keys are made here, and stay. */
 
 const TIMEOUT_MS = 15_000;
 const MAXIMUM_ANSWER_BYTES = 256 * 1024;
 
-const publicPart = z.object({
-  ca: z.string(),
-  trust: trustFile,
-  federation: z.string(),
-  brokerUrl: z.string(),
-  enrolmentUrl: z.string(),
-});
-const membership = publicPart.extend({ certificate: z.string(), agent: z.string() });
-export type Joined = z.infer<typeof membership>;
-export type PublicPart = z.infer<typeof publicPart>;
+/** A zod schema, as far as it is needed. */
+interface Reader<T> {
+  safeParse(answer: unknown): { readonly success: true; readonly data: T } | { readonly success: false };
+}
 
 /** What a connection shows and trusts; all PEM. */
 export interface MemberTls {
@@ -37,10 +36,10 @@ export interface MemberTls {
 export async function join(
   url: string,
   tokenText: string,
-): Promise<{ readonly membership: Joined; readonly tlsKey: string; readonly signingKey: string }> {
+): Promise<{ readonly membership: MembershipAnswer; readonly tlsKey: string; readonly signingKey: string }> {
   const token = readToken(tokenText);
   // Whoever answers this is not known yet: of its answer only the authority with the right fingerprint is used.
-  const { ca: offered } = await ask(z.object({ ca: z.string() }), {
+  const { ca: offered } = await ask(authoritiesAnswer, {
     url,
     path: '/v1/ca',
     tls: { rejectUnauthorized: false },
@@ -55,14 +54,14 @@ export async function join(
   const signing = newSigningKey();
   const body = { token: tokenText.trim(), request: await newRequest(tlsKey, 'join'), publicKey: signing.publicKey };
   return {
-    membership: await ask(membership, { url, path: '/v1/join', tls: { ca }, body }),
+    membership: await ask(membershipAnswer, { url, path: '/v1/join', tls: { ca }, body }),
     ...{ tlsKey, signingKey: signing.privateKeyPem },
   };
 }
 
 /** @throws TwinwatchError SECURITY_ENROLMENT_FAILED. */
-export function fetchTrust(url: string, tls: MemberTls): Promise<PublicPart> {
-  return ask(publicPart, { url, path: '/v1/trust', tls });
+export function fetchTrust(url: string, tls: MemberTls): Promise<MemberKnowledge> {
+  return ask(memberKnowledge, { url, path: '/v1/trust', tls });
 }
 
 /** @param publicKey of a new Ed25519 key, or null to keep the one before. @throws TwinwatchError SECURITY_ENROLMENT_FAILED. */
@@ -70,9 +69,9 @@ export async function renew(
   url: string,
   tls: MemberTls,
   { tlsKey, publicKey }: { readonly tlsKey: string; readonly publicKey: string | null },
-): Promise<Joined> {
+): Promise<MembershipAnswer> {
   const body = { request: await newRequest(tlsKey, 'renew'), publicKey };
-  return ask(membership, { url, path: '/v1/renew', tls, body });
+  return ask(membershipAnswer, { url, path: '/v1/renew', tls, body });
 }
 
 interface Question {
@@ -82,7 +81,7 @@ interface Question {
   readonly body?: object;
 }
 
-async function ask<S extends z.ZodType>(schema: S, { url, path, tls, body }: Question): Promise<z.output<S>> {
+async function ask<T>(reader: Reader<T>, { url, path, tls, body }: Question): Promise<T> {
   const fail = (why: string, cause?: unknown) =>
     new TwinwatchError('SECURITY_ENROLMENT_FAILED', `${url}: ${why}`, { cause, retryable: true });
   let address: URL;
@@ -105,7 +104,7 @@ async function ask<S extends z.ZodType>(schema: S, { url, path, tls, body }: Que
     const { message = 'no reason given' } = answer as { message?: string };
     throw fail(`refused: ${String(message).slice(0, 300)}`);
   }
-  const parsed = schema.safeParse(answer);
+  const parsed = reader.safeParse(answer);
   if (!parsed.success) throw fail('answered without what was asked for; is it of another version?');
   return parsed.data;
 }

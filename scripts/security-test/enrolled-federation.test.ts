@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { AgentView, ServerState } from '@twinwatch/core/wire/http';
+import { type AgentView, CHANGE_HEADER, LOGIN_PATH, type ServerState } from '@twinwatch/core/wire/http';
 import { tcpDevice } from '@twinwatch/edge-agent/sources/modbus/testing/scripted-device';
 import { plantRows } from '@twinwatch/twin-server/aggregator/testing/synthetic-plant';
 import { afterAll, beforeAll, expect, it, onTestFailed, vi } from 'vitest';
@@ -23,6 +23,7 @@ let home: FederationDirectory;
 let brokerPort: number;
 let enrolmentPort: number;
 let http: number;
+let cookie = '';
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'twinwatch-enrolled-'));
@@ -79,7 +80,19 @@ async function startAgent(id: string, device: string): Promise<StartedCommand> {
   return (await start('agent', '--config', config)).command;
 }
 
-const state = async () => (await (await fetch(`http://127.0.0.1:${http}/api/state`)).json()) as ServerState;
+/** As the administrator, with the password that `init` has printed. */
+async function login(password: string): Promise<string> {
+  const response = await fetch(`http://127.0.0.1:${http}${LOGIN_PATH}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', [CHANGE_HEADER.name]: CHANGE_HEADER.value },
+    body: JSON.stringify({ name: 'admin', password }),
+  });
+  expect(response.status).toBe(200);
+  return response.headers.get('set-cookie')!.split(';')[0]!;
+}
+
+const state = async () =>
+  (await (await fetch(`http://127.0.0.1:${http}/api/state`, { headers: { cookie } })).json()) as ServerState;
 const agentOf = async (id: string): Promise<AgentView | undefined> =>
   (await state()).agents.find((one) => one.id === id);
 const online = async () =>
@@ -91,7 +104,7 @@ it('joins by folder and by token, learns, releases, changes every key while it r
 }, async () => {
   onTestFailed(() => console.log(running.map((command) => command.output().slice(-2_000)).join('\n=====\n')));
   const dir = ['--dir', home.path];
-  await run(
+  const made = await run(
     'init',
     home.path,
     '--host',
@@ -117,6 +130,8 @@ it('joins by folder and by token, learns, releases, changes every key while it r
   const brokerConfig = home.file('broker', 'broker.yaml');
   const broker = await start('broker', '--config', brokerConfig);
   http = (await start('server', '--config', serverConfig)).ready.http!;
+  expect((await fetch(`http://127.0.0.1:${http}/api/state`)).status).toBe(401);
+  cookie = await login(/with the password (\S+)/.exec(made)![1]!);
   await start('enrolment', ...dir, '--host', '127.0.0.1');
 
   // One by a folder that is copied, one by a token.

@@ -38,7 +38,7 @@ beforeEach(async () => {
   clockMs = Date.now();
   service = null;
   logged.length = 0;
-  directory = await initFederation(join(folder, 'f'), { name: 'works', host: ['127.0.0.1'] }, now());
+  ({ directory } = await initFederation(join(folder, 'f'), { name: 'works', host: ['127.0.0.1'] }, now()));
 });
 afterEach(async () => {
   await service?.close();
@@ -154,7 +154,11 @@ describe('a join token', () => {
 
   it('is told to nobody but the federation that made it', async () => {
     const token = await makeToken(directory, 'a', { validMs: 60_000 }, now());
-    const other = await initFederation(join(folder, 'other'), { name: 'works', host: ['127.0.0.1'] }, now());
+    const { directory: other } = await initFederation(
+      join(folder, 'other'),
+      { name: 'works', host: ['127.0.0.1'] },
+      now(),
+    );
     const url = await serve(other);
     await expect(joinBy(url, token)).rejects.toThrow(/is not the federation that made the token/);
     expect(await readdir(directory.file('tokens'))).toHaveLength(1);
@@ -185,7 +189,11 @@ describe('members', () => {
     ]);
 
     await expect(renew(url, { ...tls, cert: '', key: '' }, { tlsKey: newTlsKey(), publicKey: null })).rejects.toThrow();
-    const stranger = await initFederation(join(folder, 'other'), { name: 'works', host: ['127.0.0.1'] }, now());
+    const { directory: stranger } = await initFederation(
+      join(folder, 'other'),
+      { name: 'works', host: ['127.0.0.1'] },
+      now(),
+    );
     const foreign = await identityTls(await enrol(stranger, 'a', {}, now()));
     await expect(fetchTrust(url, { ...foreign, ca: tls.ca })).rejects.toThrow(/not that of a member/);
     const operator = {

@@ -10,7 +10,7 @@ import { durationText } from '../cli/options.js';
 import { enrol, writeIdentity } from './enrol.js';
 import { startEnrolment } from './enrolment-service.js';
 import { DAY_MS, FederationDirectory } from './federation-directory.js';
-import { type InitOptions, initFederation } from './init.js';
+import { ADMINISTRATOR, type InitOptions, initFederation } from './init.js';
 import { certificatesTable, listCertificates, WARNING_DAYS } from './list-certificates.js';
 import { exists, isThere } from './private-files.js';
 import { revoke } from './revoke.js';
@@ -27,10 +27,11 @@ const say = (text: string) => process.stdout.write(`${text}\n`);
 const open = ({ dir }: InDirectory) => new FederationDirectory(resolve(dir));
 
 export async function initCommand(path: string, options: InitOptions): Promise<void> {
-  const directory = await initFederation(path, options, Date.now());
+  const { directory, password } = await initFederation(path, options, Date.now());
   const { brokerUrl, hosts } = await addresses(directory);
   say(`federation '${options.name}' made in ${directory.path}; agents will look for its broker at ${brokerUrl} (host ${hosts})
-keep this folder: whoever has ca/ can let in anybody. Then:
+'${ADMINISTRATOR}' logs in to the page with the password ${password} which is shown only now.
+Keep this folder: whoever has ca/ can let in anybody. Then:
   twinwatch broker --config ${directory.file('broker', 'broker.yaml')}
   twinwatch server --config ${directory.file('server.yaml')}
   twinwatch enrolment --dir ${directory.path}     # while devices join by token, and for renewal

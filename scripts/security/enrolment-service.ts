@@ -6,9 +6,9 @@ import { TwinwatchError } from '@twinwatch/core/errors';
 import type { Logger } from '@twinwatch/core/runtime';
 import { certificateNameIn } from '@twinwatch/core/security/certificate-name';
 import { publicKeyOfRequest } from '@twinwatch/core/security/certificates';
+import { joinRequest, renewRequest } from '@twinwatch/core/security/enrolment-messages';
 import { readToken } from '@twinwatch/core/security/join-token';
-import { publicKeyText } from '@twinwatch/core/security/keys';
-import { z } from 'zod';
+import type { z } from 'zod';
 import { admitMember, publicPart, refuseMember } from './enrol.js';
 import type { FederationDirectory } from './federation-directory.js';
 import { alone } from './private-files.js';
@@ -30,13 +30,6 @@ const REQUESTS_PER_WINDOW = 300;
 const FAILURES_PER_WINDOW = 10;
 const MAXIMUM_ADDRESSES = 10_000;
 const LOOK_MS = 500;
-
-const joinBody = z.strictObject({
-  token: z.string().max(256),
-  request: z.string().max(4096),
-  publicKey: publicKeyText,
-});
-const renewBody = z.strictObject({ request: z.string().max(4096), publicKey: publicKeyText.nullable() });
 
 export interface EnrolmentService {
   readonly port: number;
@@ -107,7 +100,7 @@ async function handle({ directory, now, log }: EnrolmentOptions, request: Incomi
     case 'GET /v1/ca':
       return { ca: await directory.trustedCa() };
     case 'POST /v1/join': {
-      const { token, request: csr, publicKey } = await bodyOf(request, joinBody);
+      const { token, request: csr, publicKey } = await bodyOf(request, joinRequest);
       // Before the token is spent: a device that sent nonsense may try again.
       const tlsKeyDer = await publicKeyOfRequest(csr);
       return alone(directory.path, async () => {
@@ -121,7 +114,7 @@ async function handle({ directory, now, log }: EnrolmentOptions, request: Incomi
       await memberOf(directory, request);
       return publicPart(directory);
     case 'POST /v1/renew': {
-      const { request: csr, publicKey } = await bodyOf(request, renewBody);
+      const { request: csr, publicKey } = await bodyOf(request, renewRequest);
       const tlsKeyDer = await publicKeyOfRequest(csr);
       return alone(directory.path, async () => {
         const agent = await memberOf(directory, request);

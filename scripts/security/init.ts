@@ -1,8 +1,9 @@
-import { createPublicKey } from 'node:crypto';
+import { createPublicKey, randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import type { CertificateRole } from '@twinwatch/core/security/certificate-name';
 import { newTlsKey } from '@twinwatch/core/security/certificates';
+import { hashPassword } from '@twinwatch/core/security/passwords';
 import { configFile } from '../processes/repository.js';
 import { CERTIFICATE_DAYS, DAY_MS, FederationDirectory, federationText, makeFolders } from './federation-directory.js';
 import { alone, createFile, exists, isThere, READABLE, replaceFile } from './private-files.js';
@@ -20,17 +21,26 @@ export interface InitOptions {
   readonly plant?: string;
 }
 
+/** Who logs in to the page first. */
+export const ADMINISTRATOR = 'admin';
+
 const LOCAL = ['localhost', '127.0.0.1', '::1'];
 
 /**
  * Makes a federation: authority, certificates of broker, server and administrator, the server's signing key, and the configurations of both.
+ * @returns also the administrator's password, of which only a hash is kept.
  * @throws TwinwatchError SECURITY_EXISTS where the directory holds a federation.
  */
-export async function initFederation(path: string, options: InitOptions, nowMs: number): Promise<FederationDirectory> {
+export async function initFederation(
+  path: string,
+  options: InitOptions,
+  nowMs: number,
+): Promise<{ readonly directory: FederationDirectory; readonly password: string }> {
   const directory = new FederationDirectory(resolve(path));
   if (await isThere(directory.file('federation.json'))) throw exists(directory.file('federation.json'));
   const { brokerPort = 8883, enrolmentPort = 8884, host: hosts = [hostname()] } = options;
   const brokerHosts = options.brokerHost ?? hosts;
+  const password = randomBytes(15).toString('base64url');
   await makeFolders(directory);
   await alone(directory.path, async () => {
     const federation = { version: 1 as const, name: options.name, hosts: [...hosts], brokerHosts: [...brokerHosts] };
@@ -44,9 +54,10 @@ export async function initFederation(path: string, options: InitOptions, nowMs: 
     });
     await directory.publish(nowMs);
     await createFile(directory.file('broker', 'broker.yaml'), brokerYaml(brokerPort), READABLE);
-    await createFile(directory.file('server.yaml'), serverYaml(directory, options, brokerPort), READABLE);
+    const passwordHash = await hashPassword(password);
+    await createFile(directory.file('server.yaml'), serverYaml(directory, { ...options, brokerPort, passwordHash }));
   });
-  return directory;
+  return { directory, password };
 }
 
 /** A new key and certificate for a part of the federation that runs on this machine, in the place of those before. */
@@ -79,8 +90,11 @@ tls: { cert: certificate.pem, key: key.pem, ca: ca.pem, revoked: revoked.pem }
 `;
 }
 
-function serverYaml(directory: FederationDirectory, options: InitOptions, brokerPort: number): string {
-  const { name, brokerHost, httpPort = 8080, plant } = options;
+function serverYaml(
+  directory: FederationDirectory,
+  options: InitOptions & { readonly brokerPort: number; readonly passwordHash: string },
+): string {
+  const { name, brokerHost, brokerPort, httpPort = 8080, plant, passwordHash } = options;
   const broker = brokerHost?.[0] ?? '127.0.0.1';
   const files = 'ca: server/ca.pem, cert: server/certificate.pem, key: server/key.pem';
   return `# The server of this federation. Start: twinwatch server --config ${JSON.stringify(directory.file('server.yaml'))}
@@ -88,7 +102,11 @@ federation: ${name}
 broker: { url: mqtts://${urlHost(broker)}:${brokerPort}, ${files} }
 security: { directory: . }
 dataDir: data
-http: { host: 127.0.0.1, port: ${httpPort} }
+# The page. For other machines: host 0.0.0.0 and tls: { cert: server/certificate.pem, key: server/key.pem }
+http:
+  host: 127.0.0.1
+  port: ${httpPort}
+  operators: [{ name: ${ADMINISTRATOR}, password: '${passwordHash}' }]
 # Of your plant, see docs/plants.md; this is the reference plant.
 twin: { plant: ${JSON.stringify(plant === undefined ? configFile('reference-plant', 'plant.yaml') : resolve(plant))} }
 rounds: { quorum: 1 }

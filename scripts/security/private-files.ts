@@ -5,7 +5,7 @@ import { TwinwatchError } from '@twinwatch/core/errors';
 
 /** Files that nobody but their owner reads. Whole or not at all: a reader never sees half of one. */
 
-export const PRIVATE = 0o600;
+const PRIVATE = 0o600;
 export const READABLE = 0o644;
 
 export async function makeDirectory(path: string): Promise<void> {

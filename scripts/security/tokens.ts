@@ -13,7 +13,7 @@ const tokenFile = z.strictObject({ agent: z.string(), hash: z.string(), expiresM
 const TOKEN_FILE = /^([0-9a-f]{16})\.json$/;
 const readText = (path: string) => readFile(path, 'utf8');
 
-export function fingerprintOf(certificatePem: string): string {
+function fingerprintOf(certificatePem: string): string {
   return new X509Certificate(certificatePem).fingerprint256.replaceAll(':', '').toLowerCase();
 }
 
