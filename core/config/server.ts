@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { PARAMETER_CODECS } from '../wire/parameter-codec.js';
 import { brokerConnectionSchema } from './broker-connection.js';
 import { crossCheck, type Sound } from './cross-check.js';
 import { duration } from './duration.js';
@@ -197,7 +196,7 @@ const METHODS = ['fedavg', 'fedprox', 'dtml', 'fpf', 'lpe', 'cwa', 'dtkd'] as co
 const METHOD_WORDS =
   'the learning method, see methods.md: FedAvg and FedProx do without the twin model; dtml: meta-learning; fpf: parameter fusion; lpe: layer-wise parameter exchange; cwa: cyclic weight adaptation; dtkd: knowledge distillation';
 
-const updateCodec = z.enum(PARAMETER_CODECS);
+const updateCodec = z.enum(['f32', 'f16', 'int8', 'topk-f16', 'topk-int8']);
 
 const roundsFields = {
   count: z.int().min(1).max(100_000).default(20).meta({ description: 'rounds until the server has finished' }),
@@ -218,7 +217,7 @@ const roundsFields = {
   proximalMu: z.number().min(0).max(1_000).default(0.01).meta({ description: 'of fedprox' }),
   ...methodFields,
   ...robustnessFields,
-  codec: updateCodec.default('int8').meta({
+  codec: updateCodec.default('topk-int8').meta({
     description:
       'how updates travel: f32 4 bytes per parameter, f16 2, int8 1, topk-f16 and topk-int8 the largest changes only; what is left out is carried over to the next round. An agent that lacks it sends f32',
   }),
@@ -230,7 +229,7 @@ const roundsFields = {
     .number()
     .gt(0)
     .max(1)
-    .default(0.25)
+    .default(0.5)
     .meta({ description: 'share of the parameters that the codecs topk-f16 and topk-int8 send' }),
   exchangeRows: z
     .int()

@@ -157,9 +157,12 @@ function encodedBytes(layers: readonly LayerLayout[], codec: ParameterCodec): nu
 }
 
 /** Of the selected layers' numbers in the flat parameters, in order. */
-function* places(layers: readonly LayerLayout[]): Iterable<number> {
+function places(layers: readonly LayerLayout[]): Int32Array {
+  const found = new Int32Array(parameterCount(layers));
+  let at = 0;
   for (const { weightOffset, biasOffset, outputs } of layers)
-    for (let i = weightOffset; i < biasOffset + outputs; i++) yield i;
+    for (let i = weightOffset; i < biasOffset + outputs; i++) found[at++] = i;
+  return found;
 }
 
 /** Rounds numbers first, first + stride, … to bytes at the positions after `at` with the same stride; returns the scale. */
@@ -218,8 +221,8 @@ function readScale(view: DataView, at: number): number {
 }
 
 function requireFinite(delta: Float32Array): void {
-  const at = delta.findIndex((value) => !Number.isFinite(value));
-  if (at >= 0) throw notFinite(`parameter ${at} is ${delta[at]}`);
+  for (let i = 0; i < delta.length; i++)
+    if (!Number.isFinite(delta[i])) throw notFinite(`parameter ${i} is ${delta[i]}`);
 }
 
 function wrongShape(what: string): TwinwatchError {

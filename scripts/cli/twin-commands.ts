@@ -127,8 +127,8 @@ function addBench(program: Command): void {
     .addArgument(
       new Argument(
         '<what>',
-        'twin: simulated hours per second and core, against the bare EPANET engine at the same step; acquisition: tags per second over Modbus, against a bare modbus-serial loop; experiments: a round of each method, part by part; broker: messages per second and latency, beside mosquitto; alarms: how long an alarm takes to the server over 64 kbit/s that are busy both ways',
-      ).choices(['twin', 'acquisition', 'experiments', 'broker', 'alarms']),
+        'twin: simulated hours per second and core, against the bare EPANET engine at the same step; acquisition: tags per second over Modbus, against a bare modbus-serial loop; experiments: a round of each method, part by part; broker: messages per second and latency, beside mosquitto; alarms: how long an alarm takes to the server over 64 kbit/s that are busy both ways; codec: what encoding an update takes, in time and bytes',
+      ).choices(['twin', 'acquisition', 'experiments', 'broker', 'alarms', 'codec']),
     )
     .option('--plant <file>', 'plant.yaml', REFERENCE_PLANT)
     .option('--network <inp>', "EPANET network instead of the plant file's")
@@ -140,6 +140,11 @@ function addBench(program: Command): void {
         case 'twin': {
           const { benchTwin } = await import('../bench/twin.js');
           process.exitCode = await benchTwin(options);
+          break;
+        }
+        case 'codec': {
+          const { benchCodec } = await import('../bench/codec.js');
+          benchCodec();
           break;
         }
         case 'experiments': {

@@ -134,6 +134,8 @@ export function writeTrialConfigs(
     detector: facts.detector,
     rounds: {
       ...ROUNDS,
+      // As when what results.md and the report say was measured.
+      codec: 'int8',
       // Online, rounds never end: every so many the best model so far is released.
       ...(options.online === true
         ? { count: ONLINE_ROUNDS, releaseEvery: options.rounds }

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { BuiltinEngine } from '@twinwatch/core/learning/builtin-engine';
 import { decodeParameters } from '@twinwatch/core/wire/blobs';
-import type { Receipt, Update } from '@twinwatch/core/wire/messages';
+import type { FitTask, Receipt, Update } from '@twinwatch/core/wire/messages';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { clientExamples } from './client-examples.js';
 import type { AgentChannel } from './effect-performer.js';
@@ -40,10 +40,12 @@ class Sites {
   );
   readonly outbox = new Map<string, Update>();
   readonly receipts: { agent: string; receipt: Receipt }[] = [];
+  onTask: AgentChannel['sendTask'] = () => undefined;
 
   channel(server: Server): AgentChannel {
     return {
       sendTask: (agent, task) => {
+        this.onTask(agent, task);
         // Pushed right after the task; the server may have dropped it by the time that the agent gets to it.
         const pushed = task.kind === 'calibrate' ? null : server.journal.blob(task.parameters.hash);
         server.later(async () => {
@@ -63,6 +65,7 @@ class Sites {
       sendReceipt: (agent, receipt) => {
         this.receipts.push({ agent, receipt });
         const kept = this.outbox.get(agent);
+        this.#clients.get(agent)?.onReceipt(receipt);
         if (receipt.kind !== 'update-receipt' || kept === undefined) return;
         if (kept.round === receipt.round && kept.attempt === receipt.attempt) this.outbox.delete(agent);
       },
@@ -298,6 +301,27 @@ describe('round runner', () => {
     });
     server.runner.onHello('site-2', { ...hello(), codecs: ['int8'] });
     expect(server.runner.state.agents['site-2']?.detail).toBe('can encode updates neither as f32 nor as f32');
+    await server.close();
+  });
+
+  it('asks each agent for the codec that is wanted of it, and for f32 where it lacks that', async () => {
+    const asked = new Map<string, FitTask>();
+    const sites = new Sites();
+    const wanted = { codec: 'topk-int8', topKShare: 0.1, agentCodecs: { 'site-2': 'f16' }, count: 1 };
+    const server = new Server(join(folder, 'codecs.db'), sites, null, setupOf(wanted));
+    sites.onTask = (agent, task) => {
+      if (task.kind === 'fit') asked.set(agent, task);
+    };
+    server.start();
+    // Of a later release: what it can besides is nobody's business here.
+    server.runner.onHello('site-1', { ...hello(), codecs: ['f32', 'int4', 'topk-int8'] });
+    server.runner.onHello('site-2', { ...hello(), codecs: ['f32', 'int8'] });
+    expect(await server.ended).toBe('finished');
+    expect(asked.get('site-1')).toMatchObject({ codec: 'topk-int8', topKShare: 0.1 });
+    expect(asked.get('site-2')).toMatchObject({ codec: 'f32' });
+    expect(asked.get('site-2')).not.toHaveProperty('topKShare');
+    server.runner.onHello('site-3', { ...hello(), codecs: ['int8'] });
+    expect(server.runner.state.agents['site-3']?.detail).toBe('can encode updates neither as topk-int8 nor as f32');
     await server.close();
   });
 
