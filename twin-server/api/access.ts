@@ -63,7 +63,7 @@ export async function guardAccess(app: FastifyInstance, { http, clock }: AccessO
     if (request.operator === null)
       throw new TwinwatchError(
         'API_LOGIN_REQUIRED',
-        'log in first: on the page, or with --as NAME and the password in TWINWATCH_PASSWORD or --password-file',
+        'log in first: on the page, or in a terminal with --as NAME --password-file FILE',
       );
     if (
       request.operator.role === 'viewer' &&
