@@ -1,10 +1,20 @@
 import type { AlarmAction } from '@twinwatch/core/wire/messages';
 import { type Command, Option } from 'commander';
-import type { DecideOptions, ServerOption } from '../operator/decide.js';
+import type { DecideOptions } from '../operator/decide.js';
+import type { ServerOption } from '../operator/server-client.js';
 import { withExamples } from './options.js';
 
 const serverOption = () =>
   new Option('--server <url>', 'the twin-server').default('http://127.0.0.1:8080').env('TWINWATCH_SERVER');
+
+/** Whatever speaks to a server may have to log in. */
+function withLogin(command: Command): void {
+  for (const part of command.commands) withLogin(part);
+  if (!command.options.some(({ long }) => long === '--server')) return;
+  command
+    .addOption(new Option('--as <operator>', 'log in, where the server has operators').env('TWINWATCH_OPERATOR'))
+    .addOption(new Option('--password-file <file>', "with that operator's password").env('TWINWATCH_PASSWORD_FILE'));
+}
 
 const deciding = (command: Command) =>
   command
@@ -72,6 +82,7 @@ export function addOperator(program: Command): void {
     'label site-3 2026-01-17T00:15Z 2026-01-17T06:30Z --attack --by Ada',
     'label site-3 2026-02-01 2026-02-03 --normal      # three whole days',
   );
+  for (const command of program.commands) withLogin(command);
 }
 
 function addModels(program: Command): void {

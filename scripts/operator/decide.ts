@@ -5,14 +5,10 @@ import { parseTime } from '@twinwatch/core/scada/dates';
 import { alarmActionPath, type DecisionView, type LabelRequest, labelsPath } from '@twinwatch/core/wire/http';
 import type { AlarmAction } from '@twinwatch/core/wire/messages';
 import { systemTimers } from '../processes/node-runtime.js';
-import { type ServerClient, serverClient } from './server-client.js';
+import { type ServerClient, type ServerOption, serverClient } from './server-client.js';
 import { alarmTable, decisionLine } from './words.js';
 
 /** What an operator does from a terminal: everything through the server, which tells the agents. */
-
-export interface ServerOption {
-  readonly server: string;
-}
 
 export interface DecideOptions extends ServerOption {
   /** Whose decision it is; the user of this machine where absent. */
@@ -28,7 +24,7 @@ const DAY_MS = 86_400_000;
 export async function listAlarms(
   options: ServerOption & { readonly site?: string; readonly all?: boolean },
 ): Promise<void> {
-  const state = await serverClient(options.server).state();
+  const state = await serverClient(options).state();
   process.stdout.write(`${alarmTable(state, { site: options.site ?? null, all: options.all === true })}\n`);
 }
 
@@ -41,7 +37,7 @@ export async function decideAlarms(
   alarmIds: readonly string[],
   options: DecideOptions & { readonly for?: string },
 ): Promise<number> {
-  const client = serverClient(options.server);
+  const client = serverClient(options);
   const waitMs = durationMs(options.wait, '--wait');
   const shelveMs = options.for === undefined ? undefined : durationMs(options.for, '--for');
   const by = options.by ?? userInfo().username;
@@ -69,7 +65,7 @@ export async function labelRange(
   const toMs = timeMs(to, 'TO') + (/^\d{4}-\d{2}-\d{2}$/.test(to) ? DAY_MS - 1 : 0);
   const fromMs = timeMs(from, 'FROM');
   if (toMs < fromMs) throw new TwinwatchError('CLI_USAGE', `TO (${to}) is before FROM (${from})`);
-  const client = serverClient(options.server);
+  const client = serverClient(options);
   const waitMs = durationMs(options.wait, '--wait');
   const label = options.attack === true ? 'anomalous' : 'normal';
   const request: LabelRequest = { by: options.by ?? userInfo().username, fromMs, toMs, label };

@@ -5,8 +5,7 @@ import {
   ROLLBACK_PATH,
   releaseModelPath,
 } from '@twinwatch/core/wire/http';
-import type { ServerOption } from './decide.js';
-import { serverClient } from './server-client.js';
+import { type ServerOption, serverClient } from './server-client.js';
 import { modelTable, modelWords } from './words.js';
 
 /** Models and what became of them: which one agents run, releasing one at once, and going back. All throw TwinwatchError CLI_SERVER_*. */
@@ -17,16 +16,16 @@ interface Deciding extends ServerOption {
 }
 
 export async function listModels(options: ServerOption): Promise<void> {
-  process.stdout.write(`${modelTable(await serverClient(options.server).registry())}\n`);
+  process.stdout.write(`${modelTable(await serverClient(options).registry())}\n`);
 }
 
 export async function showModel(version: string, options: ServerOption): Promise<void> {
-  process.stdout.write(`${modelWords(await serverClient(options.server).registry(), version)}\n`);
+  process.stdout.write(`${modelWords(await serverClient(options).registry(), version)}\n`);
 }
 
 export async function releaseModel(version: string, options: Deciding): Promise<void> {
   const request: ModelDecisionRequest = { by: options.by ?? userInfo().username };
-  const view = await serverClient(options.server).change<RegistryView>(releaseModelPath(version), request);
+  const view = await serverClient(options).change<RegistryView>(releaseModelPath(version), request);
   process.stdout.write(`agents are told to run ${view.current}\n`);
 }
 
@@ -34,6 +33,6 @@ export async function releaseModel(version: string, options: Deciding): Promise<
 export async function rollbackModel(version: string | undefined, options: Deciding): Promise<void> {
   const { by = userInfo().username, reason } = options;
   const request: ModelDecisionRequest = { by, version, reason };
-  const view = await serverClient(options.server).change<RegistryView>(ROLLBACK_PATH, request);
+  const view = await serverClient(options).change<RegistryView>(ROLLBACK_PATH, request);
   process.stdout.write(`agents are told to run ${view.current}\n`);
 }
