@@ -155,8 +155,8 @@ function addBench(program: Command): void {
         case 'broker': {
           const { benchBroker } = await import('../bench/broker/broker.js');
           await benchBroker(options);
-            break;
-          }
+          break;
+        }
         case 'alarms': {
           const { benchAlarms } = await import('../bench/alarms.js');
           process.exitCode = await benchAlarms();
