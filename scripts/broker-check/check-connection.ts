@@ -135,7 +135,11 @@ export class CheckConnection {
       try {
         const client = await mqtt.connectAsync(this.#access.url, { ...options, clientId }, false);
         client.on('error', () => undefined);
-        await Promise.race([work(client), delay(CONNECT_TIMEOUT_MS)]);
+        const closed = new Promise<void>((resolve) => client.once('close', () => resolve()));
+        const enough = new AbortController();
+        const late = delay(CONNECT_TIMEOUT_MS, undefined, { signal: enough.signal }).catch(() => undefined);
+        await Promise.race([work(client), closed, late]);
+        enough.abort();
         await client.endAsync(true);
       } catch {
         // What cannot be reached cannot be cleaned up.

@@ -1,3 +1,4 @@
+import { type AgentTopics, topics } from '@twinwatch/core/wire/topics';
 import { afterAll, beforeAll, describe, expect, it, onTestFailed, vi } from 'vitest';
 import { ROW_MS, START_MS } from '../test/served-rows.js';
 import { embedded } from './brokers/embedded.js';
@@ -32,6 +33,30 @@ describe.each(BROKERS)('a federation over $name', (tested) => {
     });
     expect(code).toBe(0);
   });
+
+  it.skipIf(tested.missing !== null)(
+    'lets an agent say and hear only what is its own',
+    { timeout: 120_000 },
+    async () => {
+      const [mine, others] = SITES.map((id) => topics('apart').agent(id)) as [AgentTopics, AgentTopics];
+      const [server, honest, spy, forger] = await Promise.all([
+        federation.client('server', 'apart-server'),
+        ...['honest', 'spy', 'forger'].map((id) => federation.client('site-1', `apart-${id}`)),
+      ]);
+      await server!.client.subscribeAsync(topics('apart').everyAgent.hello, { qos: 1 });
+      await honest!.client.subscribeAsync(mine.task, { qos: 1 });
+      // Some refuse, some end the connection, some acknowledge and do nothing.
+      const cutOff = new Promise<void>((resolve) => forger!.client.once('close', () => resolve()));
+      const refused = () => undefined;
+      await spy!.client.subscribeAsync(others.task, { qos: 1 }).catch(refused);
+      await Promise.race([forger!.client.publishAsync(others.hello, 'forged', { qos: 1 }).catch(refused), cutOff]);
+      for (const { task } of [others, mine]) await server!.client.publishAsync(task, 'task', { qos: 1 });
+      await honest!.client.publishAsync(mine.hello, 'hello', { qos: 1 });
+      await vi.waitFor(() => expect([server!.heard, honest!.heard]).toEqual([[mine.hello], [mine.task]]), within);
+      expect(spy!.heard).toEqual([]);
+      for (const { client } of [server!, honest!, spy!, forger!]) await client.endAsync(true);
+    },
+  );
 
   it.skipIf(tested.missing !== null)(
     'learns, releases, alarms, notices who goes, and goes on after restarts',

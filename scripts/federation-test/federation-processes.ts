@@ -1,9 +1,12 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { brokerAccess, brokerConnectionSchema, readBrokerFiles } from '@twinwatch/core/config/broker-connection';
 import type { AgentView, ServerState } from '@twinwatch/core/wire/http';
+import { accessOptions } from '@twinwatch/core/wire/mqtt-client';
 import { tcpDevice } from '@twinwatch/edge-agent/sources/modbus/testing/scripted-device';
 import { plantRows, syntheticTwin } from '@twinwatch/twin-server/aggregator/testing/synthetic-plant';
+import mqtt, { type MqttClient } from 'mqtt';
 import { stringify } from 'yaml';
 import { ROW_MS, SERVED_TEMPLATE, ServedRows, START_MS } from '../test/served-rows.js';
 import { type StartedCommand, startCommand } from '../test/started-command.js';
@@ -104,6 +107,21 @@ export class FederationProcesses {
   isRead(id: string): boolean {
     const { row, limit } = this.#sites.get(id)!.device;
     return row === limit - 1;
+  }
+
+  /** A plain client with the login of a user, and the topics of what it hears. The caller ends it. */
+  async client(user: string, clientId: string): Promise<{ readonly client: MqttClient; readonly heard: string[] }> {
+    const section = brokerConnectionSchema.parse(this.broker.section(user));
+    const { files } = await readBrokerFiles(section, {
+      readText: (path) => readFile(join(this.#directory, path), 'utf8'),
+      environment: {},
+    });
+    const { url, ...access } = accessOptions(brokerAccess(section, files), true);
+    const client = await mqtt.connectAsync(url, { ...access, clientId, reconnectPeriod: 0 }, false);
+    client.on('error', () => undefined);
+    const heard: string[] = [];
+    client.on('message', (topic) => heard.push(topic));
+    return { client, heard };
   }
 
   /** `twinwatch broker-check`, as the server's user. */
