@@ -77,6 +77,7 @@ export const ERROR_CODES = {
   WIRE_PUBLISH_TIMEOUT: 'The broker did not acknowledge a message in time',
   WIRE_PUBLISH_FAILED: 'The MQTT client refused a message',
   WIRE_STOPPED: 'The link was stopped',
+  BACKUP_FAILED: 'A backup of the server could not be made, or not be put back',
   BROKER_UNREACHABLE: 'A broker that is to be checked cannot be reached, or does not let its user in',
   BROKER_PORT_BUSY: 'The port of the broker is in use by another process',
   BROKER_LISTEN_FAILED: 'The broker cannot listen on its address',

@@ -5,7 +5,7 @@ import type { Logger, Timers } from '@twinwatch/core/runtime';
 import type { Link } from '@twinwatch/core/wire/link';
 import type { FitTask, Update } from '@twinwatch/core/wire/messages';
 import { topics } from '@twinwatch/core/wire/topics';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Store } from '../store/store.js';
 import { systemClock, systemTimers } from '../system-runtime.js';
 import { NO_KEYS } from './agent-trust.js';
@@ -70,6 +70,26 @@ describe('UpdateOutbox', () => {
     expect(again.holds(1, 0, '0'.repeat(64))).toBe(true);
     expect(sent).toHaveLength(1);
     signal.abort();
+  });
+
+  it('sends what was accepted again where the server asks for it again: it has lost it since', async () => {
+    const stop = new AbortController();
+    const again = () => vi.waitFor(() => expect(sent.length).toBeGreaterThan(0), { timeout: 10_000 });
+    sent.length = 0;
+    const outbox = new UpdateOutbox(context());
+    outbox.put(update(), null, 60_000, stop.signal);
+    const receipt = { kind: 'update-receipt', round: 1, attempt: 0, verdict: 'accepted', detail: '' } as const;
+    await again();
+    const [first] = sent.splice(0);
+    outbox.received(receipt);
+    expect(outbox.holds(1, 0, '0'.repeat(64))).toBe(true);
+    for (let time = 0; time < 2; time++) {
+      outbox.goOn(60_000, stop.signal);
+      await again();
+      expect(sent.splice(0)).toEqual([first]);
+      outbox.received(receipt);
+    }
+    stop.abort();
   });
 
   it('drops a stored update that cannot be read, says so, and lets the agent start', async () => {

@@ -21,9 +21,6 @@ const SETTLE_MS = 10_000;
 
 type UpdateReceipt = Extract<Receipt, { kind: 'update-receipt' }>;
 
-/** What names an update: of one task there is one. */
-type Named = Pick<Update, 'round' | 'attempt' | 'baseHash'>;
-
 interface Sending {
   readonly abort: AbortController;
   /** All its chunks may have left: whether it counts is for the server to say. */
@@ -41,7 +38,7 @@ const UNKNOWN = { mayHaveArrived: true, isFirstPass: false } as const;
 export class UpdateOutbox {
   readonly #context: FederationContext;
   #pending: StoredUpdate | null = null;
-  #accepted: Named | null = null;
+  #accepted: StoredUpdate | null = null;
   #sending: Sending | null = null;
   #feedback: Feedback | null = null;
   #loaded: Promise<void> | null = null;
@@ -66,7 +63,13 @@ export class UpdateOutbox {
   /** The task that this update answers has come once more: its deadline counts from now. */
   goOn(deadlineMs: number, signal: AbortSignal): void {
     const { clock } = this.#context;
-    if (this.#pending === null || clock.now() <= this.#pending.untilMs) return;
+    if (this.#pending === null) {
+      // Who asks for what it had accepted has lost it since, as a server that was put back from a backup has.
+      if (this.#accepted !== null)
+        this.#send({ ...this.#accepted, feedback: null, untilMs: clock.now() + deadlineMs }, UNKNOWN, signal);
+      return;
+    }
+    if (clock.now() <= this.#pending.untilMs) return;
     this.#send({ ...this.#pending, untilMs: clock.now() + deadlineMs }, UNKNOWN, signal);
   }
 

@@ -58,6 +58,7 @@ export function addOperator(program: Command): void {
   }
   addQuarantine(program);
   addModels(program);
+  addBackup(program);
   const label = deciding(
     program.command('label').description('say what the rows of a time range were; overrules what alarms say of them'),
   )
@@ -151,4 +152,28 @@ function addQuarantine(program: Command): void {
       await liftQuarantine(agent, options);
     });
   withExamples(lift, 'quarantine lift site-3 --by Ada');
+}
+
+function addBackup(program: Command): void {
+  const config = () => new Option('-c, --config <file>', "the server's YAML configuration file").makeOptionMandatory();
+  const backup = program
+    .command('backup')
+    .description('copy what the server knows to a new folder; it may run meanwhile')
+    .argument('<folder>', 'that does not exist yet')
+    .addOption(config())
+    .action(async (folder: string, options: { config: string }) => {
+      const { makeBackup } = await import('../operator/backup.js');
+      await makeBackup(folder, options);
+    });
+  withExamples(backup, 'backup --config server.yaml /var/backups/twinwatch-2026-01-17');
+  const restore = program
+    .command('restore')
+    .description("put a backup into the configuration's dataDir, which must hold no journal; then start the server")
+    .argument('<folder>', "that 'twinwatch backup' made")
+    .addOption(config())
+    .action(async (folder: string, options: { config: string }) => {
+      const { restoreBackup } = await import('../operator/backup.js');
+      await restoreBackup(folder, options);
+    });
+  withExamples(restore, 'restore --config server.yaml /var/backups/twinwatch-2026-01-17');
 }
