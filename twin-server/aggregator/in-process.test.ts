@@ -207,7 +207,7 @@ describe('a federation in one process', () => {
   it('takes the labels that a site has', async () => {
     const attacked = plantRows('labelled', 6, 0, [200, 300]);
     const clients = [...normalClients(1), { id: 'labelled', rows: attacked.rows, labels: attacked.labels }];
-    const outcome = await federate(clients, { method: 'fedavg', exchangeRows: 0 });
+    const outcome = await federate(clients, { method: 'fedavg', exchangeRows: 0, codec: 'f32' });
     expect(await onNewSite(outcome)).toBeGreaterThan(0.9);
   });
 

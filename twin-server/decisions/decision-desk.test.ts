@@ -1,8 +1,10 @@
+import { httpAccess } from '@twinwatch/core/config/http-access';
 import { CHANGE_HEADER, type DecisionView } from '@twinwatch/core/wire/http';
 import type { AlarmCommand, AlarmEvent, CommandReceipt, LabelCommand } from '@twinwatch/core/wire/messages';
 import Fastify from 'fastify';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Journal, openJournal } from '../aggregator/journal.js';
+import { guardAccess } from '../api/access.js';
 import { decisionRoutes } from '../api/decision-routes.js';
 import { DecisionDesk } from './decision-desk.js';
 
@@ -10,6 +12,7 @@ const ALARM: AlarmEvent = {
   ...{ eventId: 'site-1:10:1', alarmId: 'site-1:10', agent: 'site-1', transition: 'raised', atMs: 5, score: 0.9 },
   ...{ threshold: 0.5, modelVersion: 'v1', contributions: [], latencyMs: 1 },
 };
+const allowInsecure = 'I trust everybody on this network';
 const HEADERS = { 'content-type': 'application/json', [CHANGE_HEADER.name]: CHANGE_HEADER.value };
 
 describe('decisions over HTTP', () => {
@@ -33,7 +36,11 @@ describe('decisions over HTTP', () => {
       onDecision: (decision) => told.push(decision),
     });
     app = Fastify();
-    await app.register(decisionRoutes, { desk, host: 'twin.example' });
+    await guardAccess(app, {
+      http: httpAccess.parse({ host: 'twin.example', allowInsecure }),
+      clock: { monotonic: () => 0 },
+    });
+    await app.register(decisionRoutes, { desk });
   });
   afterEach(async () => {
     await app.close();
