@@ -25,6 +25,16 @@ const layout = (
 const ORDERS: readonly ByteOrder[] = ['ABCD', 'CDAB', 'BADC', 'DCBA'];
 
 describe('registers', () => {
+  it('knows what a device calls invalid in the precision in which it tells it', () => {
+    const maximum = [0x7f7f, 0xffff];
+    expect(decodeValue(maximum, 0, layout('FLOAT32', 'ABCD', { invalid: [3.4028235e38] }))).toMatchObject({
+      reason: 'INVALID',
+    });
+    expect(decodeValue([0xc61c, 0x3f9a], 0, layout('FLOAT32', 'ABCD', { invalid: [-9999.9] })).quality).toBe('bad');
+    expect(decodeValue([toFloat16(0.1)], 0, layout('FLOAT16', 'ABCD', { invalid: [0.1] })).quality).toBe('bad');
+    expect(decodeValue([0x4148, 0], 0, layout('FLOAT32', 'ABCD', { invalid: [3.4028235e38] })).value).toBe(12.5);
+  });
+
   it.each([
     ['ABCD', [0x4048, 0xf5c3]],
     ['CDAB', [0xf5c3, 0x4048]],

@@ -163,9 +163,16 @@ function quickDecoder({ type, byteOrder, scale, offset }: RegisterLayout): Value
   };
 }
 
+/** A number as the nearest one that a float type holds: a device's 3.4028235e38 is not the float64 of these digits. */
+function heldBy(type: RegisterType, value: number): number {
+  if (type === 'FLOAT32') return Math.fround(value);
+  return type === 'FLOAT16' ? fromFloat16(toFloat16(value)) : value;
+}
+
 /** A decoder of one layout, for many values: it allocates nothing. */
 export function createDecoder(layout: RegisterLayout): ValueDecoder {
-  const { scale, offset, byteOrder, invalid = [] } = layout;
+  const { scale, offset, byteOrder } = layout;
+  const invalid = (layout.invalid ?? []).map((value) => heldBy(layout.type, value));
   const quick = invalid.length === 0 ? quickDecoder(layout) : null;
   if (quick !== null) return quick;
   const width = registerWidth(layout);

@@ -133,9 +133,17 @@ describe('a CSV file that grows', () => {
     appendFileSync(file, `${now()},30,\n`);
     await until('L', { quality: 'bad', reason: 'OUT_OF_RANGE' });
     await until('P', { quality: 'bad', reason: 'NOT_A_NUMBER' });
+    // A quote that is never closed spoils its own line, and none after it.
+    appendFileSync(file, `${now()},5,"1\n`);
+    await fault(expect.stringContaining('cannot be read'));
+    appendFileSync(file, `${now()},6,1\n`);
+    await until('L', { value: 6, quality: 'good' });
     writeFileSync(`${file}.new`, `"pump, 1",level,time\n0,4,${now()}\n`);
     renameSync(`${file}.new`, file);
     await until('L', { value: 4, quality: 'good' });
+    // Written anew in place, and longer than before: where the old one ended is in the middle of a line.
+    writeFileSync(file, `time,level,"pump, 1",${'x'.repeat(200)}\n${now()},7,0\n`);
+    await until('L', { value: 7, quality: 'good' });
     rmSync(file);
     await fault(expect.stringContaining('ENOENT'));
   });

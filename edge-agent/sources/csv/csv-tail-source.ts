@@ -28,6 +28,8 @@ export class CsvTailSource implements Source {
   #position: Position | null = null;
   #header: readonly string[] = [];
   #trouble: string | null = null;
+  /** Why the newest line could not be read. */
+  #unreadable: string | null = null;
 
   /** @param file path of config.file. */
   constructor(config: CsvTailConfig, file: string, runtime: SourceRuntime) {
@@ -42,7 +44,7 @@ export class CsvTailSource implements Source {
   async start(signal: AbortSignal, sink: SourceSink): Promise<void> {
     await Promise.all([
       this.#look(signal),
-      tellBoard(this.#config.name, this.#board, () => this.#trouble, this.#runtime, signal, sink),
+      tellBoard(this.#config.name, this.#board, () => this.#trouble ?? this.#unreadable, this.#runtime, signal, sink),
     ]);
   }
 
@@ -61,9 +63,10 @@ export class CsvTailSource implements Source {
   async #read(isFirst: boolean): Promise<void> {
     const { size, ino: inode } = await stat(this.#file);
     const before = this.#position;
-    const isNew = before === null || before.inode !== inode || size < before.offset;
     const handle = await open(this.#file, 'r');
     try {
+      const isNew =
+        before === null || before.inode !== inode || size < before.offset || !(await endsLine(handle, before.offset));
       if (isNew) {
         const head = await readPart(handle, 0, Math.min(size, HEADER_BYTES));
         const end = head.indexOf('\n');
@@ -83,7 +86,9 @@ export class CsvTailSource implements Source {
       const end = bytes.lastIndexOf('\n');
       // A line that is being written is read once it ends.
       if (end < 0) return;
-      for (const line of bytes.subarray(0, end).toString('utf8').split('\n')) this.#take(line);
+      // Where older lines are passed over, the first may be half of one.
+      const begin = from > offset ? bytes.indexOf('\n') + 1 : 0;
+      for (const line of bytes.subarray(begin, end).toString('utf8').split('\n')) this.#take(line);
       this.#position = { inode, offset: from + end + 1 };
     } finally {
       await handle.close();
@@ -91,8 +96,15 @@ export class CsvTailSource implements Source {
   }
 
   #take(line: string): void {
-    const cells = this.#record(line);
-    if (cells.length < 2 && line.trim() === '') return;
+    if (line.trim() === '') return;
+    let cells: string[];
+    try {
+      cells = this.#record(line);
+      this.#unreadable = null;
+    } catch (error) {
+      this.#unreadable = `a line of ${this.#file} cannot be read: ${(error as Error).message}`;
+      return;
+    }
     const { timeColumn, tags } = this.#config;
     const timeText = timeColumn === undefined ? undefined : cells[this.#header.indexOf(timeColumn)];
     const timeMs = timeText === undefined ? null : parseTime(timeText, 'ymd');
@@ -114,6 +126,11 @@ type Handle = Awaited<ReturnType<typeof open>>;
 async function readPart(handle: Handle, from: number, length: number): Promise<Buffer> {
   const { buffer, bytesRead } = await handle.read(Buffer.alloc(length), 0, length, from);
   return buffer.subarray(0, bytesRead);
+}
+
+/** Whether a line ends before `offset`; if not, what was read up to there was another file. */
+async function endsLine(handle: Handle, offset: number): Promise<boolean> {
+  return (await readPart(handle, offset - 1, 1))[0] === 0x0a;
 }
 
 /** Behind the last whole line, so that one half written at the start is read when it is whole. */

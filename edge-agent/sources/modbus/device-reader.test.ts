@@ -86,6 +86,37 @@ describe('DeviceReader', () => {
     ]);
   });
 
+  it('looks from time to time whether what the device refused is still refused', async () => {
+    let isStarting = true;
+    const all = template([tag('a', 0), tag('b', 1), tag('c', 2, { interval: '1h' }), tag('d', 3)]);
+    const device = await tcpDevice(({ functionCode, ...request }) =>
+      isStarting ? { pdu: exception(functionCode, 2) } : { pdu: honest({ functionCode, ...request }) },
+    );
+    const bus = openBus({ url: `tcp://127.0.0.1:${device.port}`, timeoutMs: 500, delayMs: 0 }, runtime);
+    cleanUps.push(device.close, () => bus.close());
+    let nowMs = 0;
+    const clock = { now: () => Date.now(), monotonic: () => nowMs };
+    const one = new DeviceReader({ name: 'PLC', unit: 1, template: all }, bus, clock);
+    const asked = async () => {
+      const before = device.requests.length;
+      await one.read();
+      return device.requests.slice(before).map(({ address, count }) => `${address}+${count}`);
+    };
+    await one.read();
+    isStarting = false;
+    expect(await asked()).toEqual(['0+1', '1+1', '3+1']);
+    nowMs = 10 * 60_000;
+    expect(await asked()).toEqual(['0+2', '3+1']);
+  });
+
+  it('takes it for silence that a gateway has no answer of a unit', async () => {
+    const { reader: one } = await reader(
+      ({ functionCode }) => ({ pdu: exception(functionCode, 11) }),
+      template([tag('a', 0)]),
+    );
+    await expect(one.read()).rejects.toMatchObject({ code: 'MODBUS_EXCEPTION', context: { exception: 11 } });
+  });
+
   it('gives a refused tag, NaN and values out of range their reasons, and the rest their values', async () => {
     const of = template([
       tag('good', 0),

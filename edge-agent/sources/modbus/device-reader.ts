@@ -27,6 +27,10 @@ export type TellWords = (tag: string, words: readonly number[]) => void;
 
 /** Times the device scanned on while it was being read, after which the poll is given up. */
 const ATTEMPTS = 4;
+/** How long reads go around what was refused: a controller that was only starting refuses everything, too. */
+const HOLES_KNOWN_MS = 10 * 60_000;
+/** No path to the unit, or no answer of it: a gateway says so of one that is silent. */
+const GATEWAY_SILENCE = new Set([10, 11]);
 /** Illegal address and illegal value: what a device answers to a read across a hole, or to one longer than it allows. */
 const UNREADABLE = new Set([2, 3]);
 
@@ -44,6 +48,8 @@ export class DeviceReader {
   readonly #kept: Sample[] = [];
   /** For reads with an interval of their own: monotonic ms at which each is due, where that is not every time. */
   readonly #dueMs = new Map<PlannedRead, number>();
+  /** Monotonic ms at which the first of the reads was halved; null where none is. */
+  #halvedMs: number | null = null;
 
   constructor(device: ModbusDevice, bus: ModbusBus, clock: Clock) {
     this.device = device;
@@ -103,6 +109,7 @@ export class DeviceReader {
    */
   async #readDue(sourceTimeMs: number | null, tell?: TellWords): Promise<void> {
     const startedMs = this.#clock.monotonic();
+    if (this.#halvedMs !== null && startedMs - this.#halvedMs >= HOLES_KNOWN_MS) this.#forgetHoles();
     const queue = [...this.#reads];
     const plan: PlannedRead[] = [];
     let before: Answer | null = null;
@@ -121,9 +128,11 @@ export class DeviceReader {
       } catch (error) {
         const exception = error instanceof TwinwatchError ? error.context.exception : undefined;
         if (!(error instanceof TwinwatchError) || typeof exception !== 'number') throw error;
+        if (GATEWAY_SILENCE.has(exception)) throw error;
         const halves = UNREADABLE.has(exception) ? bisect(read) : null;
         if (halves !== null) {
           queue.unshift(...halves);
+          this.#halvedMs ??= startedMs;
           continue;
         }
         const times = this.#times(sourceTimeMs);
@@ -137,6 +146,20 @@ export class DeviceReader {
     // What had to be halved once is asked in halves from now on.
     this.#reads = plan;
     for (const read of this.#dueMs.keys()) if (!plan.includes(read)) this.#dueMs.delete(read);
+  }
+
+  /** Whole reads again, each due when the first of its halves is. */
+  #forgetHoles(): void {
+    const due = [...this.#dueMs];
+    this.#dueMs.clear();
+    this.#halvedMs = null;
+    this.#reads = planReads(this.device.template);
+    for (const read of this.#reads) {
+      const { everyMs } = read;
+      if (everyMs === null) continue;
+      const ownMs = due.flatMap(([{ everyMs: other }, dueMs]) => (other === everyMs ? [dueMs] : []));
+      if (ownMs.length > 0) this.#dueMs.set(read, Math.min(...ownMs));
+    }
   }
 
   #times(sourceTimeMs: number | null): SampleTimes {
