@@ -9,7 +9,7 @@ export interface StoredUpdate extends Pick<Update, 'round' | 'attempt' | 'baseHa
   readonly bytes: Uint8Array;
   /** What will be owed once it counts; null of an evaluation. */
   readonly feedback: Feedback | null;
-  /** Wall clock, after which nobody waits for it. */
+  /** Wall clock, after which nobody waits for it; looked at after a restart only. */
   readonly untilMs: number;
 }
 

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Logger, Timers } from '@twinwatch/core/runtime';
+import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
 import type { Link } from '@twinwatch/core/wire/link';
 import type { FitTask, Update } from '@twinwatch/core/wire/messages';
 import { topics } from '@twinwatch/core/wire/topics';
@@ -36,7 +36,7 @@ afterEach(async () => {
   rmSync(directory, { recursive: true });
 });
 
-function context(timers: Timers = systemTimers): FederationContext {
+function context(timers: Timers = systemTimers, clock: Clock = systemClock): FederationContext {
   // A link to a broker that takes everything and brings nothing.
   const link = {
     publish: async () => undefined,
@@ -45,7 +45,7 @@ function context(timers: Timers = systemTimers): FederationContext {
   } as unknown as Link;
   return {
     ...{ federation: 'test', agent: 'site', topics: topics('test').agent('site'), link, store },
-    ...{ clock: systemClock, timers, log, nextSequence: () => 1, trust: NO_KEYS },
+    ...{ clock, timers, log, nextSequence: () => 1, trust: NO_KEYS },
   };
 }
 const update = (rest: Partial<Update> = {}): Update => ({
@@ -89,6 +89,23 @@ describe('UpdateOutbox', () => {
       expect(sent.splice(0)).toEqual([first]);
       outbox.received(receipt);
     }
+    stop.abort();
+  });
+
+  it('goes on sending where the clock is set meanwhile, and stops when its time is over by a clock that is not', async () => {
+    let [setByMs, passedMs] = [0, 0];
+    const clock = { now: () => Date.now() + setByMs, monotonic: () => performance.now() + passedMs };
+    const timers: Timers = { ...systemTimers, sleep: (name, _ms, signal) => systemTimers.sleep(name, 1, signal) };
+    const stop = new AbortController();
+    const outbox = new UpdateOutbox(context(timers, clock));
+    outbox.put(update(), null, 3_600_000, stop.signal);
+    for (setByMs of [0, 20 * 365 * 86_400_000, -30 * 365 * 86_400_000]) {
+      const before = sent.length;
+      await vi.waitFor(() => expect(sent.length).toBeGreaterThan(before + 1), { timeout: 10_000 });
+    }
+    passedMs = 3_600_001;
+    await vi.waitFor(() => expect(outbox.holds(1, 0, '0'.repeat(64))).toBe(false), { timeout: 10_000 });
+    expect(told).toEqual([expect.stringContaining('no receipt for an update before its deadline')]);
     stop.abort();
   });
 

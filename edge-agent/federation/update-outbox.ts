@@ -26,6 +26,8 @@ interface Sending {
   /** All its chunks may have left: whether it counts is for the server to say. */
   mayHaveArrived: boolean;
   isFirstPass: boolean;
+  /** Monotonic: a clock that is set meanwhile ends no wait, and makes none longer. */
+  readonly untilMs: number;
 }
 
 /** Of an update of which it is not known how much of it has left. */
@@ -50,7 +52,8 @@ export class UpdateOutbox {
 
   async restore(signal: AbortSignal): Promise<void> {
     await this.#load();
-    if (this.#pending !== null && this.#sending === null) this.#send(this.#pending, UNKNOWN, signal);
+    if (this.#pending !== null && this.#sending === null)
+      this.#send(this.#pending, UNKNOWN, this.#pending.untilMs - this.#context.clock.now(), signal);
   }
 
   /** True where this task's update is under way or has been accepted: the task came again, the work is done. */
@@ -65,12 +68,11 @@ export class UpdateOutbox {
     const { clock } = this.#context;
     if (this.#pending === null) {
       // Who asks for what it had accepted has lost it since, as a server that was put back from a backup has.
-      if (this.#accepted !== null)
-        this.#send({ ...this.#accepted, feedback: null, untilMs: clock.now() + deadlineMs }, UNKNOWN, signal);
+      if (this.#accepted !== null) this.#send({ ...this.#accepted, feedback: null }, UNKNOWN, deadlineMs, signal);
       return;
     }
-    if (clock.now() <= this.#pending.untilMs) return;
-    this.#send({ ...this.#pending, untilMs: clock.now() + deadlineMs }, UNKNOWN, signal);
+    if (this.#sending !== null && clock.monotonic() <= this.#sending.untilMs) return;
+    this.#send(this.#pending, UNKNOWN, deadlineMs, signal);
   }
 
   /**
@@ -84,7 +86,7 @@ export class UpdateOutbox {
     const untilMs = this.#context.clock.now() + deadlineMs;
     const pending: StoredUpdate = { round, attempt, baseHash, bytes, feedback, untilMs };
     this.#context.store.write({ op: 'state', key: PENDING, value: encodeStoredUpdate(pending) });
-    this.#send(pending, { mayHaveArrived: false, isFirstPass: true }, signal);
+    this.#send(pending, { mayHaveArrived: false, isFirstPass: true }, deadlineMs, signal);
   }
 
   received({ round, attempt, verdict, detail }: UpdateReceipt): void {
@@ -122,7 +124,7 @@ export class UpdateOutbox {
     const pending = this.#pending;
     if (pending === null || pending.feedback === null) return;
     if (this.#sending?.mayHaveArrived !== false) {
-      this.#send({ ...pending, untilMs: this.#context.clock.now() + SETTLE_MS }, UNKNOWN, signal);
+      this.#send(pending, UNKNOWN, SETTLE_MS, signal);
       if (await this.#isSettled(signal)) return;
       this.#context.log.warn(
         { round: pending.round },
@@ -183,10 +185,16 @@ export class UpdateOutbox {
     for (const settled of this.#onSettled) settled();
   }
 
-  #send(pending: StoredUpdate, how: Omit<Sending, 'abort'>, signal: AbortSignal): void {
+  #send(
+    pending: StoredUpdate,
+    how: Pick<Sending, 'mayHaveArrived' | 'isFirstPass'>,
+    forMs: number,
+    signal: AbortSignal,
+  ): void {
     this.#sending?.abort.abort();
     this.#pending = pending;
-    const sending: Sending = { abort: new AbortController(), ...how };
+    const untilMs = this.#context.clock.monotonic() + forMs;
+    const sending: Sending = { abort: new AbortController(), ...how, untilMs };
     this.#sending = sending;
     void this.#sendUntilReceived(pending, sending, AbortSignal.any([signal, sending.abort.signal]));
   }
@@ -197,7 +205,7 @@ export class UpdateOutbox {
     const last = split(pending.bytes).total - 1;
     let pauseMs = FIRST_AGAIN_MS;
     while (!signal.aborted) {
-      if (clock.now() > pending.untilMs) {
+      if (clock.monotonic() > sending.untilMs) {
         log.warn({ round: pending.round }, 'no receipt for an update before its deadline; it is sent no more');
         // Whether it counted decides what is owed; that is found out before the next fit.
         if (pending.feedback === null && this.#pending === pending) this.#forget();

@@ -166,7 +166,9 @@ export class EffectPerformer {
   ): Promise<{ event: FederationEvent; write: () => void }> {
     const { journal, run, work, now, log } = this.#options;
     const { candidate } = release;
-    const releasedAtMs = now();
+    const [last] = journal.manifests(1);
+    // Agents take a model that is older than theirs for a downgrade, also where it is this clock that was set back.
+    const releasedAtMs = Math.max(now(), last === undefined ? 0 : last.releasedAtMs + 1);
     const modelVersion = `v${journal.modelCount() + 1}-r${candidate.round}-${candidate.parametersHash.slice(0, 8)}`;
     const { onnx, threshold, allowedFalseRate, rocAuc, onnxDifference } = await work.release(
       {

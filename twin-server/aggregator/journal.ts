@@ -41,8 +41,8 @@ export interface RoundJournal {
   discardUpdates(run: string, round: number): void;
   putRejection(run: string, rejection: JournalledRejection): void;
   putRound(run: string, attempt: number, view: RoundView, detail: string): void;
-  /** The last attempt of every round, oldest first. */
-  rounds(run: string): RoundView[];
+  /** The last attempt of every round, oldest first; of the newest rounds only where there is a limit. */
+  rounds(run: string, limit?: number): RoundView[];
   putModel(run: string, model: ModelView, manifest: Manifest): void;
   /** The newest, of whichever run: agents go on with it until the next. */
   latestModel(): ModelView | null;
@@ -276,11 +276,13 @@ export function openJournal(file: string): Journal {
         JSON.stringify(view),
         detail,
       ),
-    rounds: (of) =>
+    rounds: (of, limit = -1) =>
       all<{ view: string }>(
-        'SELECT view, max(attempt) FROM rounds WHERE run = ? GROUP BY round ORDER BY round',
-        of,
-      ).map(({ view }) => JSON.parse(view) as RoundView),
+        'SELECT view, max(attempt) FROM rounds WHERE run = ? GROUP BY round ORDER BY round DESC LIMIT ?',
+        ...[of, limit],
+      )
+        .reverse()
+        .map(({ view }) => JSON.parse(view) as RoundView),
     putAlarm(event) {
       const added = run('INSERT OR IGNORE INTO alarms VALUES (NULL, ?, ?)', event.eventId, JSON.stringify(event)) > 0;
       if (added) run('DELETE FROM alarms WHERE id <= (SELECT max(id) FROM alarms) - ?', KEPT_ALARMS);

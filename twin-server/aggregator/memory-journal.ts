@@ -75,7 +75,11 @@ export function openMemoryJournal(): RoundJournal {
       const own = views.get(run) ?? new Map<number, RoundView>();
       views.set(run, own.set(view.round, view));
     },
-    rounds: (run) => [...(views.get(run) ?? [])].sort(([a], [b]) => a - b).map(([, view]) => view),
+    rounds: (run, limit = Number.POSITIVE_INFINITY) =>
+      [...(views.get(run) ?? [])]
+        .sort(([a], [b]) => a - b)
+        .slice(-limit)
+        .map(([, view]) => view),
     putModel: (_run, view, manifest) => void models.push({ view, manifest }),
     latestModel: () => models.at(-1)?.view ?? null,
     manifests: (limit) =>

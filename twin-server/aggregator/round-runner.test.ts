@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { BuiltinEngine } from '@twinwatch/core/learning/builtin-engine';
 import { decodeParameters } from '@twinwatch/core/wire/blobs';
+import type { RoundView } from '@twinwatch/core/wire/http';
 import type { FitTask, Receipt, Update } from '@twinwatch/core/wire/messages';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { clientExamples } from './client-examples.js';
@@ -10,6 +11,7 @@ import type { AgentChannel } from './effect-performer.js';
 import { InProcessClient } from './in-process-client.js';
 import { type Journal, openJournal } from './journal.js';
 import { buildSchema } from './lineage.js';
+import { openMemoryJournal } from './memory-journal.js';
 import { RoundRunner } from './round-runner.js';
 import { RoundWork } from './round-work.js';
 import { normalClients, SILENT, syntheticConfig, syntheticTwin, TAGS } from './testing/synthetic-plant.js';
@@ -238,6 +240,17 @@ describe('round runner', () => {
     },
   );
 
+  it('dates a release after the one before, where the clock was set back: agents would take it for a downgrade', async () => {
+    const [earlier, later] = [join(folder, 'earlier.db'), join(folder, 'later.db')];
+    const [before] = (await live(earlier, new Sites(), null)).models;
+    const [from, to] = [openJournal(earlier), openJournal(later)];
+    to.putModel(RUN, from.latestModel()!, { ...before!, releasedAtMs: 1_000_000 });
+    for (const journal of [from, to]) journal.close();
+    const [after] = (await live(later, new Sites(), null)).models;
+    expect(after?.modelVersion).not.toBe(before?.modelVersion);
+    expect(after?.releasedAtMs).toBe(1_000_001);
+  });
+
   it('says duplicate, not stale, of an update that had counted in a round long closed', async () => {
     const file = join(folder, 'one.db');
     const sites = new Sites();
@@ -275,6 +288,20 @@ describe('round runner', () => {
     const noisy = kept.filter(({ agent }) => agent === 'noisy');
     expect(noisy).toHaveLength(1_000);
     expect(noisy.at(-1)).toEqual({ ...rejection, agent: 'noisy', atMs: 1_199 });
+    journal.close();
+  });
+
+  it.each([
+    ['a file', () => openJournal(':memory:')],
+    ['memory', () => openMemoryJournal()],
+  ] as const)('gives the last attempts of the newest rounds, of all that %s holds', (_, open) => {
+    const journal = open();
+    const attempts = [1, 2, 3, 4].flatMap((round) => [1, 2].map((attempt) => ({ round, attempt })));
+    for (const { round, attempt } of attempts)
+      journal.putRound(RUN, attempt, { round, phase: attempt === 2 ? 'committed' : 'failed' } as RoundView, '');
+    const shown = (limit?: number) => journal.rounds(RUN, limit).map(({ round, phase }) => `${round} ${phase}`);
+    expect(shown(2)).toEqual(['3 committed', '4 committed']);
+    expect(shown()).toEqual(['1 committed', '2 committed', '3 committed', '4 committed']);
     journal.close();
   });
 

@@ -47,7 +47,7 @@ export class LiveView implements FederationObserver {
       ...this.#brief(),
       federation,
       tags,
-      closedRounds: journal.rounds(run).slice(-SHOWN_ROUNDS),
+      closedRounds: journal.rounds(run, SHOWN_ROUNDS),
       model: this.#registry === null ? journal.latestModel() : currentModel(this.#registry),
       registry: this.#registry,
       alarms: journal.alarms(SHOWN_ALARMS),

@@ -15,7 +15,8 @@ const PATIENCE_MS = 60_000;
 
 interface Child {
   readonly process: ChildProcess;
-  readonly ended: Promise<void>;
+  /** With the signal that ended it, null where it ended by itself. */
+  readonly ended: Promise<NodeJS.Signals | null>;
 }
 
 export interface TestFederation {
@@ -35,8 +36,8 @@ export interface TestFederation {
   kill(name: string): Promise<void>;
   /** SIGTERM, and wait until it is gone. */
   stop(name: string): Promise<void>;
-  /** Resolves when the process has ended, however that came. @throws after a minute. */
-  gone(name: string, how?: string): Promise<void>;
+  /** Resolves when the process has died by SIGKILL. @throws where it ended in another way, and after a minute. */
+  killed(name: string, how?: string): Promise<void>;
   /** Resolves with the next step of the server that fits. @throws after a minute, saying for `what`. */
   step(what: string, fits: (message: StepMessage) => boolean): Promise<StepMessage>;
   stopAll(): Promise<void>;
@@ -54,7 +55,10 @@ export async function openTestFederation(folder: string, agents: number, rounds:
     const log = openSync(logOf(name), 'a');
     const child = fork(file, args, { stdio: ['ignore', log, log, 'ipc'] });
     closeSync(log);
-    children.set(name, { process: child, ended: new Promise((resolve) => child.once('exit', () => resolve())) });
+    children.set(name, {
+      process: child,
+      ended: new Promise((resolve) => child.once('exit', (_code, by) => resolve(by))),
+    });
     return child;
   };
   const within = async <T>(what: string, work: Promise<T>): Promise<T> => {
@@ -117,10 +121,12 @@ export async function openTestFederation(folder: string, agents: number, rounds:
     signal: (name, signal) => void children.get(name)?.process.kill(signal),
     kill: (name) => end(name, 'SIGKILL'),
     stop: (name) => end(name, 'SIGTERM'),
-    async gone(name, how = '') {
+    async killed(name, how = '') {
       const child = children.get(name);
-      if (child !== undefined) await within(`${name} dies ${how}`, child.ended);
+      if (child === undefined) return;
+      const signal = await within(`${name} dies ${how}`, child.ended);
       if (children.get(name) === child) children.delete(name);
+      if (signal !== 'SIGKILL') throw new Error(`${name} ended by itself, not ${how}; see ${logOf(name)}`);
     },
     step: (what, fits) =>
       within(

@@ -50,7 +50,7 @@ function both(step: JournalStep): Death[] {
   ];
 }
 
-const goesOn = ({ step }: StepMessage) => !IDLE.includes(step);
+const goesOn = ({ step }: Pick<StepMessage, 'step'>) => !IDLE.includes(step);
 
 export class KillRun {
   readonly #federation: TestFederation;
@@ -73,12 +73,12 @@ export class KillRun {
   async atSteps(deaths: readonly Death[]): Promise<void> {
     for (const death of deaths) {
       const name = `${death.when} ${death.step} ${death.occurrence}`;
-      await this.#goesOn(() => this.#federation.startServer(death), name);
-      await this.#federation.gone('server', name);
+      await this.#goesOn(() => this.#federation.startServer(death), name, goesOn({ step: death.step }));
+      await this.#federation.killed('server', name);
       this.#count(`server ${death.when} ${death.step}`);
       this.#verifier.verify();
     }
-    await this.#goesOn(() => this.#federation.startServer(), 'no death');
+    await this.#goesOn(() => this.#federation.startServer(), 'no death', true);
   }
 
   /** Everything must run. @param victims one of them each time. */
@@ -109,14 +109,17 @@ export class KillRun {
     this.#victims.set(victim, (this.#victims.get(victim) ?? 0) + 1);
   }
 
-  /** The step at which a server dies is one, too. */
-  async #goesOn(start: () => void, name: string): Promise<void> {
+  /** @param isDeathAStep the step at which it dies is one of a round that goes on, too; else its death says nothing of how long that took. */
+  async #goesOn(start: () => void, name: string, isDeathAStep: boolean): Promise<void> {
     const startedMs = performance.now();
     start();
     const step = this.#federation.step(`a step of a server that dies at ${name}`, goesOn);
-    await Promise.race([step, this.#federation.gone('server')]);
+    const isStep = await Promise.race([
+      step.then(() => true),
+      this.#federation.killed('server', name).then(() => isDeathAStep),
+    ]);
     step.catch(() => undefined);
-    this.#nextStepMs.push(performance.now() - startedMs);
+    if (isStep) this.#nextStepMs.push(performance.now() - startedMs);
   }
 }
 
