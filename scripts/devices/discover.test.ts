@@ -3,12 +3,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type ByteOrder, encodeValue } from '@twinwatch/core/scada/registers';
 import { loadSite } from '@twinwatch/edge-agent/site-config';
 import { exception, honest, tcpDevice } from '@twinwatch/edge-agent/sources/modbus/testing/scripted-device';
 import { afterEach, describe, expect, it } from 'vitest';
 import { fromRepository } from '../processes/repository.js';
 import { discover } from './discover.js';
-import { typedRun } from './register-types.js';
+import { type RegisterRun, typedRun } from './register-types.js';
 
 const PYTHON = '/usr/bin/python3';
 const hasPymodbus = spawnSync(PYTHON, ['-c', 'import pymodbus.server']).status === 0;
@@ -97,4 +98,44 @@ it('takes registers for floats only where most of them look so, and shows what w
     ],
   });
   expect(typedRun({ address: 0, passes: [Uint16Array.of(0, 0)] }, 'holding')).toEqual({ alwaysZero: 2, tags: [] });
+});
+
+describe('typedRun', () => {
+  const ORDERS = ['ABCD', 'CDAB', 'BADC', 'DCBA'] as const;
+  const run = (type: 'FLOAT32' | 'FLOAT64', byteOrder: ByteOrder, ...values: number[]) => ({
+    address: 0,
+    passes: [1, 1.0001, 1.0003].map((drift) =>
+      Uint16Array.from(
+        values.flatMap((value) => encodeValue(value * drift, { type, byteOrder, scale: 1, offset: 0, bit: 0 })),
+      ),
+    ),
+  });
+  const typesOf = (one: RegisterRun) =>
+    typedRun(one, 'input').tags.map(({ address, type, byte_order = 'ABCD' }) => `${address} ${type} ${byte_order}`);
+
+  it.each(ORDERS)('tells doubles from floats in order %s', (order) => {
+    const values = [20.5, 0.31, -117.1, 14.7, 2.9, 53_017.3, 8.8];
+    expect(typesOf(run('FLOAT64', order, ...values))).toEqual(values.map((_, i) => `${4 * i} FLOAT64 ${order}`));
+    expect(typesOf(run('FLOAT32', order, ...values))).toEqual(values.map((_, i) => `${2 * i} FLOAT32 ${order}`));
+    // Of these, pairs look like doubles as well.
+    const small = [1.5, 3.3, 9.7, 2.2, 6.1, 4.4];
+    expect(typesOf(run('FLOAT32', order, ...small))).toEqual(small.map((_, i) => `${2 * i} FLOAT32 ${order}`));
+  });
+
+  it('takes whole numbers for no doubles, and says what may be half of a counter', () => {
+    const words = (...lists: number[][]) => ({ address: 100, passes: lists.map((list) => Uint16Array.from(list)) });
+    const wholes = Array.from({ length: 60 }, (_, i) => (i * 7_919) % 1_000);
+    expect(new Set(typedRun(words(wholes, wholes), 'holding').tags.map(({ type }) => type))).toEqual(
+      new Set(['UINT16']),
+    );
+    // As a double that would be 20.5: four registers alone prove nothing.
+    expect(typesOf(words([0x4034, 0x8001, 7, 9]))).not.toContain('100 FLOAT64 ABCD');
+    const comments = (...lists: number[][]) => typedRun(words(...lists), 'holding').tags.map(({ comment }) => comment);
+    expect(comments([18, 2_697], [18, 2_699], [18, 2_702])).toEqual([
+      'seen 18',
+      'seen 2697, 2699, 2702; perhaps UINT32 at 100: 1182345, 1182347, 1182350',
+    ]);
+    expect(comments([2_697, 18], [2_699, 18])[0]).toBe('seen 2697, 2699; perhaps UINT32 CDAB at 100: 1182345, 1182347');
+    expect(comments([18, 2_699], [18, 2_697])).toEqual(['seen 18', 'seen 2699, 2697']);
+  });
 });

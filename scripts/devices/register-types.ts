@@ -1,5 +1,5 @@
 import type { RegisterTable } from '@twinwatch/core/config/template-tag';
-import { type ByteOrder, decodeValue, type RegisterType } from '@twinwatch/core/scada/registers';
+import { type ByteOrder, decodeValue, type RegisterType, registerWidth } from '@twinwatch/core/scada/registers';
 import type { DraftTag } from './site-draft.js';
 
 /** What registers may hold, judged by what they held. Pure. A guess: every tag says what was seen, for a person to compare. */
@@ -8,7 +8,7 @@ const ORDERS: readonly ByteOrder[] = ['ABCD', 'CDAB', 'BADC', 'DCBA'];
 /** Measured values are of this size; a pair of small whole numbers read as a float is not. */
 const SMALLEST = 1e-3;
 const LARGEST = 1e7;
-/** Of the pairs that are not 0, this share must look like floats, for any of them to be taken for one. */
+/** Of the places that are not 0, this share must look like floats, for any of them to be taken for one. */
 const CONVINCING = 0.6;
 
 /** Registers in a row from `address` on; `passes` holds what they were at each reading. */
@@ -23,11 +23,15 @@ export interface TypedRun {
   readonly alwaysZero: number;
 }
 
-interface Pairing {
+type FloatType = 'FLOAT32' | 'FLOAT64';
+
+interface Floats {
+  readonly type: FloatType;
   readonly order: ByteOrder;
-  /** Index of the first pair: 0 or 1. */
-  readonly parity: number;
-  readonly floats: ReadonlySet<number>;
+  /** Indexes at which one begins. */
+  readonly places: ReadonlySet<number>;
+  /** Registers of theirs that did not hold 0 all the time: what would be left unexplained without them. */
+  readonly explains: number;
 }
 
 export function typedRun(run: RegisterRun, table: RegisterTable): TypedRun {
@@ -35,17 +39,17 @@ export function typedRun(run: RegisterRun, table: RegisterTable): TypedRun {
   const [first] = passes;
   const tags: DraftTag[] = [];
   if (first === undefined) return { tags, alwaysZero: 0 };
-  const pairing = bestPairing(run);
+  const floats = floatsIn(run);
   let alwaysZero = 0;
   for (let i = 0; i < first.length; ) {
-    if (pairing?.floats.has(i) === true) {
-      const { order } = pairing;
+    if (floats?.places.has(i) === true) {
+      const { order, type } = floats;
       tags.push({
-        ...{ name: `${table}_${address + i}`, register: table, address: address + i, type: 'FLOAT32' },
+        ...{ name: `${table}_${address + i}`, register: table, address: address + i, type },
         ...(order === 'ABCD' ? {} : { byte_order: order }),
-        comment: `seen ${seen(run, i, 'FLOAT32', order)}`,
+        comment: `seen ${seen(run, i, type, order)}`,
       });
-      i += 2;
+      i += registerWidth({ type });
       continue;
     }
     const words = passes.map((pass) => pass[i]!);
@@ -55,7 +59,7 @@ export function typedRun(run: RegisterRun, table: RegisterTable): TypedRun {
       const type = words.some((word) => word >= 0x8000) ? 'INT16' : 'UINT16';
       tags.push({
         ...{ name: `${table}_${address + i}`, register: table, address: address + i, type },
-        comment: `seen ${seen(run, i, type, 'ABCD')}`,
+        comment: `seen ${seen(run, i, type, 'ABCD')}${counterHint(run, i)}`,
       });
     }
     i++;
@@ -64,31 +68,59 @@ export function typedRun(run: RegisterRun, table: RegisterTable): TypedRun {
 }
 
 /**
- * The order and the parity by which most pairs look like floats, and fewest do not; null where none convinces. Of equals the one that begins where the
- * registers do: where every float is so round that half of its registers are 0, nothing tells ABCD from CDAB one register further.
+ * FLOAT64 only where it explains more than FLOAT32 does: the last bits of a measured value are as good as random, and make no measured value of their
+ * own. A round one has zeros there, and cannot be told from a FLOAT32 beside registers of 0.
  */
-function bestPairing({ passes }: RegisterRun): Pairing | null {
+function floatsIn(run: RegisterRun): Floats | null {
+  const single = bestFloats(run, 'FLOAT32');
+  const double = bestFloats(run, 'FLOAT64');
+  return double !== null && double.explains > (single?.explains ?? 0) ? double : single;
+}
+
+/**
+ * The order and the first place by which most places look like floats, and fewest do not; null where none convinces. Of equals the one that begins where
+ * the registers do: where every float is so round that half of its registers are 0, nothing tells ABCD from CDAB one register further.
+ */
+function bestFloats({ passes }: RegisterRun, type: FloatType): Floats | null {
   const length = passes[0]?.length ?? 0;
-  let best: Pairing | null = null;
+  const width = registerWidth({ type });
+  const isZero = (at: number) => passes.every((pass) => pass[at] === 0);
+  let best: Floats | null = null;
   let bestScore = 0;
-  for (const parity of [0, 1])
+  for (let first = 0; first < width; first++)
     for (const order of ORDERS) {
-      const floats = new Set<number>();
+      const places = new Set<number>();
       let used = 0;
-      for (let i = parity; i + 1 < length; i += 2) {
-        if (passes.every((pass) => pass[i] === 0 && pass[i + 1] === 0)) continue;
+      let explains = 0;
+      for (let i = first; i + width <= length; i += width) {
+        const busy = Array.from({ length: width }, (_, at) => i + at).filter((at) => !isZero(at));
+        if (busy.length === 0) continue;
         used++;
-        if (passes.every((pass) => isMeasured(readAs(pass, i, 'FLOAT32', order)))) floats.add(i);
+        if (!passes.every((pass) => isMeasured(readAs(pass, i, type, order)))) continue;
+        places.add(i);
+        explains += busy.length;
       }
-      // One pair among others may look so by chance.
-      const isEnough = floats.size >= 2 || (floats.size === 1 && length === 2);
-      const score = 2 * floats.size - used;
-      if (isEnough && floats.size >= used * CONVINCING && score > bestScore) {
-        best = { order, parity, floats };
+      // One place among others may look so by chance; of four whole numbers alone, one in twenty is a double in some order.
+      const isEnough = places.size >= 2 || (type === 'FLOAT32' && places.size === 1 && length === width);
+      const score = 2 * places.size - used;
+      if (isEnough && places.size >= used * CONVINCING && score > bestScore) {
+        best = { type, order, places, explains };
         bestScore = score;
       }
     }
   return best;
+}
+
+/** A register that only counts up beside one that stands still may be the low half of a wider counter; no reading proves it, so a person is told. */
+function counterHint(run: RegisterRun, index: number): string {
+  const at = (i: number) => run.passes.map((pass) => pass[i] ?? 0);
+  const counts = at(index);
+  const isCounting = counts.every((count, i) => i === 0 || count >= counts[i - 1]!) && counts.at(-1)! > counts[0]!;
+  if (!isCounting) return '';
+  const isHigh = (i: number) => at(i).every((word, _, [first]) => word === first && word > 0);
+  const wide = (i: number, order: ByteOrder) =>
+    `; perhaps UINT32${order === 'ABCD' ? '' : ` ${order}`} at ${run.address + i}: ${seen(run, i, 'UINT32', order)}`;
+  return `${isHigh(index - 1) ? wide(index - 1, 'ABCD') : ''}${isHigh(index + 1) ? wide(index, 'CDAB') : ''}`;
 }
 
 function isMeasured(value: number): boolean {
@@ -101,6 +133,8 @@ function readAs(words: Uint16Array, index: number, type: RegisterType, byteOrder
 }
 
 function seen({ passes }: RegisterRun, index: number, type: RegisterType, order: ByteOrder): string {
-  const values = passes.map((pass) => String(Number(readAs(pass, index, type, order).toPrecision(6))));
+  const values = passes.map((pass) =>
+    String(Number(readAs(pass, index, type, order).toPrecision(type === 'UINT32' ? 10 : 6))),
+  );
   return [...new Set(values)].join(', ');
 }
