@@ -2,6 +2,7 @@ import type { TrainingEngine } from '@twinwatch/core/learning/engine';
 import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
 import { createWorkerEngine } from '@twinwatch/core/training/engine-host';
 import type { MqttClientLike, MqttConnectOptions } from '@twinwatch/core/wire/mqtt-client';
+import type { ProtocolRange } from '@twinwatch/core/wire/protocol';
 import { Acquisition } from './acquisition.js';
 import { AlarmOutputs } from './detection/alarm-outputs.js';
 import { DetectionPipeline } from './detection/detection-pipeline.js';
@@ -13,6 +14,8 @@ import { Store } from './store/store.js';
 
 export interface AgentRuntime {
   readonly softwareVersion: string;
+  /** Of the federation's messages; those of this release where absent. */
+  readonly protocols?: ProtocolRange;
   readonly clock: Clock;
   readonly timers: Timers;
   /** In [0, 1). */

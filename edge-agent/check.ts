@@ -1,11 +1,13 @@
 import { hostname } from 'node:os';
 import type { SourceConfig } from '@twinwatch/core/config/sources';
 import type { Sample } from '@twinwatch/core/scada/sample';
-import { parseAgentStatus } from '@twinwatch/core/wire/json-messages';
-import type { AgentStatus } from '@twinwatch/core/wire/messages';
+import { parseAgentStatus, parseServerStatus } from '@twinwatch/core/wire/json-messages';
+import type { AgentStatus, ServerStatus } from '@twinwatch/core/wire/messages';
 import { accessOptions } from '@twinwatch/core/wire/mqtt-client';
+import { agreement, SPOKEN } from '@twinwatch/core/wire/protocol';
 import { topics } from '@twinwatch/core/wire/topics';
 import mqtt from 'mqtt';
+import type { AgentRuntime } from './agent.js';
 import { rivalWords } from './federation/identity-watch.js';
 import { brokerOf, type SiteConfig } from './site-config.js';
 import { DeviceReader, type ModbusDevice } from './sources/modbus/device-reader.js';
@@ -22,14 +24,17 @@ const HEADER = ['device', 'tag', 'value', 'unit', 'quality', 'address', 'raw'];
 const VALUE_COLUMN = 2;
 
 /** Tries the broker and every bus, and reads every tag once. `text` is for a person; `ok` false where anything failed. */
-export async function checkSite(site: SiteConfig, runtime: SourceRuntime): Promise<{ ok: boolean; text: string }> {
+export async function checkSite(
+  site: SiteConfig,
+  runtime: SourceRuntime & Release,
+): Promise<{ ok: boolean; text: string }> {
   const lines: string[] = [];
   const broker = await tryBroker(site);
   lines.push(`broker ${site.config.broker.url}: ${broker ?? 'connected'}`);
-  const identity = broker === null ? await whoIsThere(site) : null;
-  if (identity !== null) lines.push(identity.line);
+  const others = broker === null ? await whoIsThere(site, runtime) : [];
+  lines.push(...others.map(({ line }) => line));
   const rows: string[][] = [];
-  let ok = broker === null && identity?.good !== false;
+  let ok = broker === null && others.every(({ good }) => good);
   for (const { config, devices } of site.buses) {
     const bus = openBus(config, runtime);
     for (const device of devices) {
@@ -141,29 +146,52 @@ async function clockLine(reader: DeviceReader): Promise<string> {
   return `scan ${sequence} of ${new Date(timeMs).toISOString()}`;
 }
 
-/** Whether an agent of this id is connected now, null where none is: another machine's would fight with this one for every connection. */
-async function whoIsThere({ config, ...site }: SiteConfig): Promise<{ line: string; good: boolean } | null> {
+type Release = Pick<AgentRuntime, 'softwareVersion' | 'protocols'>;
+
+interface Finding {
+  readonly line: string;
+  readonly good: boolean;
+}
+
+/**
+ * Whether an agent of this id is connected now: another machine's would fight with this one for every connection. And whether the server,
+ * where there was one, is of a release that this one understands.
+ */
+async function whoIsThere({ config, ...site }: SiteConfig, release: Release): Promise<Finding[]> {
   const { url, ...access } = accessOptions(brokerOf({ config, ...site }), true);
   const options = { ...access, clientId: `twinwatch-check-${process.pid}`, reconnectPeriod: 0 };
   const client = await mqtt.connectAsync(url, { ...options, connectTimeout: BROKER_TIMEOUT_MS }, false);
-  const { status: topic } = topics(config.federation).agent(config.agent);
+  const { serverStatus } = topics(config.federation);
+  const { status } = topics(config.federation).agent(config.agent);
+  let agent: AgentStatus | null = null;
+  let server: ServerStatus | null = null;
   try {
-    const told = new Promise<AgentStatus | null>((resolve) => {
-      setTimeout(resolve, STATUS_MS, null);
-      client.on('error', () => resolve(null));
-      client.on('message', (_topic, payload) => resolve(parseAgentStatus(payload)));
+    const told = new Promise<void>((resolve) => {
+      setTimeout(resolve, STATUS_MS);
+      client.on('error', () => resolve());
+      client.on('message', (topic, payload) => {
+        try {
+          if (topic === status) agent = parseAgentStatus(payload);
+          else server = parseServerStatus(payload);
+        } catch {
+          // Of whom nothing can be read, nothing is said.
+        }
+        if (agent !== null && server !== null) resolve();
+      });
     });
-    await client.subscribeAsync(topic, { qos: 1 });
-    return identityLine(config.agent, await told, hostname());
+    await client.subscribeAsync([status, serverStatus], { qos: 1 });
+    await told;
+    const lines = [identityLine(config.agent, agent, hostname()), versionLine(config.agent, server, release)];
+    return lines.filter((line) => line !== null);
   } catch {
-    return null;
+    return [];
   } finally {
     await client.endAsync(true);
   }
 }
 
 /** @param host of this machine. */
-function identityLine(agent: string, status: AgentStatus | null, host: string) {
+function identityLine(agent: string, status: AgentStatus | null, host: string): Finding | null {
   if (status === null || !status.online) return null;
   const fault = status.health?.deviceFaults.identity;
   const { instance } = status;
@@ -171,6 +199,15 @@ function identityLine(agent: string, status: AgentStatus | null, host: string) {
   if (instance === undefined || instance.host === '' || instance.host === host)
     return { line: `${agent} is connected now, from this machine as far as it says`, good: true };
   return { line: `${agent} is connected now: ${rivalWords(agent, instance)}`, good: false };
+}
+
+function versionLine(agent: string, server: ServerStatus | null, release: Release): Finding | null {
+  if (server === null) return null;
+  const { softwareVersion, protocols = SPOKEN } = release;
+  const found = agreement(server, agent, { softwareVersion, protocols });
+  if (!found.agreed) return { line: `server: ${found.reason}`, good: false };
+  const presence = server.online ? 'there' : 'away now';
+  return { line: `server: ${presence}, release ${server.softwareVersion}, protocol ${found.protocol}`, good: true };
 }
 
 /** Null when connected, else what went wrong. */

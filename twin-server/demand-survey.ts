@@ -8,6 +8,7 @@ import { Gate, SERVER, type Trust, UNSIGNED } from '@twinwatch/core/wire/gate';
 import { encodeJson } from '@twinwatch/core/wire/json-messages';
 import { type BrokerDoor, Link } from '@twinwatch/core/wire/link';
 import type { CalibrateTask, ServerStatus } from '@twinwatch/core/wire/messages';
+import { commonProtocol, SPOKEN } from '@twinwatch/core/wire/protocol';
 import { signJson } from '@twinwatch/core/wire/signing';
 import { parseTopic, topics } from '@twinwatch/core/wire/topics';
 
@@ -46,7 +47,12 @@ export async function surveySites(options: SurveyOptions): Promise<ReadonlyMap<s
   const status = (online: boolean, connectionId: string) =>
     signJson(
       all.serverStatus,
-      encodeJson({ online, connectionId, softwareVersion: options.softwareVersion } satisfies ServerStatus),
+      encodeJson({
+        online,
+        connectionId,
+        softwareVersion: options.softwareVersion,
+        protocols: SPOKEN,
+      } satisfies ServerStatus),
       trust.signer,
     );
   // What is read here is read once, before there is anything to spoil: no floors are kept.
@@ -70,7 +76,8 @@ export async function surveySites(options: SurveyOptions): Promise<ReadonlyMap<s
       const message = gate.open(topic, payload, agent);
       if (message.kind === 'hello' && !asked.has(agent) && !profiles.has(agent)) {
         asked.add(agent);
-        const fields = { federation, sender: SERVER, sequence: sequence++, sentAtMs: clock.now() };
+        const protocol = commonProtocol(SPOKEN, message.protocols) ?? SPOKEN.newest;
+        const fields = { federation, sender: SERVER, sequence: sequence++, sentAtMs: clock.now(), protocol };
         const at = all.agent(agent).task;
         const sealed = encodeEnvelope({ ...fields, message: task }, undefined, { topic: at, signer: trust.signer });
         link.publish(at, sealed).catch((error: unknown) => {

@@ -14,12 +14,21 @@ import type {
   AlarmEvent,
   BlobRef,
   LabelCommand,
+  Manifest,
   ServerStatus,
   Telemetry,
   Update,
   WireMessage,
 } from '@twinwatch/core/wire/messages';
 import { supersedes } from '@twinwatch/core/wire/presence';
+import {
+  type Agreement,
+  agreement,
+  type ProtocolRange,
+  protocolForAll,
+  SPOKEN,
+  type Version,
+} from '@twinwatch/core/wire/protocol';
 import { type Floor, risingSequence } from '@twinwatch/core/wire/replay';
 import { signJson } from '@twinwatch/core/wire/signing';
 import { type AgentChannel as Channel, parseTopic, topics } from '@twinwatch/core/wire/topics';
@@ -44,6 +53,8 @@ export interface FederationServiceOptions {
   /** Unsigned where absent. */
   readonly trust?: ServerTrust;
   readonly softwareVersion: string;
+  /** Those of this release where absent. */
+  readonly protocols?: ProtocolRange;
   readonly clock: Clock;
   readonly timers: Timers;
   readonly random: () => number;
@@ -99,6 +110,10 @@ export class FederationService {
   readonly #topics: ReturnType<typeof topics>;
   readonly #link: Link;
   readonly #statuses = new Map<string, AgentStatus>();
+  /** What agents said last of their release and protocols. */
+  readonly #versions = new Map<string, Version>();
+  /** That the manifest was published in last. */
+  #manifestProtocol: number | null = null;
   /** Blobs on their way, by agent and hash: a hello during a transfer does not start it again. */
   readonly #sending = new Set<string>();
   /** Agent → hash of what was last sent to it unasked. */
@@ -124,6 +139,7 @@ export class FederationService {
     this.#nextSequence = risingSequence(journal.nextSequence(), clock.now(), (next) => journal.putNextSequence(next));
     this.#gate = new Gate({
       ...{ federation: plan.federation, trust, floors: journal.floors(), now: () => clock.now() },
+      protocols: this.#protocols,
       onRefused: () => this.#tellRefused(),
       onFloor: (key, floor) => {
         if (this.#floors.size === 0) options.timers.after('message floors', KEEP_FLOORS_MS, () => this.#keepFloors());
@@ -155,7 +171,7 @@ export class FederationService {
     this.registry = new ModelRegistry({
       ...{ journal, clock, timers: options.timers, log: options.log },
       config: { ...(options.registry ?? registryConfig.parse({})), maximumFalseRate: plan.detector.maximumFalseRate },
-      publish: (manifest) => this.#publish(this.#topics.manifest, manifest),
+      publish: (manifest) => this.#publishManifest(manifest),
       agents: () => this.#able(),
       onChange: (view) => options.observer.onRegistry?.(view),
     });
@@ -239,6 +255,7 @@ export class FederationService {
         this.runner.onStatus(agent, status);
         if (!this.#isKnown(agent)) return;
         this.#statuses.set(agent, status);
+        this.#meet(agent, status);
         observer.onStatus(agent, status);
         return;
       }
@@ -275,7 +292,10 @@ export class FederationService {
   #onEnvelope(agent: string, message: WireMessage): void {
     switch (message.kind) {
       case 'hello':
+        // Before the tasks that follow from it, which are written so that the agent reads them.
+        this.#versions.set(agent, versionOf(message));
         this.runner.onHello(agent, message);
+        this.#meet(agent, message);
         this.#announceKeys(agent, message.trustRevision ?? 0);
         this.#sendWaiting(agent);
         return;
@@ -326,8 +346,9 @@ export class FederationService {
     try {
       update = this.#openUpdate(topic, agent, bytes);
     } catch (error) {
-      // Whoever sent what is not signed, it was not that agent: nothing of it may be held against it.
+      // Whoever sent what is not signed, it was not that agent: nothing of it may be held against it. Nor may its release.
       if (!(error instanceof TwinwatchError) || (this.#gate.verifies && FORGED.has(error.code))) throw error;
+      if (error.code === 'WIRE_PROTOCOL') throw error;
       this.runner.onMalformedUpdate(agent, readAnsweredTask(bytes, MAXIMUM_UPDATE_BYTES), error.message);
       return;
     }
@@ -404,12 +425,51 @@ export class FederationService {
   }
 
   #send(agent: string, channel: Extract<Channel, 'task' | 'receipt' | 'command'>, message: WireMessage): void {
-    this.#publish(this.#topics.agent(agent)[channel], message);
+    const topic = this.#topics.agent(agent)[channel];
+    const found = this.#agreementWith(agent);
+    if (found === null || found.agreed) this.#publish(topic, message, found?.protocol ?? this.#protocols.oldest);
+    else this.#lost(topic, found.reason);
   }
 
-  #publish(topic: string, message: WireMessage): void {
+  get #protocols(): ProtocolRange {
+    return this.#options.protocols ?? SPOKEN;
+  }
+
+  /** Null for an agent that has not said what it speaks since this server was started. */
+  #agreementWith(agent: string): Agreement | null {
+    const { softwareVersion } = this.#options;
+    const version = this.#versions.get(agent);
+    return version === undefined ? null : agreement({ softwareVersion, protocols: this.#protocols }, agent, version);
+  }
+
+  /** An agent has said what it speaks. One that cannot be talked to is not asked; the manifest is for all. */
+  #meet(agent: string, told: Version & { readonly online?: boolean }): void {
+    if (!this.#isKnown(agent)) {
+      this.#versions.delete(agent);
+      return;
+    }
+    this.#versions.set(agent, versionOf(told));
+    const found = this.#agreementWith(agent);
+    if (found?.agreed === false && told.online !== false) this.runner.onUnfit(agent, found.reason);
+    if (this.#manifestProtocol !== null && this.#manifestProtocol !== this.#protocolForAll())
+      this.runner.publishManifest();
+  }
+
+  #protocolForAll(): number {
+    return protocolForAll(
+      this.#protocols,
+      [...this.#versions.values()].map(({ protocols }) => protocols),
+    );
+  }
+
+  #publishManifest(manifest: Manifest): void {
+    this.#manifestProtocol = this.#protocolForAll();
+    this.#publish(this.#topics.manifest, manifest, this.#manifestProtocol);
+  }
+
+  #publish(topic: string, message: WireMessage, protocol: number): void {
     const { plan, clock } = this.#options;
-    const fields = { federation: plan.federation, sender: SERVER, sequence: this.#nextSequence() };
+    const fields = { federation: plan.federation, sender: SERVER, sequence: this.#nextSequence(), protocol };
     const envelope = { ...fields, sentAtMs: clock.now(), message };
     this.#link
       .publish(topic, encodeEnvelope(envelope, undefined, { topic, signer: this.#trust.signer }))
@@ -424,7 +484,12 @@ export class FederationService {
   }
 
   #serverStatus(online: boolean, connectionId: string): Uint8Array {
-    const status: ServerStatus = { online, connectionId, softwareVersion: this.#options.softwareVersion };
+    const { softwareVersion } = this.#options;
+    const status: ServerStatus = { online, connectionId, softwareVersion, protocols: this.#protocols };
     return signJson(this.#topics.serverStatus, encodeJson(status), this.#trust.signer);
   }
+}
+
+function versionOf({ softwareVersion, protocols }: Version): Version {
+  return { softwareVersion, protocols };
 }

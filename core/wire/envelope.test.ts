@@ -152,6 +152,21 @@ describe('envelope', () => {
     );
   });
 
+  it('leaves out fields of a newer release, in the envelope and at any depth', () => {
+    const { fit, trust } = messages;
+    const later = { ...fit, later: 1, lineage: { ...fit.lineage, later: 1 } };
+    expect(decodeEnvelope(wire(later, { later: 1 }))).toEqual(decodeEnvelope(wire(fit)));
+    const keys = trust.serverKeys.map((key) => ({ ...key, later: 1 }));
+    expect(decodeEnvelope(wire({ ...trust, serverKeys: keys })).message).toEqual(trust);
+  });
+
+  it('reads and writes any protocol of the range that it is given', () => {
+    const bytes = encodeEnvelope({ ...fields, message: messages.hello, protocol: 3 });
+    expect(decodeEnvelope(bytes, undefined, { oldest: 2, newest: 3 }).protocol).toBe(3);
+    expect(codeOf(() => decodeEnvelope(bytes, undefined, { oldest: 1, newest: 2 }))).toBe('WIRE_PROTOCOL');
+    expect(codeOf(() => decodeEnvelope(bytes))).toBe('WIRE_PROTOCOL');
+  });
+
   it('refuses other protocols, senders that are no ids, and what it would not decode itself', () => {
     expect(codeOf(() => decodeEnvelope(wire(messages.hello, { protocol: 2 })))).toBe('WIRE_PROTOCOL');
     expect(codeOf(() => decodeEnvelope(wire(messages.hello, { sender: 'a/b' })))).toBe('WIRE_INVALID');
@@ -249,11 +264,14 @@ describe('JSON messages', () => {
     expect(parseTelemetry(encodeJson(telemetry))).toEqual(telemetry);
     const server = { online: true, connectionId: 'c', softwareVersion: '1' };
     expect(parseServerStatus(encodeJson(server))).toEqual(server);
+    const later = { ...server, protocols: { oldest: 1, newest: 4 } };
+    expect(parseServerStatus(encodeJson({ ...later, later: {} } as typeof later))).toEqual(later);
   });
 
   it('are refused with the field or the reason', () => {
     expect(() => parseAlarmEvent(encodeJson({ ...alarm, score: Number.NaN }))).toThrow(/score/);
     expect(() => parseAgentStatus(Buffer.from('{"online":1}'))).toThrow(/online/);
+    expect(() => parseAgentStatus(encodeJson({ ...status, protocols: { oldest: 2, newest: 1 } }))).toThrow(/newest/);
     expect(codeOf(() => parseTelemetry(Buffer.from([0xff, 0xfe])))).toBe('WIRE_MALFORMED');
     expect(codeOf(() => parseTelemetry(Buffer.alloc(300_000, 0x20)))).toBe('WIRE_TOO_LARGE');
   });

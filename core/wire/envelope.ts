@@ -1,7 +1,8 @@
 import type { ZodType } from 'zod';
 import { TwinwatchError } from '../errors.js';
 import { decodeCbor, encodeCbor } from './cbor.js';
-import { type Envelope, PROTOCOL_VERSION, type WireMessage } from './messages.js';
+import type { Envelope, WireMessage } from './messages.js';
+import { type ProtocolRange, requireSpoken, SPOKEN } from './protocol.js';
 import { answeredTaskSchema, envelopeSchema, messageSchemas } from './schemas.js';
 import { SIGNATURE_BYTES, type Signer, signInPlace } from './signing.js';
 
@@ -15,6 +16,8 @@ export interface EnvelopeFields<M extends WireMessage = WireMessage> {
   readonly sequence: number;
   readonly sentAtMs: number;
   readonly message: M;
+  /** That the other end reads; the newest of this release where absent. */
+  readonly protocol?: number;
 }
 
 /**
@@ -25,7 +28,8 @@ export function encodeEnvelope(
   maximumBytes = MAXIMUM_ENVELOPE_BYTES,
   seal: { readonly topic: string; readonly signer: Signer | null } | null = null,
 ): Uint8Array {
-  const envelope = checkEnvelope({ protocol: PROTOCOL_VERSION, ...fields, signature: null });
+  const { protocol = SPOKEN.newest } = fields;
+  const envelope = checkEnvelope({ ...fields, protocol, signature: null }, { oldest: protocol, newest: protocol });
   const signer = seal?.signer ?? null;
   // The last two fields, in this order: a signature is over every byte before its own.
   const { signature: unsigned, ...rest } = envelope;
@@ -47,10 +51,15 @@ export function encodeEnvelope(
 /**
  * Everything that comes back has passed the schema of its kind.
  * @param maximumBytes an enveloped update comes out of a transfer and may be larger than a small message.
+ * @param protocols that this end reads.
  * @throws TwinwatchError WIRE_TOO_LARGE, WIRE_MALFORMED, WIRE_PROTOCOL, WIRE_UNKNOWN_KIND, WIRE_INVALID (names the fields).
  */
-export function decodeEnvelope(bytes: Uint8Array, maximumBytes = MAXIMUM_ENVELOPE_BYTES): Envelope {
-  return checkEnvelope(decodeCbor(bytes, maximumBytes));
+export function decodeEnvelope(
+  bytes: Uint8Array,
+  maximumBytes = MAXIMUM_ENVELOPE_BYTES,
+  protocols: ProtocolRange = SPOKEN,
+): Envelope {
+  return checkEnvelope(decodeCbor(bytes, maximumBytes), protocols);
 }
 
 /** What an update answers. */
@@ -69,14 +78,9 @@ export function readAnsweredTask(bytes: Uint8Array, maximumBytes = MAXIMUM_ENVEL
   }
 }
 
-function checkEnvelope(value: unknown): Envelope {
+function checkEnvelope(value: unknown, protocols: ProtocolRange): Envelope {
   const protocol = (value as { protocol?: unknown } | null)?.protocol;
-  if (typeof protocol === 'number' && protocol !== PROTOCOL_VERSION)
-    throw new TwinwatchError(
-      'WIRE_PROTOCOL',
-      `message of protocol ${protocol}, this side speaks ${PROTOCOL_VERSION}; run the same release on both ends`,
-      { context: { protocol } },
-    );
+  if (typeof protocol === 'number') requireSpoken(protocol, protocols);
   const envelope = checked('envelope', envelopeSchema, value);
   const kind = (envelope.message as { kind?: unknown } | null)?.kind;
   if (typeof kind !== 'string' || !Object.hasOwn(messageSchemas, kind))

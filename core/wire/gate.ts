@@ -1,6 +1,7 @@
 import { type ErrorCode, TwinwatchError } from '../errors.js';
 import { decodeEnvelope, MAXIMUM_ENVELOPE_BYTES } from './envelope.js';
 import type { Envelope, WireMessage } from './messages.js';
+import { type ProtocolRange, SPOKEN } from './protocol.js';
 import { type Floor, type Floors, floorKey, freshness } from './replay.js';
 import { type Signer, type Verifier, verifyEnvelope, verifyJson } from './signing.js';
 import { type Channel, parseTopic } from './topics.js';
@@ -49,6 +50,8 @@ export interface GateOptions {
   readonly federation: string;
   readonly trust: Trust;
   readonly floors: Floors;
+  /** That this end reads; those of this release where absent. */
+  readonly protocols?: ProtocolRange;
   /** A floor has risen; to be kept. */
   readonly onFloor: (key: string, floor: Floor) => void;
   /** Something was refused and counted. */
@@ -91,7 +94,7 @@ export class Gate {
     return this.#counted(sender, () => {
       const { verifier } = this.#options.trust;
       const keyId = verifier === null ? null : verifyEnvelope(topic, payload, sender, verifier);
-      const envelope = decodeEnvelope(payload, maximumBytes);
+      const envelope = decodeEnvelope(payload, maximumBytes, this.#options.protocols ?? SPOKEN);
       this.#requirePlace(topic, envelope, sender);
       if (keyId !== null) this.#requireNew(topic, envelope, keyId);
       return envelope.message;

@@ -12,6 +12,8 @@ export interface AgentView {
   readonly rejectedUpdates: number;
   /** Null where its updates count. */
   readonly quarantine: QuarantineView | null;
+  /** Why it is here and cannot take part, and what to do; absent where it can. */
+  readonly unfit?: string;
   readonly lastTelemetry: Telemetry | null;
 }
 

@@ -2,14 +2,13 @@ import type { ProfileRequest, SiteProfile } from '../calibration/profile.js';
 import type { FeatureSchema } from '../features/spec.js';
 import type { Architecture } from '../learning/engine.js';
 import type { PublicKeyEntry } from '../security/keys.js';
+import type { ProtocolRange } from './protocol.js';
 
 /**
  * What agents and server say to each other. CBOR inside an Envelope, except status and alarms, which are JSON.
  * Binary things (parameters, ONNX files, the twin's exchange rows) are blobs, named by the SHA-256 of their bytes,
  * so that whoever has one never fetches it again.
  */
-
-export const PROTOCOL_VERSION = 1;
 
 /** Hex SHA-256 of the blob's bytes, and its size: all that is needed to ask for it and to know it arrived whole. */
 export interface BlobRef {
@@ -48,6 +47,8 @@ export interface Hello {
   readonly publicKeyId: string | null;
   /** Of the server's keys that it believes, see TrustAnnouncement; absent where nothing is signed. */
   readonly trustRevision?: number | undefined;
+  /** See protocol.ts; absent from older agents. */
+  readonly protocols?: ProtocolRange;
 }
 
 /** agent → server, the answer to a calibrate task: moments of every feature over the agent's eligible rows. */
@@ -322,6 +323,8 @@ export interface AgentStatus {
   readonly health: AgentHealth | null;
   /** The process that says so; absent from older agents. */
   readonly instance?: AgentInstance;
+  /** See protocol.ts; absent from older agents. */
+  readonly protocols?: ProtocolRange;
 }
 
 /** A running agent: two that say the same id are told apart by it. */
@@ -363,6 +366,8 @@ export interface ServerStatus {
   readonly online: boolean;
   readonly connectionId: string;
   readonly softwareVersion: string;
+  /** See protocol.ts; absent from older servers. */
+  readonly protocols?: ProtocolRange;
 }
 
 /** JSON on agents/<id>/alarms, one per transition, kept by the agent until its receipt. */

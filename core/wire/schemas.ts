@@ -29,8 +29,12 @@ import type {
   WireMessage,
 } from './messages.js';
 import { PARAMETER_CODECS } from './parameter-codec.js';
+import type { ProtocolRange } from './protocol.js';
 
-/** What may come off the wire. Each schema is held to the type in messages.ts by its annotation. */
+/**
+ * What may come off the wire. Each schema is held to the type in messages.ts by its annotation. Fields that it does not name are of a newer
+ * release, and are left out: see "Versions" in docs/topics.md.
+ */
 
 const id = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'must be 1 to 64 letters, digits, _ or -');
 const name = z.string().min(1).max(128);
@@ -43,6 +47,10 @@ const codec = z.enum(PARAMETER_CODECS);
 const layerMask = z.array(z.boolean()).min(1).max(256).nullable();
 const MAXIMUM_BALANCES = 64;
 const share = z.number().min(0).max(1e6);
+
+const protocols: ZodType<ProtocolRange> = z
+  .object({ oldest: count, newest: count })
+  .refine(({ oldest, newest }) => oldest <= newest, { path: ['newest'], message: 'must not be below oldest' });
 
 const tag = z.object({
   name,
@@ -103,6 +111,7 @@ const hello: ZodType<Hello> = z.object({
   modelVersion: name.nullable(),
   publicKeyId: name.nullable(),
   trustRevision: count.optional(),
+  protocols: protocols.exactOptional(),
 });
 
 const balanceTerms = z.array(z.object({ tag: name, coefficient: z.number() })).max(1024);
@@ -299,7 +308,7 @@ const modelReport: ZodType<ModelReport> = z.object({
 const trust: ZodType<TrustAnnouncement> = z.object({
   kind: z.literal('trust'),
   revision: positive,
-  serverKeys: z.array(publicKeyEntry).min(1).max(16),
+  serverKeys: z.array(publicKeyEntry.strip()).min(1).max(16),
 });
 
 const decided = { commandId: name, by: name, decidedAtMs: z.number() };
@@ -412,12 +421,14 @@ export const agentStatusSchema: ZodType<AgentStatus> = z.object({
     })
     .nullable(),
   instance: z.object({ id: name, startedAtMs: z.number(), host: z.string().max(256) }).exactOptional(),
+  protocols: protocols.exactOptional(),
 });
 
 export const serverStatusSchema: ZodType<ServerStatus> = z.object({
   online: z.boolean(),
   connectionId: name,
   softwareVersion: name,
+  protocols: protocols.exactOptional(),
 });
 
 const silentTags: ZodType<SilentTags> = z.object({

@@ -1,3 +1,4 @@
+import { TwinwatchError } from '@twinwatch/core/errors';
 import type { TrainingEngine } from '@twinwatch/core/learning/engine';
 import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
 import { type TrustFile, trustFile } from '@twinwatch/core/security/key-files';
@@ -10,12 +11,14 @@ import type {
   AgentStatus,
   AlarmEvent,
   Manifest,
+  ServerStatus,
   Telemetry,
   TrustAnnouncement,
   WireMessage,
 } from '@twinwatch/core/wire/messages';
 import type { BrokerAccess, MqttClientLike, MqttConnectOptions } from '@twinwatch/core/wire/mqtt-client';
 import { PARAMETER_CODECS } from '@twinwatch/core/wire/parameter-codec';
+import { type Agreement, agreement, type ProtocolRange, SPOKEN } from '@twinwatch/core/wire/protocol';
 import type { Floor, Floors } from '@twinwatch/core/wire/replay';
 import { ReportByException } from '@twinwatch/core/wire/report-by-exception';
 import { keyIdText, signJson } from '@twinwatch/core/wire/signing';
@@ -38,6 +41,8 @@ export interface FederationOptions {
   readonly federation: string;
   readonly agent: string;
   readonly softwareVersion: string;
+  /** Those of this release where absent. */
+  readonly protocols?: ProtocolRange;
   readonly broker: BrokerAccess;
   readonly connect: (options: MqttConnectOptions) => MqttClientLike;
   readonly trust: AgentTrust;
@@ -91,6 +96,8 @@ export class AgentFederation {
   #signal: AbortSignal = AbortSignal.abort();
   #lineageHash: string | null = null;
   #serverConnection: string | null = null;
+  /** Null until a server was heard of. */
+  #agreement: Agreement | null = null;
   #toldEligible = -1;
   #isCounting = false;
 
@@ -113,6 +120,7 @@ export class AgentFederation {
       link: this.#link(),
       nextSequence: () => this.#memory.nextSequence(),
       trust,
+      protocol: () => this.#protocol(),
     };
     const context = this.#context;
     this.#blobs = new BlobFetcher(context);
@@ -190,7 +198,7 @@ export class AgentFederation {
   #gateFrom(floors: Floors): Gate {
     const { federation, trust, clock } = this.#options;
     const onFloor = (key: string, floor: Floor) => this.#memory.raise(key, floor);
-    return new Gate({ federation, trust, floors, onFloor, now: () => clock.now() });
+    return new Gate({ federation, trust, floors, onFloor, protocols: this.#protocols, now: () => clock.now() });
   }
 
   #link(): Link {
@@ -228,6 +236,7 @@ export class AgentFederation {
       const server = this.#gate.openJson(topic, payload, SERVER, parseServerStatus);
       if (!server.online || server.connectionId === this.#serverConnection) return;
       this.#serverConnection = server.connectionId;
+      this.#meet(server);
       // A server that was away has lost nothing that had a receipt, and may have lost everything else. It hears the status from here, too:
       // not every broker hands out what is retained to a subscription with a wildcard.
       this.#outbox.reconnected();
@@ -235,6 +244,32 @@ export class AgentFederation {
       return;
     }
     this.#handle(this.#gate.open(topic, payload, SERVER));
+  }
+
+  get #protocols(): ProtocolRange {
+    return this.#options.protocols ?? SPOKEN;
+  }
+
+  /** A server of another release may have come. Where the two have no protocol in common, this agent goes on by itself. */
+  #meet(server: ServerStatus): void {
+    const { agent, softwareVersion, log } = this.#options;
+    const before = this.#agreement;
+    const found = agreement(server, agent, { softwareVersion, protocols: this.#protocols });
+    this.#agreement = found;
+    if (!found.agreed)
+      log.error(
+        { server: server.protocols, own: this.#protocols },
+        `${found.reason}. Until then this agent measures and judges, and takes no part in the federation`,
+      );
+    else if (before?.agreed === false) log.info({ protocol: found.protocol }, 'agent and server understand each other');
+  }
+
+  /** Before a server was heard of, what most servers read: it is greeted again once it was. */
+  #protocol(): number {
+    const found = this.#agreement;
+    if (found === null) return this.#protocols.oldest;
+    if (found.agreed) return found.protocol;
+    throw new TwinwatchError('WIRE_PROTOCOL', found.reason);
   }
 
   /** What the broker tells of this agent: its own words, or those of another process that has its id. */
@@ -325,6 +360,7 @@ export class AgentFederation {
   }
 
   async #hello(): Promise<void> {
+    if (this.#agreement?.agreed === false) return;
     const { training, store, siteTags, softwareVersion, log, trust } = this.#options;
     const topic = this.#context.topics.hello;
     try {
@@ -342,6 +378,7 @@ export class AgentFederation {
         modelVersion: this.#models.current?.modelVersion ?? null,
         ...(trust.pinned === null ? {} : { trustRevision: trust.pinned.current.revision }),
         publicKeyId: trust.signer === null ? null : keyIdText(trust.signer.keyId),
+        protocols: this.#protocols,
       });
       await this.link.publish(topic, hello);
       this.#toldEligible = eligible;
@@ -353,8 +390,8 @@ export class AgentFederation {
   #status(online: boolean, connectionId: string, health: AgentHealth | null): AgentStatus {
     const { clock, softwareVersion, pipeline } = this.#options;
     const { modelVersion } = pipeline;
-    const instance = this.#instance;
-    return { online, connectionId, atMs: clock.now(), softwareVersion, modelVersion, health, instance };
+    const told = { instance: this.#instance, protocols: this.#protocols };
+    return { online, connectionId, atMs: clock.now(), softwareVersion, modelVersion, health, ...told };
   }
 
   async #health(): Promise<AgentHealth> {
@@ -385,7 +422,11 @@ export class AgentFederation {
   /** What is wrong between this agent and its federation. */
   #faults(): Readonly<Record<string, string>> {
     const { rival } = this.#identity;
-    return rival === null ? {} : { identity: rivalWords(this.#options.agent, rival) };
+    const protocol = this.#agreement?.agreed === false ? this.#agreement.reason : null;
+    return {
+      ...(rival === null ? {} : { identity: rivalWords(this.#options.agent, rival) }),
+      ...(protocol === null ? {} : { 'protocol version': protocol }),
+    };
   }
 
   async #statusLoop(signal: AbortSignal): Promise<void> {

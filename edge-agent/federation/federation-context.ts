@@ -19,9 +19,11 @@ export interface FederationContext {
   /** Rises with every message, over restarts as well. */
   readonly nextSequence: () => number;
   readonly trust: AgentTrust;
+  /** To write in. @throws TwinwatchError WIRE_PROTOCOL where agent and server have none in common. */
+  readonly protocol: () => number;
 }
 
-/** Signed for the topic, where this federation signs. */
+/** Signed for the topic, where this federation signs. @throws TwinwatchError WIRE_PROTOCOL where the server could not read it. */
 export function enveloped(
   context: FederationContext,
   topic: string,
@@ -34,6 +36,7 @@ export function enveloped(
     sequence: context.nextSequence(),
     sentAtMs: context.clock.now(),
     message,
+    protocol: context.protocol(),
   };
   return encodeEnvelope(fields, maximumBytes, { topic, signer: context.trust.signer });
 }

@@ -45,7 +45,7 @@ function context(timers: Timers = systemTimers, clock: Clock = systemClock): Fed
   } as unknown as Link;
   return {
     ...{ federation: 'test', agent: 'site', topics: topics('test').agent('site'), link, store },
-    ...{ clock, timers, log, nextSequence: () => 1, trust: NO_KEYS },
+    ...{ clock, timers, log, nextSequence: () => 1, protocol: () => 1, trust: NO_KEYS },
   };
 }
 const update = (rest: Partial<Update> = {}): Update => ({

@@ -7,6 +7,7 @@ import { agentSchema } from '@twinwatch/core/config/agent';
 import { registryConfig } from '@twinwatch/core/config/registry';
 import { BuiltinEngine } from '@twinwatch/core/learning/builtin-engine';
 import type { AgentStatus } from '@twinwatch/core/wire/messages';
+import { type ProtocolRange, SPOKEN } from '@twinwatch/core/wire/protocol';
 import { topics } from '@twinwatch/core/wire/topics';
 import { type AgentRuntime, openStore, runAgent } from '@twinwatch/edge-agent/agent';
 import { type OpenTrust, openAgentTrust } from '@twinwatch/edge-agent/federation/agent-trust';
@@ -49,8 +50,9 @@ export class SignedFederation {
   readonly seen: Published[] = [];
   readonly keys: LocalKeys;
   readonly trusts = new Map<string, OpenTrust>();
-  readonly #stopping = new AbortController();
-  readonly #ended: Promise<void>[] = [];
+  /** What agents have logged as errors. */
+  readonly errors = new Map<string, string[]>();
+  readonly #running = new Map<string, { readonly stop: AbortController; readonly ended: Promise<void> }>();
   #broker: Awaited<ReturnType<typeof startBroker>> | null = null;
   #url = '';
   #attacker: mqtt.MqttClient | null = null;
@@ -66,7 +68,8 @@ export class SignedFederation {
     return this.#service!;
   }
 
-  async start(rounds: object): Promise<void> {
+  /** @param agents what they speak, those of this release where absent. */
+  async start(rounds: object, agents: Readonly<Record<string, ProtocolRange>> = {}): Promise<void> {
     const dataDir = join(this.directory, 'broker');
     this.#broker = await startBroker({ host: '127.0.0.1', port: 0, dataDir, clock: systemClock, log: SILENT });
     this.#url = `mqtt://127.0.0.1:${this.#broker.port}`;
@@ -78,7 +81,7 @@ export class SignedFederation {
     });
     await this.#attacker.subscribeAsync(`tw/v1/${FEDERATION}/#`, { qos: 1 });
     await this.serve(rounds);
-    await Promise.all(normalClients(2, 2).map(({ rows }, i) => this.#startAgent(AGENTS[i]!, rows)));
+    await Promise.all(AGENTS.map((agent) => this.startAgent(agent, agents[agent])));
   }
 
   /** What the attacker does. */
@@ -86,7 +89,7 @@ export class SignedFederation {
     await this.#attacker!.publishAsync(topic, Buffer.from(payload), { qos: 1, retain });
   }
 
-  async serve(rounds: object, registry: object = {}): Promise<void> {
+  async serve(rounds: object, registry: object = {}, protocols: ProtocolRange = SPOKEN): Promise<void> {
     const config = syntheticConfig(rounds);
     const { detector } = config;
     const twin = syntheticTwin(1, 4);
@@ -107,6 +110,7 @@ export class SignedFederation {
         run: 'run',
         trust,
         softwareVersion: '1',
+        protocols,
         random: Math.random,
         ...runtime,
       },
@@ -130,29 +134,42 @@ export class SignedFederation {
   }
 
   async close(): Promise<void> {
-    this.#stopping.abort();
-    await Promise.all(this.#ended);
+    await Promise.all(AGENTS.map((agent) => this.stopAgent(agent)));
     await this.stopServing();
     await this.#attacker?.endAsync(true);
     await this.#broker?.close();
     rmSync(this.directory, { recursive: true });
   }
 
-  async #startAgent(agent: string, rows: readonly { timeMs: number; values: Float64Array }[]): Promise<void> {
+  async stopAgent(agent: string): Promise<void> {
+    const running = this.#running.get(agent);
+    running?.stop.abort();
+    await running?.ended;
+  }
+
+  site(agent: string): SiteConfig {
     const dataDir = join(this.directory, agent);
-    mkdirSync(dataDir, { recursive: true });
     const config = agentSchema.parse({
       ...{ federation: FEDERATION, agent, broker: { url: this.#url }, dataDir, interval: '15m', statusEvery: '1s' },
       training: { engine: 'builtin' },
     });
-    const site: SiteConfig = { config, configPath: dataDir, dataDir, buses: [], tags: TAG_NAMES };
+    return { config, configPath: dataDir, dataDir, buses: [], tags: TAG_NAMES };
+  }
+
+  async startAgent(agent: (typeof AGENTS)[number], protocols: ProtocolRange = SPOKEN): Promise<void> {
+    const { rows } = normalClients(AGENTS.length, 2)[AGENTS.indexOf(agent)]!;
+    const site = this.site(agent);
+    mkdirSync(site.dataDir, { recursive: true });
+    const errors: string[] = [];
+    this.errors.set(agent, errors);
+    const log = { ...SILENT, error: (_context: object, message: string) => void errors.push(message) };
     const keys = await openAgentTrust(this.keys.agents[agent]!, FEDERATION, {
       ...{ clock: systemClock, log: SILENT },
       readText: (path) => readFile(path, 'utf8'),
     });
     this.trusts.set(agent, keys);
     const runtime: AgentRuntime = {
-      ...{ softwareVersion: 'test', clock: systemClock, timers: systemTimers, random: Math.random, log: SILENT },
+      ...{ softwareVersion: 'test', clock: systemClock, timers: systemTimers, random: Math.random, log, protocols },
       ...{ trust: keys.trust, rssBytes: () => process.memoryUsage.rss() },
       connect: (options) => mqtt.connect(options.url, options as mqtt.IClientOptions),
     };
@@ -165,7 +182,8 @@ export class SignedFederation {
     });
     await store.close();
     await new Promise<void>((onReady) => {
-      this.#ended.push(runAgent(site, runtime, this.#stopping.signal, () => onReady()));
+      const stop = new AbortController();
+      this.#running.set(agent, { stop, ended: runAgent(site, runtime, stop.signal, () => onReady()) });
     });
   }
 }

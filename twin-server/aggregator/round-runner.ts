@@ -94,6 +94,15 @@ export class RoundRunner {
     this.#dispatch({ type: 'hello', agent, compatible: detail === '', detail, eligibleRows, codecs });
   }
 
+  /** An agent that is here cannot take part, whatever it has. Told again, it changes nothing. @param detail why, and what to do. */
+  onUnfit(agent: string, detail: string): void {
+    const known = this.#state.agents[agent];
+    if (known?.online && !known.compatible && known.detail === detail) return;
+    this.#options.log.warn({ agent }, `agent ${agent} cannot take part: ${detail}`);
+    const told = { eligibleRows: known?.eligibleRows ?? 0, codecs: known?.codecs ?? [] };
+    this.#dispatch({ type: 'hello', agent, compatible: false, detail, ...told });
+  }
+
   /** An agent has taken a person's decision about its rows. */
   onLabels(): void {
     this.#dispatch({ type: 'labels-changed' });

@@ -1,7 +1,12 @@
 import type { AgentStatus } from '@twinwatch/core/wire/messages';
 import { describe, expect, it } from 'vitest';
-import { type CurrentRound, type FederationState, INITIAL_STATE } from '../aggregator/rounds/round-state.js';
-import { phaseView, type Snapshot, serverState } from './views.js';
+import {
+  type AgentState,
+  type CurrentRound,
+  type FederationState,
+  INITIAL_STATE,
+} from '../aggregator/rounds/round-state.js';
+import { agentView, phaseView, type Snapshot, serverState } from './views.js';
 
 const agent = (change: object = {}) => ({
   ...{ online: true, connectionId: 'c', compatible: true, detail: '', eligibleRows: 300, calibrated: true },
@@ -68,6 +73,17 @@ describe('views', () => {
       ['b', 300, 3],
       ['new', 0, null],
     ]);
+  });
+
+  it('tell of an agent that is here why it takes no part', () => {
+    const of = (one: AgentState) => {
+      const state = { ...INITIAL_STATE, agents: { a: one } };
+      return agentView('a', { state, statuses: new Map(), telemetry: new Map() }).unfit;
+    };
+    const unfit = { compatible: false, detail: 'upgrade it', codecs: [] };
+    expect(of(agent(unfit))).toBe('upgrade it');
+    expect(of(agent({ ...unfit, online: false }))).toBeUndefined();
+    expect(of(agent({}))).toBeUndefined();
   });
 
   it('tell whose messages were refused, most first', () => {

@@ -85,6 +85,7 @@ export function agentView(
     lastRound: known?.lastRound ?? null,
     rejectedUpdates: known?.rejectedUpdates ?? 0,
     quarantine: known === undefined ? null : quarantineView(known),
+    ...(known?.online === true && !known.compatible && known.codecs !== undefined ? { unfit: known.detail } : {}),
     lastTelemetry: telemetry.get(id) ?? null,
   };
 }

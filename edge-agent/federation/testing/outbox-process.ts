@@ -30,7 +30,7 @@ export function testContext(store: Store, onSent: (bytes: Uint8Array) => void): 
   } as unknown as Link;
   return {
     ...{ federation: 'test', agent: 'site', topics: topics('test').agent('site'), link, store, trust: NO_KEYS },
-    ...{ clock: systemClock, timers: systemTimers, log: LOG, nextSequence: () => 1 },
+    ...{ clock: systemClock, timers: systemTimers, log: LOG, nextSequence: () => 1, protocol: () => 1 },
   };
 }
 

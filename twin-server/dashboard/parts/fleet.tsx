@@ -149,6 +149,7 @@ function Standing({
 }) {
   const faults = Object.keys(health?.deviceFaults ?? {});
   if (agent.status === null) return <span className="muted">not heard yet</span>;
+  const isWell = agent.status.online && faults.length === 0 && agent.quarantine === null && agent.unfit === undefined;
   return (
     <>
       {alarm !== undefined && (
@@ -166,6 +167,11 @@ function Standing({
           <WarningMark /> Quarantine
         </span>
       )}
+      {agent.unfit !== undefined && (
+        <span className="tag warn" title={agent.unfit}>
+          <WarningMark /> Takes no part
+        </span>
+      )}
       {faults.length > 0 && (
         <span
           className="tag warn"
@@ -174,9 +180,7 @@ function Standing({
           <WarningMark /> {faults.length === 1 ? `${faults[0]} fault` : `${faults.length} faults`}
         </span>
       )}
-      {alarm === undefined && agent.status.online && faults.length === 0 && agent.quarantine === null && (
-        <span className="muted">online</span>
-      )}
+      {alarm === undefined && isWell && <span className="muted">online</span>}
     </>
   );
 }

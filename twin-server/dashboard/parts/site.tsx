@@ -48,6 +48,11 @@ export function Site({ agent, history, alarms, tags, threshold }: SiteProps) {
         </small>
       </h2>
       <Health agent={agent} />
+      {agent.unfit !== undefined && (
+        <p className="fault">
+          <WarningMark /> This site takes no part in the federation: {agent.unfit}
+        </p>
+      )}
       {!live && last !== undefined && (
         <p className="fault">
           <WarningMark /> The site is offline: nothing below is live.
