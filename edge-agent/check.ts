@@ -213,6 +213,8 @@ function versionLine(agent: string, server: ServerStatus | null, release: Releas
 /** Null when connected, else what went wrong. */
 async function tryBroker(site: SiteConfig): Promise<string | null> {
   const { url, ...access } = accessOptions(brokerOf(site), true);
+  // Brokers refuse a certificate in the words for a wrong password.
+  const login = site.config.broker.cert === undefined ? 'username and password' : 'certificate (was it revoked?)';
   const client = mqtt.connect(url, {
     ...access,
     clientId: `twinwatch-check-${process.pid}`,
@@ -225,7 +227,7 @@ async function tryBroker(site: SiteConfig): Promise<string | null> {
     client.on('error', (error) => {
       reason = error.message === '' ? ((error as NodeJS.ErrnoException).code ?? reason) : error.message;
     });
-    client.on('close', () => resolve(`${reason}; check url, username and password, and that the broker runs`));
+    client.on('close', () => resolve(`${reason}; check url, ${login}, and that the broker runs`));
   });
   await client.endAsync(true);
   return outcome;

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
@@ -56,6 +57,8 @@ export async function main(configPath: string): Promise<void> {
   const site = await loadSite(configPath, process.env);
   const log = logger(site.config.agent, site.config.logLevel);
   const stop = new AbortController();
+  // Every bus, worker and timer waits for this one signal: many listeners are no leak.
+  setMaxListeners(0, stop.signal);
   const ask = (reason: string) => {
     log.info({ reason }, 'agent stops');
     stop.abort(new Error(reason));

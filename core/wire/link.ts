@@ -91,6 +91,8 @@ export class Link {
   #client: MqttClientLike | null = null;
   #connectionId = '';
   #lastReason = 'not started';
+  /** Since the last connection: a broker that is away for days is not told at every dial. */
+  readonly #toldReasons = new Set<string>();
   #cancelTimer: () => void = () => undefined;
   #cancelSweep: () => void = () => undefined;
   #stopping: Promise<void> | null = null;
@@ -202,11 +204,13 @@ export class Link {
         this.#subscribe();
         break;
       case 'go-online':
+        this.#toldReasons.clear();
         log.info({ url, connectionId: this.#connectionId }, 'connected to the broker');
         this.#callBack('onOnline', () => this.#options.onOnline?.(this.#connectionId));
         this.#wake(null);
         break;
       case 'go-offline':
+        this.#toldReasons.add(this.#lastReason);
         log.info({ url, reason: this.#lastReason }, 'no connection to the broker');
         this.#callBack('onOffline', () => this.#options.onOffline?.(this.#lastReason));
         break;
@@ -214,10 +218,22 @@ export class Link {
         this.#hangUp();
         break;
       case 'wait':
-        log.debug({ url, waitMs: effect.ms, reason: this.#lastReason }, 'dialling the broker again later');
+        this.#tellWait(effect.ms);
         this.#cancelTimer = timers.after('link retry', effect.ms, () => this.#handle({ type: 'retry' }));
         break;
     }
+  }
+
+  /** Once for each reason: who named a wrong URL, or was put out, reads why nothing comes. */
+  #tellWait(waitMs: number): void {
+    const { log, url } = this.#options;
+    const reason = this.#lastReason;
+    if (this.#toldReasons.has(reason)) {
+      log.debug({ url, waitMs, reason }, 'dialling the broker again later');
+      return;
+    }
+    this.#toldReasons.add(reason);
+    log.warn({ url, reason }, 'no connection to the broker; it is dialled again until there is one');
   }
 
   #dial(): void {
@@ -227,6 +243,7 @@ export class Link {
       client = this.#options.connect(connectOptions(this.#options, this.#connectionId));
     } catch (error) {
       this.#lastReason = error instanceof Error ? error.message : String(error);
+      this.#toldReasons.add(this.#lastReason);
       this.#options.log.error(
         { url: this.#options.url, reason: this.#lastReason },
         'cannot dial the broker; check its URL',
@@ -243,7 +260,8 @@ export class Link {
     client.on('message', (topic, payload, packet) => {
       if (this.#client === client) this.#receive(topic, payload, packet.retain);
     });
-    client.on('error', (error) => this.#lost(client, error.message));
+    // Of a name with several addresses, Node's error has a code and no message.
+    client.on('error', (error) => this.#lost(client, error.message || String((error as NodeJS.ErrnoException).code)));
     client.on('close', () => this.#lost(client, 'connection closed'));
   }
 

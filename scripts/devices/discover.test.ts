@@ -49,6 +49,22 @@ describe('discover', () => {
     expect(new Set(device.requests.map(({ functionCode }) => functionCode))).toEqual(new Set([1, 2, 3, 4]));
   });
 
+  it('names the unit in every tag where several answer, not only in those whose name was taken', async () => {
+    const device = await tcpDevice((request) => {
+      const { unit, functionCode, address, count } = request;
+      // The second unit holds an address that the first does not.
+      if (functionCode !== 3) return { pdu: exception(functionCode, 1) };
+      return address + count > unit ? { pdu: exception(functionCode, 2) } : { pdu: honest(request) };
+    });
+    cleanUps.push(device.close);
+    const directory = mkdtempSync(join(tmpdir(), 'twinwatch-discover-'));
+    cleanUps.push(() => rmSync(directory, { recursive: true }));
+    const url = `tcp://127.0.0.1:${device.port}`;
+    await discover({ url, units: [1, 2], addresses: [{ from: 0, to: 1 }], timeoutMs: 2_000, out: directory });
+    const site = await loadSite(join(directory, 'agent.yaml'));
+    expect(site.tags).toEqual(['unit-1_holding_0', 'unit-2_holding_0', 'unit-2_holding_1']);
+  });
+
   it.skipIf(!hasPymodbus)('(with pymodbus) guesses floats in their order, small and negative numbers', async () => {
     const free = createServer();
     await new Promise<void>((resolve) => free.listen(0, '127.0.0.1', resolve));

@@ -58,7 +58,12 @@ async function scan(options: DiscoverOptions, say: (line: string) => void): Prom
     notes.push(
       `none of ${options.units.length} units answered; check address, speed and parity, or try others with --units`,
     );
-  return { buses: [{ url, timeoutMs, devices }], notes };
+  return { buses: [{ url, timeoutMs, devices: devices.length > 1 ? devices.map(ownNames) : devices }], notes };
+}
+
+/** Units on one bus mostly hold the same addresses; every tag says whose it is, not only those whose name was taken. */
+function ownNames(device: DraftDevice): DraftDevice {
+  return { ...device, tags: device.tags.map((tag) => ({ ...tag, name: `${device.name}_${tag.name}` })) };
 }
 
 function busConfig(url: string, timeoutMs: number) {

@@ -1,6 +1,7 @@
 import { createPublicKey } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { TwinwatchError } from '@twinwatch/core/errors';
 import { newTlsKey } from '@twinwatch/core/security/certificates';
 import { type AgentRecord, IDENTITY_FILES } from '@twinwatch/core/security/key-files';
 import { keyId, newSigningKey } from '@twinwatch/core/security/keys';
@@ -98,7 +99,12 @@ export async function enrol(
 /** @throws TwinwatchError SECURITY_EXISTS where the agent belongs, and `again` does not say that this is known. */
 export async function refuseMember(directory: FederationDirectory, agent: string, again: boolean): Promise<void> {
   const record = await directory.record(agent);
-  if (record !== null && record.revokedAtMs === null && !again) throw exists(`agent '${agent}'`);
+  if (record === null || record.revokedAtMs !== null || again) return;
+  throw new TwinwatchError(
+    'SECURITY_EXISTS',
+    `agent '${agent}' belongs to this federation already; where its device was replaced, say --again`,
+    { context: { agent } },
+  );
 }
 
 /** An agent's folder: its configuration, and beside it `identity/`. @throws TwinwatchError SECURITY_EXISTS. */
