@@ -12,7 +12,7 @@ import { BYPASS, FederationProcesses } from './federation-processes.js';
 
 const BROKERS = [embedded, mosquitto('mqtt-3.1.1'), mosquitto('mqtt-5'), mosquittoOverTls, rabbitmq, nats];
 /** For whole phases, on a machine that does other things besides. */
-const within = { timeout: 60_000, interval: 100 };
+const within = { timeout: 120_000, interval: 100 };
 const SITES = ['site-1', 'site-2'] as const;
 
 for (const { name, missing } of BROKERS) if (missing !== null) console.log(`${name}: ${missing}`);
@@ -61,7 +61,7 @@ describe.each(BROKERS)('a federation over $name', (tested) => {
   it.skipIf(tested.missing !== null)(
     'learns, releases, alarms, notices who goes, and goes on after restarts',
     {
-      timeout: 400_000,
+      timeout: 600_000,
     },
     async () => {
       onTestFailed(() => console.log(federation.output()));

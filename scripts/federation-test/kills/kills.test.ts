@@ -13,5 +13,6 @@ it('loses no update and doubles none, whichever step the server is killed at and
   expect(verified.receipts).toBeGreaterThan(verified.rounds);
   expect(verified.detectors).toBeGreaterThan(0);
   expect(released).not.toBeNull();
-  for (const manifest of running.values()) expect(manifest).toEqual(released);
-}, 600_000);
+  for (const manifest of running.values())
+    expect([manifest?.modelVersion, manifest?.model]).toEqual([released?.modelVersion, released?.model]);
+}, 1_200_000);
