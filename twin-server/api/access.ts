@@ -8,7 +8,7 @@ import { PasswordChecks } from '@twinwatch/core/security/passwords';
 import { LOGIN_PATH, LOGOUT_PATH, type LoginRequest, SESSION_PATH, type SessionView } from '@twinwatch/core/wire/http';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { crossSiteFault } from './cross-site.js';
+import { crossSiteFault, foreignHostFault } from './cross-site.js';
 import { refusal } from './refusal.js';
 import { type Operator, Sessions } from './sessions.js';
 
@@ -43,23 +43,26 @@ export async function guardAccess(app: FastifyInstance, { http, clock }: AccessO
       new TwinwatchError('API_TOO_MANY_REQUESTS', `too many requests from this address; try again in ${after}`),
   });
   app.decorateRequest('operator', null);
+  const own = { configuredHost: http.host, isTls: http.tls !== undefined };
   app.setErrorHandler((error: Error & { statusCode?: number }, _request, reply) => {
     const { status, body } = refusal(error);
     return reply.code(status).send(body);
   });
   app.addHook('onRequest', async (request) => {
-    if (request.method === 'GET' || request.method === 'HEAD') return;
-    const fault = crossSiteFault(request.headers, http.host);
+    const { method, headers } = request;
+    const reads = method === 'GET' || method === 'HEAD';
+    // Where there are operators, a foreign name has no session: browsers keep cookies by name.
+    if (reads && (http.operators !== undefined || !isConfidential(request))) return;
+    const fault = reads ? foreignHostFault(headers, own) : crossSiteFault(headers, own);
     if (fault !== null) throw new TwinwatchError('API_CROSS_SITE', `this request is refused: ${fault}`);
   });
   const sessions = new Sessions(http.session);
   sessionRoutes(app, { http, clock }, sessions);
   if (http.operators === undefined) return;
   app.addHook('onRequest', async (request) => {
-    // As the route is written: a request may write it with escapes.
-    const path = request.routeOptions.url ?? '';
+    const path = pathOf(request);
     request.operator = sessions.operator(request.cookies[COOKIE] ?? '', clock.monotonic());
-    if (OPEN_PATHS.includes(path) || !path.startsWith('/api/')) return;
+    if (!isConfidential(request)) return;
     if (request.operator === null)
       throw new TwinwatchError(
         'API_LOGIN_REQUIRED',
@@ -73,6 +76,16 @@ export async function guardAccess(app: FastifyInstance, { http, clock }: AccessO
     )
       throw new TwinwatchError('API_NOT_ALLOWED', `${request.operator.name} may look, and change nothing`);
   });
+}
+
+/** As the route is written: a request may write it with escapes. */
+function pathOf(request: FastifyRequest): string {
+  return request.routeOptions.url ?? '';
+}
+
+function isConfidential(request: FastifyRequest): boolean {
+  const path = pathOf(request);
+  return path.startsWith('/api/') && !OPEN_PATHS.includes(path);
 }
 
 /** The name that a decision is kept under: of who is logged in, whatever the request says. */

@@ -151,6 +151,31 @@ describe('API', () => {
     expect(lifted).toEqual(['Ada']);
   });
 
+  it('answers no page whose own name was pointed at this machine, and over TLS whoever uses its name', async () => {
+    const app = await api;
+    for (const url of ['/api/state', '/%61pi/state', '/api/events', '/api/models/v1-r2.onnx']) {
+      const { statusCode, json } = await app.inject({ url, headers: { host: 'evil.example:8080' } });
+      expect([url, statusCode, json().code]).toEqual([url, 403, 'API_CROSS_SITE']);
+    }
+    for (const host of ['localhost:8080', '127.0.0.1:8080', '[::1]:8080', '10.0.0.5'])
+      expect((await app.inject({ url: '/api/state', headers: { host } })).statusCode).toBe(200);
+    const tls = { cert: 'c', key: 'k' };
+    const overTls = await createApi({ ...given, dashboardDir, http: httpAccess.parse({ host: '127.0.0.1', tls }) });
+    const named = { host: 'plant-server:8080', [CHANGE_HEADER.name]: CHANGE_HEADER.value };
+    expect((await overTls.inject({ url: '/api/state', headers: named })).statusCode).toBe(200);
+    const lift = (headers: object) =>
+      overTls.inject({
+        method: 'POST',
+        url: liftQuarantinePath('site-1'),
+        payload: { by: 'Tom' },
+        headers: { ...headers },
+      });
+    expect((await lift({ ...named, origin: 'https://evil.example' })).statusCode).toBe(403);
+    expect((await lift({ ...named, origin: 'https://plant-server:8080' })).statusCode).toBe(200);
+    await overTls.close();
+    lifted.pop();
+  });
+
   it('streams the whole state, then what changes, and a sign of life', async () => {
     const received: string[] = [];
     const waiting: { text: string; resolve: () => void }[] = [];
