@@ -10,9 +10,11 @@ import { type Trust, UNSIGNED } from '@twinwatch/core/wire/gate';
 export interface ServerTrust extends Trust {
   /** What agents are told; another object whenever it has changed. */
   readonly announced: () => TrustFile | null;
+  /** The agent was put out; not where only one of its keys has had its time. */
+  readonly isRevoked: (agent: string) => boolean;
 }
 
-export const NO_KEYS: ServerTrust = { ...UNSIGNED, announced: () => null };
+export const NO_KEYS: ServerTrust = { ...UNSIGNED, announced: () => null, isRevoked: () => false };
 
 interface Options {
   readonly federation: string;
@@ -72,6 +74,7 @@ export async function openServerTrust(
       () => clock.now(),
     ),
     announced: () => now.trust,
+    isRevoked: (agent) => now.agents.some((key) => key.owner === agent && key.isRevoked),
   };
 }
 

@@ -159,12 +159,35 @@ describe('a federation that signs', () => {
     await vi.waitFor(() => expect(refusedAtAgent('site-1', 'WIRE_KEY_UNKNOWN')).toBe(before + 1), within);
   });
 
+  it('counts no agent as away because somebody names a key that it had before', async () => {
+    const file = join(federation.keys.server, 'agents', 'site-1.json');
+    const record = JSON.parse(readFileSync(file, 'utf8')) as AgentRecord;
+    const { id, publicKey } = stranger;
+    const retired = { id, publicKey, fromMs: 0, untilMs: Date.now() - 1 };
+    writeFileSync(file, JSON.stringify({ ...record, publicKeys: [retired, ...record.publicKeys] }));
+    const online = () => federation.service.runner.state.agents['site-1']?.online;
+    await vi.waitFor(() => expect(online()).toBe(true), within);
+    const before = refusedAtServer('site-1', 'WIRE_KEY_REVOKED');
+    const ofNobody = lastOn(first.status)
+      .toString()
+      .replace(/"signature":"[0-9a-f]{16}\.[\w-]{86}"/, `"signature":"${id}.${'A'.repeat(86)}"`);
+    const seen: (boolean | undefined)[] = [];
+    await vi.waitFor(async () => {
+      await federation.publish(first.status, Buffer.from(ofNobody));
+      seen.push(online());
+      expect(refusedAtServer('site-1', 'WIRE_KEY_REVOKED')).toBeGreaterThan(before + 2);
+    }, within);
+    expect(new Set(seen)).toEqual(new Set([true]));
+    writeFileSync(file, JSON.stringify(record));
+  });
+
   it('refuses a revoked agent at once, while it is connected', async () => {
     const file = join(federation.keys.server, 'agents', 'site-2.json');
     const record = JSON.parse(readFileSync(file, 'utf8')) as AgentRecord;
     expect(refusedAtServer('site-2', 'WIRE_KEY_REVOKED')).toBe(0);
     writeFileSync(file, JSON.stringify({ ...record, revokedAtMs: Date.now() }));
     await vi.waitFor(() => expect(refusedAtServer('site-2', 'WIRE_KEY_REVOKED')).toBeGreaterThan(0), within);
-    expect(refusedAtServer('site-1', 'WIRE_KEY_REVOKED')).toBe(0);
+    await vi.waitFor(() => expect(federation.service.runner.state.agents['site-2']?.online).toBe(false), within);
+    expect(federation.service.runner.state.agents['site-1']?.online).toBe(true);
   });
 });
