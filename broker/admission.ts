@@ -57,7 +57,7 @@ export class Admission {
     if (holder !== null && tls?.revoked.has(holder.serial)) return refuse('a certificate that was revoked');
     const identity = holder?.identity ?? (await this.#byPassword(introduction));
     if (identity === null) return null;
-    const fault = clientIdFault(identity, clientId);
+    const fault = clientIdFault(identity, clientId, agentsOf(asked));
     if (fault !== null) return refuse(fault);
     const guest: Guest = { clientId, username, serial: holder?.serial ?? null };
     // Checking a password takes a while, in which its user may have been removed.
@@ -82,6 +82,10 @@ export class Admission {
       connection.destroy();
     }
   }
+}
+
+function agentsOf({ credentials = [] }: BrokerAccess): readonly string[] {
+  return credentials.flatMap(({ agent }) => agent ?? []);
 }
 
 /** Why somebody who was let in no longer would be; null where it would. */

@@ -63,7 +63,10 @@ describe('rights', () => {
       for (const { id, federation } of everywhere) {
         const topic = topicOf(federation, channel, id);
         const own = federation === 'demo' && (id === 'site-1' || !ofAgents);
-        const may = { publish: own && rule.publisher === 'agent', read: own && (rule.publisher === 'server' || channel === 'status') };
+        const may = {
+          publish: own && rule.publisher === 'agent',
+          read: own && (rule.publisher === 'server' || channel === 'status'),
+        };
         expect([topic, publish(certified, topic)]).toEqual([topic, may.publish ? null : expect.any(String)]);
         expect([topic, subscribe(certified, topic)]).toEqual([topic, may.read ? null : expect.any(String)]);
         expect([topic, readFault(certified, topic)]).toEqual([topic, may.read ? null : expect.any(String)]);
@@ -99,6 +102,15 @@ describe('rights', () => {
     expect(clientIdFault(agent, 'twinwatch-demo-site-2')).toEqual(expect.any(String));
     expect(clientIdFault(agent, 'twinwatch-demo-site-1')).toBeNull();
     expect(clientIdFault(server, 'demo-server')).toBeNull();
+    const [pump, west]: Identity[] = [
+      { role: 'agent', agent: 'pump' },
+      { role: 'agent', agent: 'west-pump' },
+    ];
+    const agents = ['pump', 'west-pump'];
+    expect(clientIdFault(pump!, 'twinwatch-demo-west-pump', agents)).toEqual(expect.any(String));
+    expect(clientIdFault(west!, 'twinwatch-demo-west-pump', agents)).toBeNull();
+    for (const federation of ['demo', 'west'])
+      expect(clientIdFault(pump!, `twinwatch-${federation}-pump`, agents)).toBeNull();
   });
 
   it('hold everybody to the tree, its retained topics and the limits', () => {

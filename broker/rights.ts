@@ -73,15 +73,25 @@ function isForeign({ federation }: Identity, parsed: ParsedTopic): boolean {
 
 const CHECK_CLIENT = /^twinwatch-check-\d+$/;
 
-/** Whoever connects under a client id takes over the session that is kept under it, and what waits in there. */
-export function clientIdFault(identity: Identity, clientId: string): string | null {
+/**
+ * Whoever connects under a client id takes over the session that is kept under it, and what waits in there.
+ * @param agents all that have passwords: by these alone a broker does not know its federation, and `twinwatch-demo-west-pump` is `west-pump`'s, not `pump`'s.
+ */
+export function clientIdFault(identity: Identity, clientId: string, agents: readonly string[] = []): string | null {
   if (identity.role !== 'agent') return null;
   const { agent, federation } = identity;
   if (clientId.endsWith('-server')) return 'the client id of a server';
   if (!clientId.startsWith('twinwatch-') || CHECK_CLIENT.test(clientId)) return null;
   const own =
-    federation === undefined ? clientId.endsWith(`-${agent}`) : clientId === `twinwatch-${federation}-${agent}`;
+    federation === undefined
+      ? isFor(clientId, agent) && !agents.some((other) => other.length > agent.length && isFor(clientId, other))
+      : clientId === `twinwatch-${federation}-${agent}`;
   return own ? null : 'the client id of another agent';
+}
+
+/** In some federation. */
+function isFor(clientId: string, agent: string): boolean {
+  return clientId.endsWith(`-${agent}`) && clientId.length > `twinwatch--${agent}`.length;
 }
 
 function topicFault(topic: string, limits: BrokerLimits): string | null {
