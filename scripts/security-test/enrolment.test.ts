@@ -207,6 +207,17 @@ describe('members', () => {
     expect((await listCertificates(directory, now())).find(({ holder }) => holder === 'a')?.state).toBe('revoked');
   });
 
+  it('get ten new certificates in a day, and no more', async () => {
+    const url = await serve();
+    const tls = await identityTls(await enrol(directory, 'a', {}, now()));
+    const once = () => renew(url, tls, { tlsKey: newTlsKey(), publicKey: null });
+    for (let i = 0; i < 10; i++) await once();
+    await expect(once()).rejects.toThrow(/more than 10 certificates within a day/);
+    expect((await directory.record('a'))?.certificates).toHaveLength(11);
+    clockMs += DAY_MS + 1_000;
+    expect((await once()).agent).toBe('a');
+  });
+
   it('follow a new authority, which may end the old one only when all have', async () => {
     const url = await serve();
     const bundles = [await enrol(directory, 'a', {}, now()), await enrol(directory, 'b', {}, now())];

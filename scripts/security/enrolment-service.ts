@@ -10,7 +10,7 @@ import { joinRequest, renewRequest } from '@twinwatch/core/security/enrolment-me
 import { readToken } from '@twinwatch/core/security/join-token';
 import type { z } from 'zod';
 import { admitMember, publicPart, refuseMember } from './enrol.js';
-import type { FederationDirectory } from './federation-directory.js';
+import { CERTIFICATE_DAYS, DAY_MS, type FederationDirectory } from './federation-directory.js';
 import { alone } from './private-files.js';
 import { spendToken } from './tokens.js';
 
@@ -29,6 +29,8 @@ const WINDOW_MS = 60_000;
 const REQUESTS_PER_WINDOW = 300;
 const FAILURES_PER_WINDOW = 10;
 const MAXIMUM_ADDRESSES = 10_000;
+/** Of one agent: every certificate is kept until it ends, and makes the server read its members again. */
+const RENEWALS_PER_DAY = 10;
 const LOOK_MS = 500;
 
 export interface EnrolmentService {
@@ -118,6 +120,7 @@ async function handle({ directory, now, log }: EnrolmentOptions, request: Incomi
       const tlsKeyDer = await publicKeyOfRequest(csr);
       return alone(directory.path, async () => {
         const agent = await memberOf(directory, request);
+        await refuseInsatiable(directory, agent, now());
         log.info({ agent }, 'certificate renewed');
         return { agent, ...(await admitMember(directory, { agent, tlsKeyDer, publicKey }, now())) };
       });
@@ -142,6 +145,16 @@ async function memberOf(directory: FederationDirectory, request: IncomingMessage
     'SECURITY_ENROLMENT_FAILED',
     'the certificate is not that of a member; enrol the agent anew',
   );
+}
+
+async function refuseInsatiable(directory: FederationDirectory, agent: string, nowMs: number): Promise<void> {
+  const { certificates = [] } = (await directory.record(agent)) ?? {};
+  const recent = certificates.filter(({ notAfterMs }) => notAfterMs > nowMs + (CERTIFICATE_DAYS - 1) * DAY_MS);
+  if (recent.length > RENEWALS_PER_DAY)
+    throw new TwinwatchError(
+      'SECURITY_ENROLMENT_FAILED',
+      `more than ${RENEWALS_PER_DAY} certificates within a day; see whether the agent can write its identity directory, and try again tomorrow`,
+    );
 }
 
 async function bodyOf<S extends z.ZodType>(request: IncomingMessage, schema: S): Promise<z.output<S>> {
