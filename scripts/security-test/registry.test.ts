@@ -104,6 +104,41 @@ describe('the registry', () => {
   );
 
   it(
+    'goes back on every agent by itself, when those that run a new model tell of too many alarms',
+    async () => {
+      const before = registry().current!;
+      const canary = { share: 0.5, minimumAgents: 2, rows: 1_000, time: '1h' };
+      await learnMore(5, { shadow: { rows: 0 }, canary, falseRateMargin: 0.02 });
+      await vi.waitFor(() => expect(registry().candidate).toMatchObject({ stage: 'canary' }), within);
+      const { modelVersion, agents } = registry().candidate!;
+      const [canaryAgent = ''] = agents;
+      await vi.waitFor(() => expect(runningAt(canaryAgent)).toBe(modelVersion), within);
+      // In that agent's name, as its rows are all stored ones, and a canary is judged by live ones.
+      const pem = readFileSync(join(federation.keys.agents[canaryAgent]!, 'signing-key.pem'), 'utf8');
+      const signer = ed25519Signer(() => privateSigningKey(pem, 'test'));
+      const { answer } = topics(FEDERATION).agent(canaryAgent);
+      const counts = { rows: 100, above: 30, currentAbove: 1, errors: 0, failed: false, detail: '' };
+      const sealed = encodeEnvelope(
+        {
+          ...{ federation: FEDERATION, sender: canaryAgent, sequence: Date.now() * 1_000, sentAtMs: Date.now() },
+          message: { kind: 'model-report', modelVersion, ...counts },
+        },
+        undefined,
+        { topic: answer, signer },
+      );
+      await federation.publish(answer, sealed);
+      await everywhere(before);
+      expect(registry()).toMatchObject({ current: before, candidate: null });
+      expect(registry().models[0]).toMatchObject({
+        ...{ modelVersion, stage: 'rolled-back' },
+        reason: expect.stringMatching(/30.00 % of 100 rows/),
+      });
+      expect(manifests().at(-1)?.rollback).toMatchObject({ from: modelVersion, by: 'the server' });
+    },
+    LIMIT_MS,
+  );
+
+  it(
     'agents refuse an older model that nobody said to go back to, though the server signed it, also in a new message',
     async () => {
       const running = runningAt('site-1');

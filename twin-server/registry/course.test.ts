@@ -103,6 +103,13 @@ describe('the course of a model', () => {
       expect(run([{ type: 'tick' }], shadowed, settings, hour).current).toBe('v1');
     });
 
+    it('waits for an agent that has gone away as long again, and for ever where none has told', () => {
+      const one = run([numbers(shadowed.candidate!.agents[0]!, 4)], shadowed, settings);
+      expect(run([{ type: 'tick' }], one, settings, 2 * hour - 1).current).toBe('v1');
+      expect(run([{ type: 'tick' }], one, settings, 2 * hour)).toMatchObject({ current: 'v2', candidate: null });
+      expect(run([{ type: 'tick' }], shadowed, settings, 9 * hour).candidate?.stage).toBe('canary');
+    });
+
     it('goes back by itself at the first sign of too many alarms, and says so to those who run it', () => {
       const [agent = ''] = shadowed.candidate!.agents;
       const back = run([numbers(agent, 30, { rows: 100 })], shadowed, settings);

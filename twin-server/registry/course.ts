@@ -209,8 +209,9 @@ function decide(state: CourseState, config: CourseConfig, nowMs: number, isTick:
     (agent) => numbers[agent]?.failed === true || (numbers[agent]?.rows ?? 0) >= limits.rows,
   );
   const isOver = nowMs - sinceMs >= limits.time;
-  // A canary runs for its time as well; a shadow is over once all have told.
-  const isDue = stage === 'shadow' ? isComplete || isOver : isComplete && isOver;
+  // A canary runs for its time as well, and for twice of it where an agent has gone away; a shadow is over once all have told.
+  const isLate = nowMs - sinceMs >= 2 * limits.time;
+  const isDue = stage === 'shadow' ? isComplete || isOver : isLate || (isComplete && isOver);
   if (!isDue) return state;
   if (rows === 0 || rate > bound) {
     const waits = `no agent has told yet what it makes of its rows; \`twinwatch model release ${candidate.version}\` does not wait for that`;
