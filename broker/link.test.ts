@@ -181,9 +181,10 @@ describe('link', () => {
     await until('offline', () => !link.online);
     await publishing;
     relay.heal();
-    await until('online again', () => link.online, 15_000);
+    // It may have dialled while nothing came through, and then waits 10 s.
+    await until('online again', () => link.online, 60_000);
     expect(link.connectionId).not.toBe(before);
-  }, 20_000);
+  }, 90_000);
 
   it('hangs up on a broker that acknowledges nothing, and goes on when its subscription is refused', async () => {
     const credentials = [{ username: 'site-1', password: 'some password', role: 'agent' as const, agent: 'site-1' }];
