@@ -24,7 +24,17 @@ export interface InDirectory {
 }
 
 const say = (text: string) => process.stdout.write(`${text}\n`);
-const open = ({ dir }: InDirectory) => new FederationDirectory(resolve(dir));
+
+/** @throws TwinwatchError SECURITY_FILE_UNREADABLE where there is no federation: before anything is written. */
+async function open({ dir }: InDirectory): Promise<FederationDirectory> {
+  const directory = new FederationDirectory(resolve(dir));
+  if (await isThere(directory.file('federation.json'))) return directory;
+  throw new TwinwatchError(
+    'SECURITY_FILE_UNREADABLE',
+    `${directory.path} holds no federation; name the folder that \`twinwatch init\` made with --dir`,
+    { context: { path: directory.path } },
+  );
+}
 
 export async function initCommand(path: string, options: InitOptions): Promise<void> {
   const { directory, password } = await initFederation(path, options, Date.now());
@@ -42,7 +52,7 @@ export async function enrolCommand(
   agent: string,
   options: InDirectory & { out?: string; again?: boolean },
 ): Promise<void> {
-  const bundle = await enrol(open(options), agent, options, Date.now());
+  const bundle = await enrol(await open(options), agent, options, Date.now());
   say(`agent '${agent}' enrolled. Copy ${bundle} to its device as it is, say what it reads in agent.yaml, and start there:
   twinwatch agent --config ${agent}/agent.yaml
 then delete the copy here: it holds the agent's private keys`);
@@ -52,7 +62,7 @@ export async function tokenCommand(
   agent: string,
   options: InDirectory & { valid: number; again?: boolean },
 ): Promise<void> {
-  const directory = open(options);
+  const directory = await open(options);
   const token = await makeToken(
     directory,
     agent,
@@ -80,7 +90,7 @@ export async function joinCommand(url: string, token: string, options: { out?: s
 }
 
 export async function revokeCommand(agent: string, options: InDirectory): Promise<void> {
-  const directory = open(options);
+  const directory = await open(options);
   await revoke(directory, agent, Date.now());
   const bundle = directory.file('bundles', agent);
   if (await isThere(bundle)) await rm(bundle, { recursive: true });
@@ -94,7 +104,7 @@ export async function rotateCommand(
   what: Rotated,
   options: InDirectory & { overlap: number; finish?: boolean; force?: boolean },
 ): Promise<void> {
-  const directory = open(options);
+  const directory = await open(options);
   const nowMs = Date.now();
   if (what === 'signing') {
     const id = await rotateSigningKey(directory, options.overlap, nowMs);
@@ -115,7 +125,7 @@ export async function rotateCommand(
 
 /** The exit code is 1 where one has ended or ends soon. */
 export async function certificatesCommand(options: InDirectory): Promise<void> {
-  const rows = await listCertificates(open(options), Date.now());
+  const rows = await listCertificates(await open(options), Date.now());
   say(certificatesTable(rows));
   const due = rows.filter(({ state }) => state === 'ended' || state === 'ends soon');
   if (due.length === 0) return;
@@ -130,7 +140,7 @@ const LOOK_MS = DAY_MS / 2;
 /** Until SIGINT or SIGTERM. One line of JSON, `{"ready":true,"port":…}`, goes to stdout when it listens. */
 export async function enrolmentCommand(options: InDirectory & { host: string; port?: number }): Promise<void> {
   const log = lines();
-  const directory = open(options);
+  const directory = await open(options);
   const { enrolmentPort } = await directory.federation();
   const port = options.port ?? enrolmentPort;
   const service = await startEnrolment({ directory, host: options.host, port, now: Date.now, log });
