@@ -276,6 +276,9 @@ const COMMANDS = {
       join('core', 'dist', 'security'),
       join('broker', 'dist', 'tls.test.js'),
       join('broker', 'dist', 'rights.test.js'),
+      join('broker', 'dist', 'authentication.test.js'),
+      join('twin-server', 'dist', 'api'),
+      join('scripts', 'dist', 'experiments', 'adversary.test.js'),
       ...rest,
     ]);
   },
