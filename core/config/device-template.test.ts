@@ -121,6 +121,16 @@ describe('deviceTemplateSchema', () => {
     expect(templateTags(deviceTemplateSchema.parse(letters)).map(({ name }) => name)).toEqual(['T']);
   });
 
+  it('wants of what is invalid that the type can read it', () => {
+    const tags = (type: string, ...invalid: number[]) => ({ tags: [tag({ type, invalid })] });
+    expect(wrong(tags('INT16', -1, 65_535))).toEqual([
+      'tags.0.invalid: INT16 reads whole numbers from -32768 to 32767, never 65535; give raw values as the type reads them, 65535 of an INT16 as -1',
+    ]);
+    expect(wrong(tags('UINT64', 2 ** 64))).toEqual([]);
+    expect(wrong(tags('FLOAT32', 3.4028235e38))).toEqual([]);
+    expect(wrong(tags('FLOAT32', 1e39))).toHaveLength(1);
+  });
+
   it('lets the bits of a register be tags of their own, but not the same bit twice', () => {
     const bits = (second: number) => ({
       tags: [tag({ type: 'BIT', bit: 1 }), tag({ name: 'U', type: 'BIT', bit: second })],

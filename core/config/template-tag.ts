@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { REGISTER_TYPES, type RegisterLayout, registerWidth } from '../scada/registers.js';
+import { neverRead, REGISTER_TYPES, type RegisterLayout, registerWidth } from '../scada/registers.js';
 import type { Contradiction, Sound } from './cross-check.js';
 import { durationBetween } from './duration.js';
 import { tagUnit } from './tag-unit.js';
@@ -148,6 +148,13 @@ export function* fieldsOfOneTag(
     yield at('length', `only a STRING has a length; a ${type} has one of its own`);
   if ((type === 'BIT' || type === 'STRING') && (scale !== 1 || offset !== 0))
     yield at('scale', type === 'BIT' ? 'a BIT is 0 or 1; leave out scale and offset' : 'a STRING has no scale');
+  for (const raw of tag.invalid ?? []) {
+    const why =
+      type === undefined || raw === undefined
+        ? null
+        : neverRead(raw, { type, ...(bits === undefined ? {} : { bits }) });
+    if (why !== null) yield at('invalid', `${why}; give raw values as the type reads them, 65535 of an INT16 as -1`);
+  }
   if (minimum !== undefined && maximum !== undefined && minimum >= maximum)
     yield at('minimum', 'must be below maximum');
   if (tag.interval !== undefined && tag.group !== undefined)

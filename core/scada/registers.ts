@@ -235,6 +235,15 @@ const INTEGER_RANGE: Readonly<Partial<Record<RegisterType, readonly [bigint, big
   BCD32: [0n, 99_999_999n],
 };
 
+/** Why a type never reads a raw value, null where it does. */
+export function neverRead(raw: number, { type, bits = 1 }: Pick<RegisterLayout, 'type' | 'bits'>): string | null {
+  if (type === 'STRING') return 'a STRING holds no numbers';
+  if (isFloat(type)) return Number.isFinite(heldBy(type, raw)) ? null : `${raw} is beyond ${type}`;
+  const [low, high] = INTEGER_RANGE[type] ?? [0n, (1n << BigInt(bits)) - 1n];
+  if (Number.isInteger(raw) && raw >= Number(low) && raw <= Number(high)) return null;
+  return `${type} reads whole numbers from ${low} to ${high}, never ${raw}`;
+}
+
 /** Rounded and held inside the type's range, as the conversion blocks of PLCs do. */
 function saturate(raw: number, { type, bits = 1 }: RegisterLayout): bigint {
   const [low, high] = INTEGER_RANGE[type] ?? [0n, (1n << BigInt(bits)) - 1n];

@@ -16,6 +16,8 @@ export interface SparkplugMetric {
   readonly value: number | boolean | string | null;
   /** For encoding; what it was on the wire is in `value` already. */
   readonly type: SparkplugType;
+  /** Number of its type on the wire, 0 where neither the message nor a birth told it; for encoding, `type` says it. */
+  readonly dataType?: number;
   /** Of the past, sent later: not what the value is now. */
   readonly isHistorical?: boolean;
   /** OPC's number, from the property 'Quality': 192 good, 0 bad, 500 stale. Null where there is none. */
@@ -78,27 +80,34 @@ function qualityProperty(quality: number): Buffer {
   return Buffer.concat([bytesField(1, Buffer.from(QUALITY)), bytesField(2, value)]);
 }
 
-/** @throws TwinwatchError WIRE_MALFORMED where the bytes are no such payload. */
-export function decodeSparkplug(bytes: Buffer): SparkplugPayload {
+/**
+ * @param bornType number of the type that the metric's birth told: data need not tell it again (§6.4), and without it −1 is 4294967295.
+ * @throws TwinwatchError WIRE_MALFORMED where the bytes are no such payload.
+ */
+export function decodeSparkplug(
+  bytes: Buffer,
+  bornType?: (metric: Pick<SparkplugMetric, 'name' | 'alias'>) => number | undefined,
+): SparkplugPayload {
   let timeMs: number | null = null;
   let seq: number | null = null;
   const metrics: SparkplugMetric[] = [];
   for (const { field, value } of fields(bytes)) {
     if (field === 1) timeMs = asNumber(value);
-    else if (field === 2) metrics.push(decodeMetric(asBytes(value)));
+    else if (field === 2) metrics.push(decodeMetric(asBytes(value), bornType));
     else if (field === 3) seq = asNumber(value);
   }
   return { timeMs, metrics, seq };
 }
 
-function decodeMetric(bytes: Buffer): SparkplugMetric {
+function decodeMetric(bytes: Buffer, bornType: Parameters<typeof decodeSparkplug>[1]): SparkplugMetric {
   const of = new Map<number, bigint | Buffer>();
   for (const { field, value } of fields(bytes)) of.set(field, value);
   const number = (field: number) => (of.has(field) ? asNumber(of.get(field)!) : null);
-  const dataType = number(4) ?? 0;
+  const name = of.has(1) ? asBytes(of.get(1)!).toString('utf8') : null;
+  const alias = number(2);
+  const dataType = number(4) ?? bornType?.({ name, alias }) ?? 0;
   return {
-    name: of.has(1) ? asBytes(of.get(1)!).toString('utf8') : null,
-    alias: number(2),
+    ...{ name, alias, dataType },
     timeMs: number(3),
     ...(number(5) === 1 ? { isHistorical: true } : {}),
     type: dataType === 11 ? 'Boolean' : dataType === 12 || dataType === 14 ? 'String' : 'Double',

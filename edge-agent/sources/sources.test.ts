@@ -194,7 +194,10 @@ describe.skipIf(!hasPeer())('Sparkplug B, from an edge node in Python over mosqu
     });
     await until('temp', { value: 21, quality: 'good' });
     await until('count', { quality: 'bad', reason: 'SPARKPLUG_QUALITY 500' });
-    data(4, { alias: 1, datatype: 9, float_value: 99 });
+    // Data need not tell its type again.
+    data(3, { alias: 2, int_value: 4294967294 });
+    await until('count', { value: -2, quality: 'good' });
+    data(5, { alias: 1, datatype: 9, float_value: 99 });
     await fault(expect.stringContaining('lost'));
     births(0);
     await until('temp', { value: 20.5, quality: 'good' });

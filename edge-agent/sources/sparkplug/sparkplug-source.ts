@@ -23,6 +23,8 @@ export class SparkplugSource implements Source {
   #client: MqttClientLike | null = null;
   /** Alias → metric, of the newest birth; null before it. */
   #aliases: Map<number, string> | null = null;
+  /** Metric → number of its type, of the newest birth. */
+  #types = new Map<string, number>();
   #seq: number | null = null;
   #bdSeq: number | null = null;
   #askedMs = Number.NEGATIVE_INFINITY;
@@ -71,7 +73,9 @@ export class SparkplugSource implements Source {
     if (kind === undefined || kind === 'NCMD' || kind === 'DCMD') return;
     let payload: SparkplugPayload;
     try {
-      payload = decodeSparkplug(bytes);
+      payload = decodeSparkplug(bytes, ({ name, alias }) =>
+        this.#types.get(name ?? this.#aliases?.get(alias ?? -1) ?? ''),
+      );
     } catch (error) {
       this.#runtime.log.warn({ topic, error: String(error) }, 'a Sparkplug message cannot be read');
       return;
@@ -97,6 +101,11 @@ export class SparkplugSource implements Source {
     if (isBirth) {
       this.#aliases = new Map(
         payload.metrics.flatMap(({ name, alias }) => (name === null || alias === null ? [] : [[alias, name] as const])),
+      );
+      this.#types = new Map(
+        payload.metrics.flatMap(({ name, dataType = 0 }) =>
+          name === null || dataType === 0 ? [] : [[name, dataType]],
+        ),
       );
       this.#down = null;
     }
