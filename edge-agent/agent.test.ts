@@ -281,15 +281,46 @@ telemetry: { everyMs: 100 }
     await vi.waitFor(() => expect(server.newest('hello')).toMatchObject({ modelVersion: 'm1' }), within);
   });
 
+  it('measures, judges and alarms beside a server that it has no protocol in common with, and goes on once that is over', async () => {
+    const say = (connectionId: string, newest: number, oldest = newest) =>
+      server.link.publish(
+        topics('test').serverStatus,
+        encodeJson({ online: true, connectionId, softwareVersion: '9', protocols: { oldest, newest } }),
+      );
+    const fault = () => server.status?.health?.deviceFaults['protocol version'];
+    server.receipts = false;
+    server.messages.length = 0;
+    server.alarms.length = 0;
+    await say('far', 6, 5);
+    await vi.waitFor(() => expect(fault()).toMatch(/speaks protocols 5 to 6; upgrade agent site, /), within);
+    plant.level = 9;
+    plant.limit = 140;
+    await vi.waitFor(() => expect(server.alarms.map(({ transition }) => transition)).toEqual(['raised']), within);
+    plant.level = 5;
+    plant.limit = 150;
+    await vi.waitFor(() => expect(server.alarms).toHaveLength(2), within);
+    await vi.waitFor(() => expect(server.status?.health?.outboxEvents).toBe(2), within);
+    expect(server.messages).toEqual([]);
+    server.receipts = true;
+    await say('near', 5, 1);
+    await vi.waitFor(
+      () => expect(server.newest('hello')).toMatchObject({ protocols: { oldest: 1, newest: 1 } }),
+      within,
+    );
+    await vi.waitFor(() => expect(server.status?.health).toMatchObject({ outboxEvents: 0, deviceFaults: {} }), within);
+    expect(fault()).toBeUndefined();
+  });
+
   it('is checked: broker, device and every tag, in a table', async () => {
     const site = await loadSite(configPath);
     const { ok, text } = await checkSite(site, runtime);
     expect(text).toContain(`broker ${brokerUrl}: connected`);
+    expect(text).toContain('server: there, release 9, protocol 1');
     expect(text).toMatch(
       /device +tag +value +unit +quality +address +raw\n(PLC1 +level +5 +m +good +holding 0 +40a0 0000)/,
     );
     expect(text).toContain(
-      `PLC1 (unit 1 on tcp://127.0.0.1:${device.port}): 2 of 2 tags good, scan 130 of 2014-05-13T`,
+      `PLC1 (unit 1 on tcp://127.0.0.1:${device.port}): 2 of 2 tags good, scan 150 of 2014-05-13T`,
     );
     expect(ok).toBe(true);
     const sender = net.createServer((socket) => {

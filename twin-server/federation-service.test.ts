@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { BuiltinEngine } from '@twinwatch/core/learning/builtin-engine';
-import { decodeChunk } from '@twinwatch/core/wire/chunks';
+import { decodeChunk, split } from '@twinwatch/core/wire/chunks';
 import { decodeEnvelope, encodeEnvelope } from '@twinwatch/core/wire/envelope';
 import { encodeJson, parseServerStatus } from '@twinwatch/core/wire/json-messages';
 import type { AlarmCommand, AlarmEvent, Hello, WireMessage } from '@twinwatch/core/wire/messages';
@@ -169,6 +169,32 @@ describe('federation service', () => {
     say(HELLO);
     wire.deliver(site.status, encodeJson(status));
     expect(observer.onStatus).toHaveBeenLastCalledWith('site-1', status);
+  });
+
+  it('neither asks nor answers an agent of a release too far apart, and holds no update of its protocol against it', () => {
+    say(HELLO);
+    const status = { online: true, connectionId: 'c', atMs: 1, softwareVersion: '9', modelVersion: null, health: null };
+    wire.deliver(site.status, encodeJson({ ...status, protocols: { oldest: 5, newest: 7 } }));
+    wire.deliver(site.alarms, encodeJson(ALARM));
+    expect(journal.alarms(10)).toEqual([ALARM]);
+    expect(heard('receipt')).toEqual([]);
+    const update: WireMessage = {
+      ...{ kind: 'update', round: 1, attempt: 1, baseHash: 'ab'.repeat(32), codec: 'f32', layerMask: null },
+      ...{ delta: Uint8Array.of(1, 2, 3, 4), rows: 1, loss: 1, trainingMs: 1, scores: null },
+    };
+    const fields = { federation: 'test', sender: 'site-1', sequence: 2, sentAtMs: 1 };
+    const transfer = split(encodeEnvelope({ ...fields, message: update, protocol: 5 }));
+    for (let index = 0; index < transfer.total; index++) wire.deliver(site.up, transfer.chunk(index));
+    expect(service.refused.get('site-1')?.byCode).toEqual({ WIRE_PROTOCOL: 1 });
+    expect(service.runner.state.agents['site-1']).toMatchObject({
+      ...{ online: true, compatible: false, detail: expect.stringMatching(/upgrade the server/), rejectedUpdates: 0 },
+      strikes: [],
+    });
+    wire.deliver(site.status, encodeJson({ ...status, protocols: { oldest: 1, newest: 7 } }));
+    say(HELLO);
+    expect(service.runner.state.agents['site-1']).toMatchObject({ compatible: true, eligibleRows: 9 });
+    wire.deliver(site.alarms, encodeJson(ALARM));
+    expect(heard('receipt')).toHaveLength(1);
   });
 
   it('sends a blob, or the chunks of it that are missing, and nothing that it does not have', async () => {

@@ -21,18 +21,12 @@ import type {
   WireMessage,
 } from '@twinwatch/core/wire/messages';
 import { supersedes } from '@twinwatch/core/wire/presence';
-import {
-  type Agreement,
-  agreement,
-  type ProtocolRange,
-  protocolForAll,
-  SPOKEN,
-  type Version,
-} from '@twinwatch/core/wire/protocol';
+import { type ProtocolRange, SPOKEN, type Version } from '@twinwatch/core/wire/protocol';
 import { type Floor, risingSequence } from '@twinwatch/core/wire/replay';
 import { signJson } from '@twinwatch/core/wire/signing';
 import { type AgentChannel as Channel, parseTopic, topics } from '@twinwatch/core/wire/topics';
 import { TrafficTally } from '@twinwatch/core/wire/traffic';
+import { AgentVersions } from './agent-versions.js';
 import type { AgentChannel } from './aggregator/effect-performer.js';
 import type { Journal } from './aggregator/journal.js';
 import { RoundRunner } from './aggregator/round-runner.js';
@@ -110,8 +104,7 @@ export class FederationService {
   readonly #topics: ReturnType<typeof topics>;
   readonly #link: Link;
   readonly #statuses = new Map<string, AgentStatus>();
-  /** What agents said last of their release and protocols. */
-  readonly #versions = new Map<string, Version>();
+  readonly #versions: AgentVersions;
   /** That the manifest was published in last. */
   #manifestProtocol: number | null = null;
   /** Blobs on their way, by agent and hash: a hello during a transfer does not start it again. */
@@ -131,15 +124,16 @@ export class FederationService {
   #announced: TrustFile | null;
 
   constructor(options: FederationServiceOptions) {
-    const { plan, clock, broker, journal, trust = NO_KEYS } = options;
+    const { plan, clock, broker, journal, softwareVersion, protocols = SPOKEN, trust = NO_KEYS } = options;
     this.#options = options;
+    this.#versions = new AgentVersions({ softwareVersion, protocols });
     this.#trust = trust;
     this.#announced = trust.announced();
     this.#topics = topics(plan.federation);
     this.#nextSequence = risingSequence(journal.nextSequence(), clock.now(), (next) => journal.putNextSequence(next));
     this.#gate = new Gate({
       ...{ federation: plan.federation, trust, floors: journal.floors(), now: () => clock.now() },
-      protocols: this.#protocols,
+      protocols,
       onRefused: () => this.#tellRefused(),
       onFloor: (key, floor) => {
         if (this.#floors.size === 0) options.timers.after('message floors', KEEP_FLOORS_MS, () => this.#keepFloors());
@@ -293,7 +287,7 @@ export class FederationService {
     switch (message.kind) {
       case 'hello':
         // Before the tasks that follow from it, which are written so that the agent reads them.
-        this.#versions.set(agent, versionOf(message));
+        this.#versions.heard(agent, message);
         this.runner.onHello(agent, message);
         this.#meet(agent, message);
         this.#announceKeys(agent, message.trustRevision ?? 0);
@@ -426,44 +420,26 @@ export class FederationService {
 
   #send(agent: string, channel: Extract<Channel, 'task' | 'receipt' | 'command'>, message: WireMessage): void {
     const topic = this.#topics.agent(agent)[channel];
-    const found = this.#agreementWith(agent);
-    if (found === null || found.agreed) this.#publish(topic, message, found?.protocol ?? this.#protocols.oldest);
+    const found = this.#versions.with(agent);
+    if (found.agreed) this.#publish(topic, message, found.protocol);
     else this.#lost(topic, found.reason);
-  }
-
-  get #protocols(): ProtocolRange {
-    return this.#options.protocols ?? SPOKEN;
-  }
-
-  /** Null for an agent that has not said what it speaks since this server was started. */
-  #agreementWith(agent: string): Agreement | null {
-    const { softwareVersion } = this.#options;
-    const version = this.#versions.get(agent);
-    return version === undefined ? null : agreement({ softwareVersion, protocols: this.#protocols }, agent, version);
   }
 
   /** An agent has said what it speaks. One that cannot be talked to is not asked; the manifest is for all. */
   #meet(agent: string, told: Version & { readonly online?: boolean }): void {
     if (!this.#isKnown(agent)) {
-      this.#versions.delete(agent);
+      this.#versions.forget(agent);
       return;
     }
-    this.#versions.set(agent, versionOf(told));
-    const found = this.#agreementWith(agent);
-    if (found?.agreed === false && told.online !== false) this.runner.onUnfit(agent, found.reason);
-    if (this.#manifestProtocol !== null && this.#manifestProtocol !== this.#protocolForAll())
-      this.runner.publishManifest();
-  }
-
-  #protocolForAll(): number {
-    return protocolForAll(
-      this.#protocols,
-      [...this.#versions.values()].map(({ protocols }) => protocols),
-    );
+    this.#versions.heard(agent, told);
+    const found = this.#versions.with(agent);
+    if (!found.agreed && told.online !== false) this.runner.onUnfit(agent, found.reason);
+    const said = this.#manifestProtocol;
+    if (said !== null && said !== this.#versions.forAll()) this.runner.publishManifest();
   }
 
   #publishManifest(manifest: Manifest): void {
-    this.#manifestProtocol = this.#protocolForAll();
+    this.#manifestProtocol = this.#versions.forAll();
     this.#publish(this.#topics.manifest, manifest, this.#manifestProtocol);
   }
 
@@ -484,12 +460,8 @@ export class FederationService {
   }
 
   #serverStatus(online: boolean, connectionId: string): Uint8Array {
-    const { softwareVersion } = this.#options;
-    const status: ServerStatus = { online, connectionId, softwareVersion, protocols: this.#protocols };
+    const { softwareVersion, protocols = SPOKEN } = this.#options;
+    const status: ServerStatus = { online, connectionId, softwareVersion, protocols };
     return signJson(this.#topics.serverStatus, encodeJson(status), this.#trust.signer);
   }
-}
-
-function versionOf({ softwareVersion, protocols }: Version): Version {
-  return { softwareVersion, protocols };
 }

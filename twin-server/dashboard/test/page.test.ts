@@ -131,6 +131,9 @@ describe.skipIf(CHROMIUM === undefined)('the page in Chromium', { timeout: 30_00
     server.send('agent', { ...agent('site-2', 1), quarantine: { sinceMs: 1, reasons } });
     const why = page.locator('[data-agent=site-2] .tag', { hasText: 'Quarantine' });
     expect(await why.getAttribute('title')).toMatch(/^Not asked since .*\nround 19: too-large, norm 88\.1$/);
+    server.send('agent', { ...agent('site-3', 2), unfit: 'upgrade agent site-3' });
+    const unfit = page.locator('[data-agent=site-3] .tag', { hasText: 'Takes no part' });
+    expect(await unfit.getAttribute('title')).toBe('upgrade agent site-3');
     const leftOut = [{ agent: 'site-4', detail: 'its cosine is -0.9' }];
     server.send('round', {
       ...round(21),
