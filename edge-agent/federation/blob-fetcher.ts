@@ -52,6 +52,7 @@ export class BlobFetcher {
   async get(ref: BlobRef, keep: boolean, signal: AbortSignal): Promise<Uint8Array> {
     const stored = await this.#context.store.call('blob', ref.hash);
     if (stored !== null && hashOf(stored) === ref.hash) return stored;
+    signal.throwIfAborted();
     if (keep && !this.#arrived.has(ref.hash)) this.#askForAll(ref);
     let waitMs = PUSH_GRACE_MS;
     for (;;) {

@@ -13,6 +13,8 @@ const MANIFEST_BEFORE = 'manifest-before';
 const ISSUED = 'manifest-issued';
 /** After a failure that is not the model's: a blob that did not come whole, a disk that does not take it. */
 const AGAIN_MS = 10_000;
+/** A broker hands an agent that was away every manifest that it missed, one after the other: only the last one's model is worth fetching. */
+const NEWER_FOLLOWS_MS = 1_000;
 
 /** What is run, of a manifest. */
 type RunManifest = Omit<Manifest, 'kind' | 'issuedAtMs' | 'rollback' | 'candidate'>;
@@ -138,6 +140,7 @@ export class ModelKeeper {
     const both = AbortSignal.any([signal, abort.signal]);
     const done = (async () => {
       await before?.done;
+      await this.#newest(both);
       await this.#shadow(candidate, base, both);
     })().catch((error: unknown) => {
       if (!both.aborted) this.#options.context.log.warn({ error: String(error) }, 'a candidate is not tried');
@@ -173,10 +176,16 @@ export class ModelKeeper {
     void publishUntilTaken(context, context.topics.answer, message, signal);
   }
 
+  /** Unless a newer manifest aborts the signal: then it rejects. */
+  #newest(signal: AbortSignal): Promise<void> {
+    return this.#options.context.timers.sleep('newer-manifest', NEWER_FOLLOWS_MS, signal);
+  }
+
   /** Until it runs, is refused, or nobody wants it any more. */
   async #take(manifest: RunManifest, signal: AbortSignal): Promise<void> {
     const { context } = this.#options;
     const { modelVersion } = manifest;
+    await this.#newest(signal).catch(() => undefined);
     while (!signal.aborted) {
       try {
         await this.#tryTake(manifest, signal);

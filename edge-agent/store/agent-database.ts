@@ -89,6 +89,8 @@ export class AgentDatabase {
   #damaged = 0;
   #evictedEvents = 0;
   #outbox = 0;
+  /** Hashes of blobs that were read since one was put, the last one last: written down only when one may have to go, as it would wait for the disk. */
+  readonly #read = new Set<string>();
 
   /** @param stamp names a file that is moved aside. @param told is called with what an operator should know. */
   static open(options: StoreOptions, stamp: () => string, told: (message: string) => void): AgentDatabase {
@@ -193,6 +195,7 @@ export class AgentDatabase {
   putBlob(hash: string, bytes: Uint8Array): void {
     this.#repairing('agent', () =>
       this.#transaction(() => {
+        this.#rememberReads();
         this.#database
           .prepare(
             'INSERT OR REPLACE INTO blobs (hash, data, used) VALUES (?, ?, (SELECT ifnull(max(used), 0) + 1 FROM blobs))',
@@ -206,7 +209,8 @@ export class AgentDatabase {
   blob(hash: string): Uint8Array | null {
     const [found] = this.#database.prepare('SELECT data FROM blobs WHERE hash = ?').raw().all(hash) as [Buffer][];
     if (found === undefined) return null;
-    this.#database.prepare('UPDATE blobs SET used = (SELECT max(used) + 1 FROM blobs) WHERE hash = ?').run(hash);
+    this.#read.delete(hash);
+    this.#read.add(hash);
     return new Uint8Array(found[0]);
   }
 
@@ -333,6 +337,12 @@ export class AgentDatabase {
     this.#database
       .prepare('INSERT OR REPLACE INTO state (key, value) VALUES (?, ?)')
       .run(EVICTED_EVENTS, String(this.#evictedEvents));
+  }
+
+  #rememberReads(): void {
+    const remember = this.#database.prepare('UPDATE blobs SET used = (SELECT max(used) + 1 FROM blobs) WHERE hash = ?');
+    for (const hash of this.#read) remember.run(hash);
+    this.#read.clear();
   }
 
   #evictBlobs(): void {

@@ -127,8 +127,8 @@ function addBench(program: Command): void {
     .addArgument(
       new Argument(
         '<what>',
-        'twin: simulated hours per second and core, against the bare EPANET engine at the same step; acquisition: tags per second over Modbus, against a bare modbus-serial loop; experiments: a round of each method, part by part; broker: messages per second and latency, beside mosquitto; alarms: how long an alarm takes to the server over 64 kbit/s that are busy both ways; codec: what encoding an update takes, in time and bytes',
-      ).choices(['twin', 'acquisition', 'experiments', 'broker', 'alarms', 'codec']),
+        'twin: simulated hours per second and core, against the bare EPANET engine at the same step; acquisition: tags per second over Modbus, against a bare modbus-serial loop; experiments: a round of each method, part by part; broker: messages per second and latency, beside mosquitto; alarms: how long an alarm takes to the server over 64 kbit/s that are busy both ways; codec: what encoding an update takes, in time and bytes; rounds: what a round of 20 agents takes where nobody trains',
+      ).choices(['twin', 'acquisition', 'experiments', 'broker', 'alarms', 'codec', 'rounds']),
     )
     .option('--plant <file>', 'plant.yaml', REFERENCE_PLANT)
     .option('--network <inp>', "EPANET network instead of the plant file's")
@@ -155,6 +155,11 @@ function addBench(program: Command): void {
         case 'broker': {
           const { benchBroker } = await import('../bench/broker/broker.js');
           await benchBroker(options);
+          break;
+        }
+        case 'rounds': {
+          const { benchRounds } = await import('../bench/rounds/rounds.js');
+          process.exitCode = await benchRounds();
           break;
         }
         case 'alarms': {

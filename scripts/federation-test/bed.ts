@@ -9,12 +9,14 @@ import { AgentFederation, type FederationOptions } from '@twinwatch/edge-agent/f
 import { NO_KEYS } from '@twinwatch/edge-agent/federation/agent-trust';
 import type { StoreStats } from '@twinwatch/edge-agent/store/agent-database';
 import { Store } from '@twinwatch/edge-agent/store/store';
-import { openJournal } from '@twinwatch/twin-server/aggregator/journal';
+import { type Journal, openJournal } from '@twinwatch/twin-server/aggregator/journal';
 import { buildSchema } from '@twinwatch/twin-server/aggregator/lineage';
 import { RoundWork } from '@twinwatch/twin-server/aggregator/round-work';
+import type { Step } from '@twinwatch/twin-server/aggregator/rounds/step';
 import { syntheticConfig, syntheticTwin, TAGS } from '@twinwatch/twin-server/aggregator/testing/synthetic-plant';
 import { splitEpisodes, twinFeatures } from '@twinwatch/twin-server/aggregator/twin-rows';
 import { FederationService } from '@twinwatch/twin-server/federation-service';
+import type { TwinRows } from '@twinwatch/twin-server/twin/twin-source';
 import mqtt from 'mqtt';
 import { systemClock, systemTimers } from '../processes/node-runtime.js';
 
@@ -33,15 +35,23 @@ export interface OpenServerOptions {
   readonly clock?: Clock;
   readonly log: Logger;
   readonly onAlarm?: (event: AlarmEvent) => void;
+  readonly onStep?: (step: Step) => void;
+  /** As a file would give them. */
+  readonly rounds?: object;
+  readonly detector?: object;
+  readonly twin?: TwinRows;
+  readonly open?: (file: string) => Journal;
 }
 
-/** A server that waits for two agents, so that it asks one for its calibration and nothing more. */
-export function openServer({ port, directory, clock = systemClock, log, onAlarm }: OpenServerOptions) {
-  const { detector, rounds } = syntheticConfig({ quorum: 2 });
-  const schema = buildSchema(detector, { tags: TAGS, intervalMs: 900_000 }, []);
-  const split = splitEpisodes(syntheticTwin(1, 4).episodes, { validationShare: 0.5, seed: 1 });
+/** Where nothing else is said, a server that waits for two agents, so that it asks one for its calibration and nothing more. */
+export function openServer(options: OpenServerOptions) {
+  const { port, directory, clock = systemClock, log, onAlarm, onStep, open = openJournal } = options;
+  const { detector, rounds } = syntheticConfig(options.rounds ?? { quorum: 2 }, options.detector);
+  const { episodes, tags, intervalMs } = options.twin ?? syntheticTwin(1, 4);
+  const schema = buildSchema(detector, { tags, intervalMs }, []);
+  const split = splitEpisodes(episodes, { validationShare: 0.5, seed: 1 });
   const plan = { federation: FEDERATION, schema, detector, rounds, seed: 1 };
-  const journal = openJournal(join(directory, 'server.db'));
+  const journal = open(join(directory, 'server.db'));
   const statuses = new Map<string, AgentStatus[]>();
   const telemetry: Telemetry[] = [];
   const alarms: AlarmEvent[] = [];
@@ -50,7 +60,7 @@ export function openServer({ port, directory, clock = systemClock, log, onAlarm 
     work: new RoundWork(plan, new BuiltinEngine(), twinFeatures(schema, split)),
     ...{ clock, timers: systemTimers },
     observer: {
-      onStep: () => undefined,
+      onStep: (step) => onStep?.(step),
       onStatus: (agent, status) => void statuses.set(agent, [...(statuses.get(agent) ?? []), status]),
       onTelemetry: (_agent, told) => void telemetry.push(told),
       onAlarm: (event) => {
@@ -92,7 +102,7 @@ export interface OpenAgentOptions {
 }
 
 /** Tags of a mid-sized water network, for telemetry of a real size. */
-const AGENT_TAGS = Array.from({ length: 43 }, (_, index) => `TAG_${index + 1}`);
+export const AGENT_TAGS = Array.from({ length: 43 }, (_, index) => `TAG_${index + 1}`);
 
 export async function openAgent(options: OpenAgentOptions) {
   const { agent, port, directory, log, clock = systemClock, rest = {} } = options;
@@ -129,9 +139,9 @@ export async function openAgent(options: OpenAgentOptions) {
       return event;
     },
     /** A row of values, each somewhere else than before. */
-    row(): Promise<void> {
+    row(timeMs = clock.now()): Promise<void> {
       const values = Float64Array.from(AGENT_TAGS, () => Math.random() * 100);
-      const row = { timeMs: clock.now(), sequence: ++sequence, values };
+      const row = { timeMs, sequence: ++sequence, values };
       const quality = AGENT_TAGS.map(() => 'good' as const);
       const reasons = AGENT_TAGS.map(() => null);
       return pipeline.row({ row, quality, reasons, receivedMs: clock.monotonic(), missing: [], gap: 0 }, true);
@@ -159,10 +169,11 @@ function alarmEvent(agent: string, number: number, transition: AlarmEvent['trans
   };
 }
 
-/** A model that agents are to fetch. They refuse it in the end where it is none. */
-export async function announceModel(port: number, blob: BlobRef): Promise<void> {
+/** A model that agents are to fetch. They refuse it in the end where it is none, or not what is said of it. */
+export async function announceModel(port: number, blob: BlobRef, of: Partial<Manifest> = {}): Promise<void> {
   const message: Manifest = {
     ...{ kind: 'manifest', modelVersion: 'v1', round: 1, model: blob, lineage: blob, threshold: 0.5, releasedAtMs: 1 },
+    ...of,
   };
   const envelope = encodeEnvelope({ federation: FEDERATION, sender: 'server', sequence: 1, sentAtMs: 1, message });
   const client = await mqtt.connectAsync(door(port).url);
