@@ -8,6 +8,7 @@ import { startDevice } from './children.js';
 
 const UNITS = 4;
 const WARM_UP_MS = 6_000;
+const LOOK_MS = 250;
 const TICKS_PER_SECOND = 100;
 
 /** The agent as it is started in the field, with its store, its detection and a broker that is not there. Linux only. */
@@ -37,6 +38,8 @@ export async function measureAgent(
   const agent = spawn(process.execPath, [command, 'agent', '--config', join(directory, 'agent.yaml')], {
     stdio: ['ignore', 'ignore', 'inherit'],
   });
+  // On a busy machine it takes longer to start than to warm up: that is no time in which it could read.
+  while ((await device.counts()).registers === 0 && agent.exitCode === null) await setTimeout(LOOK_MS);
   await setTimeout(WARM_UP_MS);
   const before = { counts: await device.counts(), cpu: cpuSeconds(agent.pid!), atMs: performance.now() };
   await setTimeout(seconds * 1_000);
