@@ -4,6 +4,7 @@ import { parseServerStatus } from '@twinwatch/core/wire/json-messages';
 import type { Link } from '@twinwatch/core/wire/link';
 import { supersedes } from '@twinwatch/core/wire/presence';
 import { topics } from '@twinwatch/core/wire/topics';
+import mqtt from 'mqtt';
 import { afterEach, describe, expect, it } from 'vitest';
 import { TestBench, until } from './test-bench.js';
 
@@ -62,6 +63,25 @@ describe('link', () => {
     await until('the subscription works', () => messages.includes('again'));
     expect(reasons.length).toBeGreaterThan(0);
     expect(second.counters.refusedPublishes).toBe(0);
+  });
+
+  it('dials no more where the broker goes while it says goodbye', async () => {
+    const broker = await bench.broker();
+    const relay = await bench.relay(broker.port);
+    let dials = 0;
+    const link = bench.link(relay.port, {
+      clientId: 'site-1',
+      will: (connectionId) => ({ topic: own.status, payload: status(connectionId, false) }),
+      connect: (dial) => {
+        dials++;
+        return mqtt.connect(dial.url, dial);
+      },
+    });
+    await until('online', () => link.online);
+    const stopped = link.stop();
+    relay.cut();
+    await stopped;
+    expect(dials).toBe(1);
   });
 
   it('leaves a will with the id of its connection, and says goodbye itself when it is stopped', async () => {

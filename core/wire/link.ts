@@ -218,6 +218,8 @@ export class Link {
         this.#hangUp();
         break;
       case 'wait':
+        // Lost while it says goodbye: a broker that stops together with its clients is not dialled again.
+        if (this.#stopping !== null) break;
         this.#tellWait(effect.ms);
         this.#cancelTimer = timers.after('link retry', effect.ms, () => this.#handle({ type: 'retry' }));
         break;
