@@ -29,6 +29,8 @@ type Enqueued = (kept: Promise<void> | null) => void;
 
 /** What is not asked for soon is for somebody who is away. */
 const REMEMBERED_OVER_FULL = 10_000;
+/** What aedes ends a stream with whose reader has disconnected: no fault of the store, and what was not read stays. */
+const READER_GONE = 'connection closed';
 const NOTHING: Amount = { messages: 0, bytes: 0 };
 /** As the package has it, version 9. */
 const keyOf = (client: string, { brokerId, brokerCounter = 0 }: Enqueue[1]) =>
@@ -263,7 +265,9 @@ export class SessionStore extends AsyncLevelPersistence {
 
   #watch(stream: Readable): Readable {
     this.#streams.add(stream);
-    stream.on('error', (error) => this.#failed('read messages', error));
+    stream.on('error', (error) => {
+      if (error.message !== READER_GONE) this.#failed('read messages', error);
+    });
     stream.once('close', () => this.#streams.delete(stream));
     return stream;
   }

@@ -72,6 +72,24 @@ describe('UpdateOutbox', () => {
     signal.abort();
   });
 
+  it('sends an update again at once where the server asks for it again, however long it would pause', async () => {
+    const stop = new AbortController();
+    const forEver: Timers = {
+      ...systemTimers,
+      sleep: (_name, _ms, signal) =>
+        new Promise((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason), { once: true })),
+    };
+    const outbox = new UpdateOutbox(context(forEver));
+    outbox.put(update(), null, 60_000, stop.signal);
+    await vi.waitFor(() => expect(sent).toHaveLength(1), { timeout: 20_000 });
+    // The pause has begun.
+    await new Promise((resolve) => setImmediate(resolve));
+    outbox.goOn(60_000, stop.signal);
+    await vi.waitFor(() => expect(sent).toHaveLength(2), { timeout: 20_000 });
+    expect(sent[1]).toEqual(sent[0]);
+    stop.abort();
+  });
+
   it('sends what was accepted again where the server asks for it again: it has lost it since', async () => {
     const stop = new AbortController();
     const again = () => vi.waitFor(() => expect(sent.length).toBeGreaterThan(0), { timeout: 10_000 });

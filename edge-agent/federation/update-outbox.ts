@@ -63,7 +63,7 @@ export class UpdateOutbox {
     );
   }
 
-  /** The task that this update answers has come once more: its deadline counts from now. */
+  /** The task that this update answers has come once more: it is sent again at once, and where its deadline has passed that counts from now. */
   goOn(deadlineMs: number, signal: AbortSignal): void {
     const { clock } = this.#context;
     if (this.#pending === null) {
@@ -71,8 +71,10 @@ export class UpdateOutbox {
       if (this.#accepted !== null) this.#send({ ...this.#accepted, feedback: null }, UNKNOWN, deadlineMs, signal);
       return;
     }
-    if (this.#sending !== null && clock.monotonic() <= this.#sending.untilMs) return;
-    this.#send(this.#pending, UNKNOWN, deadlineMs, signal);
+    const leftMs = (this.#sending?.untilMs ?? 0) - clock.monotonic();
+    // Who asks again has just come, or sees that this agent has: what was sent before may be lost, and the pause before it is sent again is long by now.
+    if (leftMs >= 0 && this.#sending?.isFirstPass === true) return;
+    this.#send(this.#pending, UNKNOWN, leftMs >= 0 ? leftMs : deadlineMs, signal);
   }
 
   /**
