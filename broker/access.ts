@@ -37,7 +37,8 @@ interface PublishedOrWill {
   readonly retain?: boolean;
 }
 
-const BAD_CREDENTIALS = 4;
+/** Return codes of MQTT 3.1.1, section 3.2.2.3. */
+const [BAD_CREDENTIALS, NOT_AUTHORIZED] = [4, 5];
 
 /** Tells aedes who may come in, say and hear what. Refusals never end a connection that has been admitted: it would come back and do the same again. */
 export function applyAccess(aedes: Aedes, store: SessionStore, options: AccessOptions): void {
@@ -75,13 +76,11 @@ export function applyAccess(aedes: Aedes, store: SessionStore, options: AccessOp
     });
   };
 
-  aedes.authenticate = (client, _username, _password, done) => {
-    if (sessions.has(client)) done(null, true);
-    else
-      done(
-        Object.assign(new Error('bad user name or password'), { returnCode: BAD_CREDENTIALS }) as AuthenticateError,
-        false,
-      );
+  aedes.authenticate = (client, username, _password, done) => {
+    if (sessions.has(client)) return done(null, true);
+    // Who gave no name was judged by a certificate, or by having none.
+    const returnCode = username === undefined || username === null ? NOT_AUTHORIZED : BAD_CREDENTIALS;
+    done(Object.assign(new Error('not let in'), { returnCode }) as AuthenticateError, false);
   };
 
   const storedFirst = new StoredFirst(aedes, store);

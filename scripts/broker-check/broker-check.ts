@@ -29,19 +29,23 @@ type Protocol = (typeof PROTOCOLS)[number];
 const PROTOCOL_NAMES: Readonly<Record<Protocol, string>> = { 3: '3.1', 4: '3.1.1', 5: '5' };
 
 /**
- * Prints the table. @returns the exit code: 0 where nothing unsafe was found, else 1.
+ * Prints the table. @returns the exit code: 0 where nothing unsafe was found; 1 where something was, or nothing could be tried.
  * @throws TwinwatchError CLI_USAGE, BROKER_UNREACHABLE.
  */
 export async function checkBroker(url: string, options: BrokerCheckOptions, signal: AbortSignal): Promise<number> {
   const access = await accessOf(url, options);
   const connection = new CheckConnection(access, options.topic, signal);
   try {
-    const { recognised, findings } = await examine(connection, access, options.messages);
+    const { recognised, findings, trouble } = await examine(connection, access, options.messages);
     process.stdout.write(`${url}: ${recognised.name}\n\n${findingsTable(findings, recognised.broker)}\n\n`);
-    const safe = isSafe(findings);
-    process.stdout.write(
-      `${safe ? 'Nothing unsafe was found; see to what is UNKNOWN' : 'Not safe as it is; see what to CHANGE'} (docs/brokers.md).\n`,
-    );
+    const safe = isSafe(findings) && trouble === null;
+    const verdict =
+      trouble !== null
+        ? `What matters could not be tried: ${trouble}`
+        : safe
+          ? 'Nothing unsafe was found; see to what is UNKNOWN'
+          : 'Not safe as it is; see what to CHANGE';
+    process.stdout.write(`${verdict} (docs/brokers.md).\n`);
     return safe ? 0 : 1;
   } finally {
     await connection.cleanUp();
@@ -52,7 +56,11 @@ async function examine(
   connection: CheckConnection,
   access: BrokerAccess,
   messages: number,
-): Promise<{ readonly recognised: Recognised; readonly findings: readonly Finding[] }> {
+): Promise<{
+  readonly recognised: Recognised;
+  readonly findings: readonly Finding[];
+  readonly trouble: string | null;
+}> {
   const protocols = await spokenProtocols(connection, access);
   const version = await readVersion(connection);
   const findings: Finding[] = [encryption(access.url), await login(connection, access.url)];
@@ -68,9 +76,13 @@ async function examine(
     findings.push(...kept.findings, await whole('last will', lastWill(connection)));
   } else
     for (const concern of ['queue', 'payload', 'retained', 'wildcards', 'last will'] as const)
-      findings.push({ concern, verdict: 'UNKNOWN', found: trouble });
+      findings.push({ concern, verdict: 'UNKNOWN', found: 'could not be tried' });
   findings.push(...UNSEEN);
-  return { recognised: recognise({ version, protocols, retainedToWildcards, guardsNatsSubjects: guards }), findings };
+  return {
+    recognised: recognise({ version, protocols, retainedToWildcards, guardsNatsSubjects: guards }),
+    findings,
+    trouble,
+  };
 }
 
 /** A connection that breaks, or stays without an answer, in the middle of a probe. */

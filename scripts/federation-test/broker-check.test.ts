@@ -81,6 +81,7 @@ describe.skipIf(program === null)('broker-check', () => {
     const second = await check(withRights, '--messages', '10');
     expect(verdicts(second.output)).toMatchObject({ queue: 'UNKNOWN', payload: 'UNKNOWN', 'last will': 'UNKNOWN' });
     expect(second.output).toContain('give it tw-check/# for the time of the check, or name other topics with --topic');
+    expect(second.code).toBe(1);
     const third = await check(withRights, '--messages', '10', '--topic', 'elsewhere');
     expect(verdicts(third.output)).toMatchObject({ queue: 'OK', payload: 'OK', 'last will': 'OK' });
   });
