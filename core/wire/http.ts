@@ -1,5 +1,13 @@
 import type { Tag } from '../scada/tag.js';
-import type { AgentStatus, AlarmAction, AlarmEvent, CommandReceipt, LabelCommand, Telemetry } from './messages.js';
+import type {
+  AgentStatus,
+  AlarmAction,
+  AlarmEvent,
+  CommandReceipt,
+  DataWindow,
+  LabelCommand,
+  Telemetry,
+} from './messages.js';
 import type { AgentTraffic } from './traffic.js';
 
 /** What the twin-server tells the page and other tools: GET /api/state, and the same pieces one by one on GET /api/events (server-sent events). */
@@ -65,11 +73,18 @@ export interface ModelView {
   readonly provenance?: ModelProvenance;
 }
 
+export interface Contributor {
+  readonly agent: string;
+  readonly rows: number;
+  /** Source times of the oldest and the newest of these rows, where the agent tells. */
+  readonly window?: DataWindow | undefined;
+}
+
 /** What a model was made of. */
 export interface ModelProvenance {
   readonly method: string;
   /** Agents whose updates are in its last round, with the rows they learned from. */
-  readonly contributors: readonly { readonly agent: string; readonly rows: number }[];
+  readonly contributors: readonly Contributor[];
   readonly lineageHash: string;
   readonly parametersHash: string;
   /** On the twin's validation episodes. */

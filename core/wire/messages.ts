@@ -127,6 +127,11 @@ export interface EvaluateTask {
 }
 
 /** agent → server, sent again until its receipt arrives. */
+export interface DataWindow {
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
 export interface Update {
   readonly kind: 'update';
   readonly round: number;
@@ -138,6 +143,8 @@ export interface Update {
   /** Encoded difference to the base parameters, see parameter-codec.ts; empty for an evaluation. */
   readonly delta: Uint8Array;
   readonly rows: number;
+  /** Source times of the oldest and the newest row that was learned from; absent where that is not told, as by earlier releases. */
+  readonly window?: DataWindow | undefined;
   readonly loss: number;
   readonly trainingMs: number;
   /** Of an evaluation: scores of the base parameters on the agent's held-back normal rows. Null of a fit. */

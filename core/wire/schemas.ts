@@ -228,6 +228,7 @@ const update: ZodType<Update> = z.object({
   layerMask,
   delta: bytes,
   rows: count,
+  window: z.object({ fromMs: z.number(), toMs: z.number() }).exactOptional(),
   loss: z.number(),
   trainingMs: z.number().min(0),
   scores: z.object({ counts: z.array(count).max(4096), rows: count }).nullable(),

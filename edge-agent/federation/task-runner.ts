@@ -154,6 +154,7 @@ export class TaskRunner {
       layerMask: task.layerMask,
       trainingMs,
       scores: null,
+      ...(material.own.window === undefined ? {} : { window: material.own.window }),
       ...fields,
     };
     context.log.info({ round: task.round, rows: local.rows, loss: local.loss, trainingMs }, 'fitted');

@@ -9,7 +9,7 @@ import { fitLocally, localLesson, scoreHistogram } from '@twinwatch/core/trainin
 import { decodeParameters } from '@twinwatch/core/wire/blobs';
 import { encodeWithFeedback } from '@twinwatch/core/wire/error-feedback';
 import { decodeExchangeRows } from '@twinwatch/core/wire/exchange-rows';
-import type { Calibration, FitTask, Lineage, ScoreHistogram } from '@twinwatch/core/wire/messages';
+import type { Calibration, DataWindow, FitTask, Lineage, ScoreHistogram } from '@twinwatch/core/wire/messages';
 
 import type { Store } from '../store/store.js';
 import { type TrainingSet, trainingSet } from './training-set.js';
@@ -36,6 +36,8 @@ export interface OwnRows {
   readonly holdout: Float32Array;
   /** Of all normal rows, training and held back. */
   readonly moments: Moments;
+  /** Source times of the oldest and the newest row to train on; absent where there is none. */
+  readonly window?: DataWindow;
 }
 
 export interface LocalUpdate {
@@ -103,7 +105,12 @@ export async function ownRows(store: Store, schema: FeatureSchema, limits: Train
   moments.add(gather(trainingRows.filter((row) => set.verdicts[row] === 0)));
   moments.add(holdout);
   const assumed = Uint8Array.from(trainingRows, (row) => set.assumed[row]!);
-  return { training, assumed, holdout, moments };
+  const [oldest, newest] = [trainingRows[0], trainingRows.at(-1)];
+  const window =
+    oldest === undefined || newest === undefined
+      ? {}
+      : { window: { fromMs: rows.timesMs[oldest]!, toMs: rows.timesMs[newest]! } };
+  return { training, assumed, holdout, moments, ...window };
 }
 
 export function calibration(schemaHash: string, own: OwnRows, profile?: SiteProfile): Calibration {

@@ -1,4 +1,4 @@
-import type { AgentView, DecisionView, RegistryView, ServerState } from '@twinwatch/core/wire/http';
+import type { AgentView, Contributor, DecisionView, RegistryView, ServerState } from '@twinwatch/core/wire/http';
 import { type Alarm, alarmsFrom, isActive } from '@twinwatch/twin-server/dashboard/alarm-list';
 import { silentWords } from '@twinwatch/twin-server/dashboard/wording';
 
@@ -127,7 +127,7 @@ export function modelWords({ models, candidate }: RegistryView, version: string)
           ['PR AUC', provenance.prAuc.toFixed(4)],
           ['parameters', provenance.parametersHash],
           ['lineage', provenance.lineageHash],
-          ['learned by', provenance.contributors.map(({ agent, rows }) => `${agent} (${rows} rows)`).join(', ')],
+          ['learned by', provenance.contributors.map(contributorWords).join(', ')],
         ] satisfies [string, string][])),
     ...gates.map(({ gate, passed, detail }): [string, string] => [gate, `${passed ? 'passed' : 'failed'}: ${detail}`]),
     ...(trial === null
@@ -138,6 +138,12 @@ export function modelWords({ models, candidate }: RegistryView, version: string)
         ][])),
   ];
   return columns([[version, ''], ...facts]);
+}
+
+function contributorWords({ agent, rows, window }: Contributor): string {
+  const day = (ms: number) => new Date(ms).toISOString().slice(0, 10);
+  const span = window === undefined ? '' : `, ${day(window.fromMs)} to ${day(window.toMs)}`;
+  return `${agent} (${rows} rows${span})`;
 }
 
 function columns(lines: readonly (readonly string[])[]): string {

@@ -52,6 +52,10 @@ describe('the registry', () => {
         reason: expect.stringMatching(/ % of [1-9]\d* rows are above/),
       });
       expect(second?.provenance?.contributors.map(({ agent }) => agent)).toEqual([...AGENTS]);
+      for (const { rows, window } of second!.provenance!.contributors) {
+        expect(rows).toBeGreaterThan(0);
+        expect(window!.fromMs).toBeLessThan(window!.toMs);
+      }
       expect(second?.gates.map(({ gate, passed }) => [gate, passed])).toEqual([
         ['onnxruntime', true],
         ['validation', true],

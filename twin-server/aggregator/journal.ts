@@ -1,12 +1,13 @@
 import { TwinwatchError } from '@twinwatch/core/errors';
 import { hashOf } from '@twinwatch/core/wire/blobs';
-import type { ModelView, RoundView } from '@twinwatch/core/wire/http';
+import type { Contributor, ModelView, RoundView } from '@twinwatch/core/wire/http';
 import type {
   AlarmCommand,
   AlarmEvent,
   BlobRef,
   Calibration,
   CommandReceipt,
+  DataWindow,
   LabelCommand,
   Manifest,
   ScoreHistogram,
@@ -52,7 +53,7 @@ export interface RoundJournal {
   /** Of the newest models and of those that the registry may go back to. */
   keptManifests(limit: number): Manifest[];
   /** Agents whose updates a round took, with the rows they state. */
-  contributors(run: string, round: number): { readonly agent: string; readonly rows: number }[];
+  contributors(run: string, round: number): Contributor[];
   close(): void;
 }
 
@@ -139,7 +140,8 @@ CREATE TABLE IF NOT EXISTS blobs (hash TEXT PRIMARY KEY, size INTEGER NOT NULL, 
 CREATE TABLE IF NOT EXISTS calibrations (run TEXT, agent TEXT, moments TEXT NOT NULL, PRIMARY KEY (run, agent)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS updates (
   run TEXT, round INTEGER, agent TEXT, kind TEXT, attempt INTEGER NOT NULL, base TEXT NOT NULL, codec TEXT NOT NULL, mask TEXT NOT NULL,
-  delta BLOB, rows INTEGER NOT NULL, loss REAL NOT NULL, training_ms REAL NOT NULL, scores TEXT NOT NULL, PRIMARY KEY (run, round, agent, kind));
+  delta BLOB, rows INTEGER NOT NULL, loss REAL NOT NULL, training_ms REAL NOT NULL, scores TEXT NOT NULL, window TEXT,
+  PRIMARY KEY (run, round, agent, kind));
 CREATE TABLE IF NOT EXISTS rejections (
   id INTEGER PRIMARY KEY, run TEXT, round INTEGER, attempt INTEGER, agent TEXT, verdict TEXT, detail TEXT, at_ms INTEGER);
 CREATE INDEX IF NOT EXISTS rejections_by_agent ON rejections (agent);
@@ -214,10 +216,11 @@ export function openJournal(file: string): Journal {
       ),
     putUpdate: (of, agent, kind, update) =>
       void run(
-        'INSERT INTO updates VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
+        'INSERT INTO updates VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
         ...[of, update.round, agent, kind, update.attempt, update.baseHash, update.codec],
         ...[JSON.stringify(update.layerMask), Buffer.from(update.delta)],
         ...[update.rows, update.loss, update.trainingMs, JSON.stringify(update.scores)],
+        update.window === undefined ? null : JSON.stringify(update.window),
       ),
     hasUpdate: (of, round, agent, kind) =>
       one('SELECT 1 FROM updates WHERE run = ? AND round = ? AND agent = ? AND kind = ?', of, round, agent, kind) !==
@@ -367,10 +370,14 @@ export function openJournal(file: string): Journal {
       return [...this.manifests(limit), ...named];
     },
     contributors: (of, round) =>
-      all<{ agent: string; rows: number }>(
-        "SELECT agent, rows FROM updates WHERE run = ? AND round = ? AND kind = 'fit' ORDER BY agent",
+      all<{ agent: string; rows: number; window: string | null }>(
+        "SELECT agent, rows, window FROM updates WHERE run = ? AND round = ? AND kind = 'fit' ORDER BY agent",
         ...[of, round],
-      ),
+      ).map(({ agent, rows, window }) => ({
+        agent,
+        rows,
+        ...(window === null ? {} : { window: JSON.parse(window) as DataWindow }),
+      })),
     model(version) {
       const row = one<{ view: string; manifest: string }>(
         'SELECT view, manifest FROM models WHERE version = ?',
@@ -436,6 +443,7 @@ function open(file: string): OpenJournal {
     const db = new Database(file);
     db.exec('PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;');
     db.exec(SCHEMA);
+    addMissingColumns(db);
     return { db, unlock };
   } catch (cause) {
     throw new TwinwatchError(
@@ -444,6 +452,12 @@ function open(file: string): OpenJournal {
       { context: { file }, cause },
     );
   }
+}
+
+/** Of a journal that an earlier release has made. New columns stand last, where they would stand in a new table. */
+function addMissingColumns(db: Database.Database): void {
+  const columns = db.prepare('PRAGMA table_info(updates)').all() as { readonly name: string }[];
+  if (!columns.some(({ name }) => name === 'window')) db.exec('ALTER TABLE updates ADD COLUMN window TEXT');
 }
 
 /**

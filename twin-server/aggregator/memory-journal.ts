@@ -89,7 +89,12 @@ export function openMemoryJournal(): RoundJournal {
         .map(({ manifest }) => manifest),
     modelCount: () => models.length,
     keptManifests: (limit) => models.slice(-limit).map(({ manifest }) => manifest),
-    contributors: (run, round) => kept(run, round, 'fit').map(({ agent, update }) => ({ agent, rows: update.rows })),
+    contributors: (run, round) =>
+      kept(run, round, 'fit').map(({ agent, update: { rows, window } }) => ({
+        agent,
+        rows,
+        ...(window === undefined ? {} : { window }),
+      })),
     close: () => undefined,
   };
 }
