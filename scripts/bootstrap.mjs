@@ -256,6 +256,7 @@ const COMMANDS = {
   check,
   test,
   'test-acquisition': (args) => {
+    process.env.TWINWATCH_ACQUISITION = '1';
     if (args.includes('--long')) process.env.TWINWATCH_LONG = '1';
     const rest = args.filter((argument) => argument !== '--long');
     const folders = ['sources', 'store', 'isolation', 'reload', 'unattended', 'alarm-outputs'];
