@@ -10,19 +10,22 @@ import { bitCount, isTrue, type Protocol, type VersionedDevice, versionedDevice 
 
 /** For tests: reads through a line with faults, each held against what the device really answered. */
 
-/** Another process carries the bytes of a serial port: what it is late by, nobody here sees, so the bound is wide and the faults keep away from it. */
-const TIMING: Readonly<Record<Line, { readonly timeoutMs: number; readonly latestTimeouts: number }>> = {
-  tcp: { timeoutMs: 50, latestTimeouts: 2.7 },
-  'rtu+tcp': { timeoutMs: 50, latestTimeouts: 2.7 },
-  'ascii+tcp': { timeoutMs: 50, latestTimeouts: 2.7 },
-  rtu: { timeoutMs: 100, latestTimeouts: 1.5 },
+/**
+ * `silenceMs` is kept after every exchange on lines without transaction numbers; a second answer within it is noticed.
+ * Another process carries the bytes of a serial port: what it is late by, nobody here sees, so the bound is wide and the faults keep away from it.
+ */
+const TIMING: Readonly<
+  Record<Line, { readonly timeoutMs: number; readonly latestTimeouts: number; readonly silenceMs: number }>
+> = {
+  tcp: { timeoutMs: 50, latestTimeouts: 2.7, silenceMs: 0 },
+  'rtu+tcp': { timeoutMs: 50, latestTimeouts: 2.7, silenceMs: 12 },
+  'ascii+tcp': { timeoutMs: 50, latestTimeouts: 2.7, silenceMs: 12 },
+  rtu: { timeoutMs: 100, latestTimeouts: 1.5, silenceMs: 60 },
 };
 /** Bus, line and device share this process. Where it was held up for longer, answers were later than any bound promises, and the run says nothing. */
 const LONGEST_STALL_MS = 100;
 const STALL_LOOK_MS = 5;
 const RETRY_MS = 12;
-/** Kept after every exchange on lines without transaction numbers; a second answer within it is noticed. */
-const SILENCE_MS = 12;
 const LONGEST_GAP_MS = 8;
 const STEPS = 24;
 /** A unit that owes nothing else than its last answer is believed again within these reads. */
@@ -110,7 +113,7 @@ const protocolOf = (kind: Line): Protocol => (kind === 'rtu' ? 'rtu+tcp' : kind)
 
 async function run(kind: Line, steps: readonly Step[], faults: readonly Fault[], total: FaultedReads) {
   const protocol = protocolOf(kind);
-  const { timeoutMs } = TIMING[kind];
+  const { timeoutMs, silenceMs } = TIMING[kind];
   const device = await versionedDevice(protocol);
   const line = await faultyLine(protocol, device.port, timeoutMs);
   const port = kind === 'rtu' ? await serialPortTo(line.port) : null;
@@ -118,7 +121,7 @@ async function run(kind: Line, steps: readonly Step[], faults: readonly Fault[],
     {
       url: port === null ? `${protocol}://127.0.0.1:${line.port}` : `rtu://${port.path}?baudRate=115200`,
       timeoutMs,
-      delayMs: protocol === 'tcp' ? 0 : SILENCE_MS,
+      delayMs: silenceMs,
     },
     { clock: systemClock, timers: systemTimers, random: () => 0, log: quiet },
   );
