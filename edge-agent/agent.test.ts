@@ -11,6 +11,7 @@ import { encodeExchangeRows } from '@twinwatch/core/wire/exchange-rows';
 import { encodeJson } from '@twinwatch/core/wire/json-messages';
 import type { FitTask, Lineage } from '@twinwatch/core/wire/messages';
 import { decodeDelta } from '@twinwatch/core/wire/parameter-codec';
+import { SPOKEN } from '@twinwatch/core/wire/protocol';
 import { topics } from '@twinwatch/core/wire/topics';
 import { Aedes } from 'aedes';
 import mqtt from 'mqtt';
@@ -304,10 +305,7 @@ telemetry: { everyMs: 100 }
     expect(server.messages).toEqual([]);
     server.receipts = true;
     await say('near', 5, 1);
-    await vi.waitFor(
-      () => expect(server.newest('hello')).toMatchObject({ protocols: { oldest: 1, newest: 1 } }),
-      within,
-    );
+    await vi.waitFor(() => expect(server.newest('hello')).toMatchObject({ protocols: SPOKEN }), within);
     await vi.waitFor(() => expect(server.status?.health).toMatchObject({ outboxEvents: 0, deviceFaults: {} }), within);
     expect(fault()).toBeUndefined();
   });
@@ -316,7 +314,7 @@ telemetry: { everyMs: 100 }
     const site = await loadSite(configPath);
     const { ok, text } = await checkSite(site, runtime);
     expect(text).toContain(`broker ${brokerUrl}: connected`);
-    expect(text).toContain('server: there, release 9, protocol 1');
+    expect(text).toContain(`server: there, release 9, protocol ${SPOKEN.newest}`);
     expect(text).toMatch(
       /device +tag +value +unit +quality +address +raw\n(PLC1 +level +5 +m +good +holding 0 +40a0 0000)/,
     );

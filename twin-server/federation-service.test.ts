@@ -3,7 +3,7 @@ import { BuiltinEngine } from '@twinwatch/core/learning/builtin-engine';
 import { decodeChunk, split } from '@twinwatch/core/wire/chunks';
 import { decodeEnvelope, encodeEnvelope } from '@twinwatch/core/wire/envelope';
 import { encodeJson, parseServerStatus } from '@twinwatch/core/wire/json-messages';
-import type { AlarmCommand, AlarmEvent, Hello, WireMessage } from '@twinwatch/core/wire/messages';
+import type { AlarmCommand, AlarmEvent, Hello, Update, WireMessage } from '@twinwatch/core/wire/messages';
 import type { MqttClientLike } from '@twinwatch/core/wire/mqtt-client';
 import { topics } from '@twinwatch/core/wire/topics';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -62,6 +62,11 @@ const ALARM: AlarmEvent = {
 const HELLO: Hello = {
   ...{ kind: 'hello', softwareVersion: '1', tags: TAGS.map(({ name }) => name), eligibleRows: 9, labelledRows: 0 },
   ...{ codecs: ['f32', 'int8'], engine: 'builtin', lineageHash: null, modelVersion: null, publicKeyId: null },
+};
+
+const UPDATE: Update = {
+  ...{ kind: 'update', round: 1, attempt: 1, baseHash: 'a'.repeat(64), codec: 'f32', layerMask: null },
+  ...{ delta: Uint8Array.of(1), rows: 1, loss: 0, trainingMs: 0, scores: null },
 };
 
 describe('federation service', () => {
@@ -124,6 +129,31 @@ describe('federation service', () => {
     expect(heard('receipt')).toEqual([receipt, receipt]);
     expect(journal.alarms(10)).toEqual([ALARM]);
     expect(observer.onAlarm).toHaveBeenCalledTimes(1);
+  });
+
+  it('takes the updates of one turn together, and where one cannot be written, the others alone', async () => {
+    const sent = (agent: string) => {
+      const bytes = encodeEnvelope({ federation: 'test', sender: agent, sequence: 1, sentAtMs: 1, message: UPDATE });
+      wire.deliver(topics('test').agent(agent).up, split(bytes).chunk(0));
+    };
+    const taken = vi.spyOn(service.runner, 'onUpdates');
+    for (const agent of ['site-1', 'site-2', 'site-3']) sent(agent);
+    await vi.waitFor(() => expect(journal.rejections('run', 9)).toHaveLength(3));
+    expect(taken).toHaveBeenCalledTimes(1);
+    const write = journal.putRejection;
+    vi.spyOn(journal, 'putRejection').mockImplementation((of, rejection) => {
+      if (rejection.agent === 'site-2') throw new Error('no');
+      write.call(journal, of, rejection);
+    });
+    for (const agent of ['site-1', 'site-2', 'site-3']) sent(agent);
+    await vi.waitFor(() => expect(journal.rejections('run', 9)).toHaveLength(5));
+    expect(journal.rejections('run', 9).map(({ agent }) => agent)).toEqual([
+      'site-1',
+      'site-2',
+      'site-3',
+      'site-1',
+      'site-3',
+    ]);
   });
 
   it('sends a command to an agent that is there, and again at its hello and later, until it is answered', () => {

@@ -6,6 +6,7 @@ import { chunkCount, UNASKED_CHUNKS } from '@twinwatch/core/wire/chunks';
 import { encodeEnvelope, readAnsweredTask } from '@twinwatch/core/wire/envelope';
 import { Gate, SERVER } from '@twinwatch/core/wire/gate';
 import type { RegistryView } from '@twinwatch/core/wire/http';
+import { INLINE_PROTOCOL, withParameters } from '@twinwatch/core/wire/inline-parameters';
 import { encodeJson, parseAgentStatus, parseAlarmEvent, parseTelemetry } from '@twinwatch/core/wire/json-messages';
 import { type BrokerDoor, Link } from '@twinwatch/core/wire/link';
 import type {
@@ -13,6 +14,9 @@ import type {
   AlarmCommand,
   AlarmEvent,
   BlobRef,
+  CalibrateTask,
+  EvaluateTask,
+  FitTask,
   LabelCommand,
   Manifest,
   ServerStatus,
@@ -29,7 +33,7 @@ import { TrafficTally } from '@twinwatch/core/wire/traffic';
 import { AgentVersions } from './agent-versions.js';
 import type { AgentChannel } from './aggregator/effect-performer.js';
 import type { Journal } from './aggregator/journal.js';
-import { RoundRunner } from './aggregator/round-runner.js';
+import { type ArrivedUpdate, RoundRunner } from './aggregator/round-runner.js';
 import type { FederationPlan, RoundWork } from './aggregator/round-work.js';
 import type { Step } from './aggregator/rounds/step.js';
 import type { DecisionDesk } from './decisions/decision-desk.js';
@@ -109,8 +113,11 @@ export class FederationService {
   #manifestProtocol: number | null = null;
   /** Blobs on their way, by agent and hash: a hello during a transfer does not start it again. */
   readonly #sending = new Set<string>();
+  /** Updates of this turn. */
+  readonly #arrived: ArrivedUpdate[] = [];
   /** Agent → hash of what was last sent to it unasked. */
   readonly #pushed = new Map<string, string>();
+  #lastParameters: { readonly hash: string; readonly bytes: Uint8Array } | null = null;
   readonly #traffic = new TrafficTally();
   readonly #stopping = new AbortController();
   readonly #trust: ServerTrust;
@@ -222,9 +229,8 @@ export class FederationService {
 
   #channel(): AgentChannel {
     return {
-      sendTask: (agent, task) => this.#send(agent, 'task', task),
+      sendTask: (agent, task) => this.#sendTask(agent, task),
       sendReceipt: (agent, receipt) => this.#send(agent, 'receipt', receipt),
-      sendBlob: (agent, blob) => this.#push(agent, blob),
       takeTraffic: () => this.#traffic.take(),
       publishManifest: (manifest) => this.registry.offer(manifest),
     };
@@ -238,6 +244,8 @@ export class FederationService {
   }
 
   #onMessage(topic: string, payload: Uint8Array): void {
+    // In the order in which they came.
+    this.#takeArrived();
     const parsed = parseTopic(topic);
     if (parsed === null || parsed.agent === null || payload.length === 0) return;
     const { agent, channel } = parsed;
@@ -343,10 +351,42 @@ export class FederationService {
       // Whoever sent what is not signed, it was not that agent: nothing of it may be held against it. Nor may its release.
       if (!(error instanceof TwinwatchError) || (this.#gate.verifies && FORGED.has(error.code))) throw error;
       if (error.code === 'WIRE_PROTOCOL') throw error;
+      this.#takeArrived();
       this.runner.onMalformedUpdate(agent, readAnsweredTask(bytes, MAXIMUM_UPDATE_BYTES), error.message);
       return;
     }
-    this.runner.onUpdate(agent, update, bytes.length);
+    this.#gather({ agent, update, bytes: bytes.length });
+  }
+
+  /** What has come by the end of the turn is written together: a disk takes one transaction as fast as twenty. */
+  #gather(arrived: ArrivedUpdate): void {
+    this.#arrived.push(arrived);
+    if (this.#arrived.length > 1) return;
+    setImmediate(() => this.#takeArrived());
+  }
+
+  #takeArrived(): void {
+    const arrived = this.#arrived.splice(0);
+    if (arrived.length === 0) return;
+    try {
+      this.runner.onUpdates(arrived);
+    } catch {
+      // One of them may be the reason, and must not hold up the others.
+      for (const one of arrived) this.#takeAlone(one);
+    }
+  }
+
+  #takeAlone(one: ArrivedUpdate): void {
+    try {
+      this.runner.onUpdates([one]);
+    } catch (error) {
+      const { agent, update } = one;
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#options.log.warn(
+        { agent, round: update.round, reason },
+        `an update of agent ${agent} was not taken; it will come again`,
+      );
+    }
   }
 
   /** @throws TwinwatchError WIRE_* where it is no update of that agent. */
@@ -380,6 +420,29 @@ export class FederationService {
     const added = this.#options.journal.putAlarm(event);
     this.#send(agent, 'receipt', { kind: 'alarm-receipt', eventIds: [event.eventId] });
     if (added) this.#options.observer.onAlarm(event);
+  }
+
+  #sendTask(agent: string, task: CalibrateTask | FitTask | EvaluateTask): void {
+    if (task.kind === 'calibrate') {
+      this.#send(agent, 'task', task);
+      return;
+    }
+    const found = this.#versions.with(agent);
+    const isRead = found.agreed && found.protocol >= INLINE_PROTOCOL;
+    const parameters = isRead ? this.#parameters(task.parameters.hash) : null;
+    const whole = parameters === null ? task : withParameters(task, parameters);
+    this.#send(agent, 'task', whole);
+    if (whole.inline === undefined) this.#push(agent, task.parameters);
+  }
+
+  /** A round's are the same for every agent. */
+  #parameters(hash: string): Uint8Array | null {
+    if (this.#lastParameters?.hash !== hash) {
+      const bytes = this.#options.journal.blob(hash);
+      if (bytes === null) return null;
+      this.#lastParameters = { hash, bytes };
+    }
+    return this.#lastParameters.bytes;
   }
 
   /** Once: whoever says hello again may have some of it, or all, and asks for what it lacks. */

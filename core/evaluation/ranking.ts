@@ -1,35 +1,39 @@
 import { checkLabelled, countLabels, type LabelledScores } from './labels.js';
 
-/**
- * Area under the ROC curve: the chance that a row under attack scores above a normal one, ties counting half (Mann–Whitney U).
- * NaN where a class is missing.
- */
-export function rocAuc(scores: LabelledScores['scores'], labels: LabelledScores['labels']): number {
+export interface RankingAreas {
+  /** Area under the ROC curve: the chance that a row under attack scores above a normal one, ties counting half (Mann–Whitney U). NaN where a class is missing. */
+  readonly rocAuc: number;
+  /**
+   * Average precision: Σ (R_n − R_{n−1}) · P_n over the distinct scores from the highest down, tied rows being taken together. Not the
+   * trapezoid, which is too kind. NaN where no row is under attack.
+   */
+  readonly prAuc: number;
+}
+
+/** Both, as the scores are sorted once for the two. */
+export function rankingAreas(scores: LabelledScores['scores'], labels: LabelledScores['labels']): RankingAreas {
   const { attacks, normals } = countedClasses(scores, labels);
   let wins = 0;
   let normalsBelow = normals;
-  for (const tied of tiesDescending(scores, labels)) {
-    normalsBelow -= tied.normals;
-    wins += tied.attacks * (normalsBelow + tied.normals / 2);
-  }
-  return wins / (attacks * normals);
-}
-
-/**
- * Average precision: Σ (R_n − R_{n−1}) · P_n over the distinct scores from the highest down, tied rows being taken together. Not the
- * trapezoid, which is too kind. NaN where no row is under attack.
- */
-export function prAuc(scores: LabelledScores['scores'], labels: LabelledScores['labels']): number {
-  const { attacks } = countedClasses(scores, labels);
   let found = 0;
   let flagged = 0;
   let area = 0;
   for (const tied of tiesDescending(scores, labels)) {
+    normalsBelow -= tied.normals;
+    wins += tied.attacks * (normalsBelow + tied.normals / 2);
     found += tied.attacks;
     flagged += tied.attacks + tied.normals;
     area += (tied.attacks / attacks) * (found / flagged);
   }
-  return attacks === 0 ? Number.NaN : area;
+  return { rocAuc: wins / (attacks * normals), prAuc: attacks === 0 ? Number.NaN : area };
+}
+
+export function rocAuc(scores: LabelledScores['scores'], labels: LabelledScores['labels']): number {
+  return rankingAreas(scores, labels).rocAuc;
+}
+
+export function prAuc(scores: LabelledScores['scores'], labels: LabelledScores['labels']): number {
+  return rankingAreas(scores, labels).prAuc;
 }
 
 function countedClasses(scores: ArrayLike<number>, labels: ArrayLike<number>): { attacks: number; normals: number } {

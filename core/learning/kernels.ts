@@ -1,6 +1,6 @@
 /**
- * The inner loops of training, over preallocated single-precision arrays. Weights are [inputs × outputs], so that every inner loop runs
- * over contiguous outputs, and four products are added for every number that is read and written back.
+ * The inner loops of training, over preallocated single-precision arrays. Weights are [inputs × outputs], so that neighbouring outputs lie
+ * next to each other; backwards, four products are added for every number that is read and written back.
  */
 
 /** out[outAt + j] += Σ over k in [0, 4) of factors[factorAt + k · factorStep] · x[xAt + k · xStep + j], for j in [0, n). */
@@ -72,19 +72,71 @@ export function forwardLayer(layer: DenseLayer, input: Float32Array, rows: numbe
   if (outputs === 1) {
     for (let row = 0; row < rows; row++) output[row] = bias[0]! + dot(input, row * inputs, weights, 0, inputs);
   } else {
-    for (let row = 0; row < rows; row++) {
-      const outAt = row * outputs;
-      const inAt = row * inputs;
-      for (let o = 0; o < outputs; o++) output[outAt + o] = bias[o]!;
-      let i = 0;
-      for (; i + 3 < inputs; i += 4) {
-        addFourScaled(output, outAt, outputs, weights, i * outputs, outputs, input, inAt + i, 1);
-      }
-      for (; i < inputs; i++) addScaled(output, outAt, outputs, weights, i * outputs, input[inAt + i]!);
-    }
+    const blockRows = rows - (rows % 2);
+    const blockOutputs = outputs - (outputs % 4);
+    for (let row = 0; row < blockRows; row += 2)
+      for (let o = 0; o < blockOutputs; o += 4) forwardBlock(layer, input, row, o);
+    for (let row = 0; row < rows; row++)
+      for (let o = row < blockRows ? blockOutputs : 0; o < outputs; o++) forwardOne(layer, input, row, o);
   }
   if (!isHidden) return;
   for (let i = 0; i < rows * outputs; i++) if (output[i]! < 0) output[i] = 0;
+}
+
+/** Two rows and four outputs from `row` and `o` on: their eight sums stay in registers, in double precision. */
+function forwardBlock(
+  { inputs, outputs, weights, bias, output }: DenseLayer,
+  input: Float32Array,
+  row: number,
+  o: number,
+): void {
+  let a0 = bias[o]!;
+  let a1 = bias[o + 1]!;
+  let a2 = bias[o + 2]!;
+  let a3 = bias[o + 3]!;
+  let b0 = a0;
+  let b1 = a1;
+  let b2 = a2;
+  let b3 = a3;
+  const aAt = row * inputs;
+  const bAt = aAt + inputs;
+  for (let i = 0, w = o; i < inputs; i++, w += outputs) {
+    const a = input[aAt + i]!;
+    const b = input[bAt + i]!;
+    const w0 = weights[w]!;
+    const w1 = weights[w + 1]!;
+    const w2 = weights[w + 2]!;
+    const w3 = weights[w + 3]!;
+    a0 += a * w0;
+    a1 += a * w1;
+    a2 += a * w2;
+    a3 += a * w3;
+    b0 += b * w0;
+    b1 += b * w1;
+    b2 += b * w2;
+    b3 += b * w3;
+  }
+  const aOut = row * outputs + o;
+  output[aOut] = a0;
+  output[aOut + 1] = a1;
+  output[aOut + 2] = a2;
+  output[aOut + 3] = a3;
+  const bOut = aOut + outputs;
+  output[bOut] = b0;
+  output[bOut + 1] = b1;
+  output[bOut + 2] = b2;
+  output[bOut + 3] = b3;
+}
+
+function forwardOne(
+  { inputs, outputs, weights, bias, output }: DenseLayer,
+  input: Float32Array,
+  row: number,
+  o: number,
+): void {
+  let sum = bias[o]!;
+  for (let i = 0, w = o; i < inputs; i++, w += outputs) sum += input[row * inputs + i]! * weights[w]!;
+  output[row * outputs + o] = sum;
 }
 
 /**

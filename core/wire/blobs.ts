@@ -44,7 +44,8 @@ export function decodeParameters(bytes: Uint8Array, count: number): Float32Array
       `parameters of ${bytes.length} bytes, the network has ${count} of 4 bytes; both ends must use the same lineage`,
     );
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const parameters = Float32Array.from({ length: count }, (_, i) => view.getFloat32(i * 4, true));
+  const parameters = new Float32Array(count);
+  for (let i = 0; i < count; i++) parameters[i] = view.getFloat32(i * 4, true);
   const at = parameters.findIndex((value) => !Number.isFinite(value));
   if (at >= 0) throw new TwinwatchError('WIRE_DELTA_NOT_FINITE', `parameter ${at} is ${parameters[at]}`);
   return parameters;

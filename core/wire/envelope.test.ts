@@ -7,6 +7,7 @@ import { decodeCbor, encodeCbor } from './cbor.js';
 import { decodeEnvelope, encodeEnvelope } from './envelope.js';
 import { encodeJson, parseAgentStatus, parseAlarmEvent, parseServerStatus, parseTelemetry } from './json-messages.js';
 import type { Lineage, WireMessage } from './messages.js';
+import { SPOKEN } from './protocol.js';
 
 const hash = 'a'.repeat(64);
 const blob = { hash, bytes: 10 };
@@ -122,7 +123,7 @@ const codeOf = (call: () => unknown): string => {
 describe('envelope', () => {
   it.each(Object.values(messages))('carries $kind', (message) => {
     const envelope = decodeEnvelope(encodeEnvelope({ ...fields, message }));
-    expect(envelope).toMatchObject({ ...fields, protocol: 1, signature: null });
+    expect(envelope).toMatchObject({ ...fields, protocol: SPOKEN.newest, signature: null });
     const { delta, ...rest } = envelope.message as typeof messages.update;
     expect(rest).toEqual({ ...message, delta: undefined });
     expect(delta && [...delta]).toEqual('delta' in message ? [1, 2, 3] : undefined);
@@ -168,7 +169,7 @@ describe('envelope', () => {
   });
 
   it('refuses other protocols, senders that are no ids, and what it would not decode itself', () => {
-    expect(codeOf(() => decodeEnvelope(wire(messages.hello, { protocol: 2 })))).toBe('WIRE_PROTOCOL');
+    expect(codeOf(() => decodeEnvelope(wire(messages.hello, { protocol: SPOKEN.newest + 1 })))).toBe('WIRE_PROTOCOL');
     expect(codeOf(() => decodeEnvelope(wire(messages.hello, { sender: 'a/b' })))).toBe('WIRE_INVALID');
     expect(codeOf(() => decodeEnvelope(wire(messages.hello, { signature: new Uint8Array(3) })))).toBe('WIRE_INVALID');
     expect(codeOf(() => encodeEnvelope({ ...fields, message: { ...messages.fit, epochs: 0 } }))).toBe('WIRE_INVALID');

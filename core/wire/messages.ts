@@ -76,8 +76,10 @@ export interface FitTask {
   readonly attempt: number;
   readonly method: string;
   readonly lineage: BlobRef;
-  /** Starting parameters, f32; pushed on the down topic right after the task. */
+  /** Starting parameters, f32. */
   readonly parameters: BlobRef;
+  /** Their bytes, where they are few (inline-parameters.ts); else they are pushed on the down topic right after the task. */
+  readonly inline?: Uint8Array | undefined;
   readonly epochs: number;
   readonly batchSize: number;
   readonly learningRate: number;
@@ -123,6 +125,8 @@ export interface EvaluateTask {
   readonly attempt: number;
   readonly lineage: BlobRef;
   readonly parameters: BlobRef;
+  /** As in a FitTask. */
+  readonly inline?: Uint8Array | undefined;
   readonly deadlineMs: number;
 }
 

@@ -11,8 +11,8 @@ export interface ProtocolRange {
   readonly newest: number;
 }
 
-/** Of this release. */
-export const SPOKEN: ProtocolRange = { oldest: 1, newest: 1 };
+/** Of this release. 2: a task may hold its parameters (inline-parameters.ts). */
+export const SPOKEN: ProtocolRange = { oldest: 1, newest: 2 };
 
 /** Of releases that do not tell. */
 const UNTOLD: ProtocolRange = { oldest: 1, newest: 1 };

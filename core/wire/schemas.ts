@@ -197,6 +197,7 @@ const fit: ZodType<FitTask> = z.object({
   method: name,
   lineage: blob,
   parameters: blob,
+  inline: bytes.optional(),
   epochs: positive,
   batchSize: positive,
   learningRate: z.number().positive(),
@@ -216,6 +217,7 @@ const evaluate: ZodType<EvaluateTask> = z.object({
   attempt: count,
   lineage: blob,
   parameters: blob,
+  inline: bytes.optional(),
   deadlineMs: positive,
 });
 

@@ -69,7 +69,11 @@ export function packTopK(
   }
   const head = [rice, ...leb128(chosen.length)];
   const numbers = values === 'f16' ? halves(delta, places, chosen) : quantized(delta, places, chosen);
-  return Uint8Array.from([...head, ...bits.bytes, ...numbers]);
+  const packed = new Uint8Array(head.length + bits.bytes.length + numbers.length);
+  packed.set(head);
+  packed.set(bits.bytes, head.length);
+  packed.set(numbers, head.length + bits.bytes.length);
+  return packed;
 }
 
 /**
@@ -115,14 +119,18 @@ export function unpackTopK(
 /** Rising positions among the selected numbers; of equal magnitudes, the first. */
 function largest(delta: Float32Array, { flat }: Places, keep: number): Int32Array {
   const wanted = Math.min(flat.length, Math.max(1, Math.round(keep * flat.length)));
-  const sizes = Float32Array.from(flat, (i) => Math.abs(delta[i]!));
+  const sizes = new Float32Array(flat.length);
+  for (let place = 0; place < flat.length; place++) sizes[place] = Math.abs(delta[flat[place]!]!);
   const least = Math.max(SMALLEST, sizes.slice().sort()[flat.length - wanted] ?? 0);
-  let ties = wanted - sizes.reduce((above, size) => above + (size > least ? 1 : 0), 0);
-  const chosen: number[] = [];
-  for (const [place, size] of sizes.entries()) {
-    if (size > least || (size === least && ties-- > 0)) chosen.push(place);
+  let ties = wanted;
+  for (let place = 0; place < flat.length; place++) if (sizes[place]! > least) ties--;
+  const chosen = new Int32Array(wanted);
+  let count = 0;
+  for (let place = 0; place < flat.length; place++) {
+    const size = sizes[place]!;
+    if (size > least || (size === least && ties-- > 0)) chosen[count++] = place;
   }
-  return Int32Array.from(chosen);
+  return chosen.subarray(0, count);
 }
 
 function bestRice(chosen: Int32Array): number {
@@ -142,26 +150,28 @@ function bestRice(chosen: Int32Array): number {
 
 function halves(delta: Float32Array, { flat }: Places, chosen: Int32Array): Uint8Array {
   const view = new DataView(new ArrayBuffer(2 * chosen.length));
-  for (const [k, place] of chosen.entries()) view.setUint16(2 * k, halfOf(delta[flat[place]!]!), true);
+  for (let k = 0; k < chosen.length; k++) view.setUint16(2 * k, halfOf(delta[flat[chosen[k]!]!]!), true);
   return new Uint8Array(view.buffer);
 }
 
 function readHalves(bytes: Uint8Array, { flat }: Places, chosen: Int32Array, delta: Float32Array): string | null {
   if (bytes.length !== 2 * chosen.length) return `${bytes.length} bytes for ${chosen.length} half floats`;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  for (const [k, place] of chosen.entries()) delta[flat[place]!] = fromFloat16(view.getUint16(2 * k, true));
+  for (let k = 0; k < chosen.length; k++) delta[flat[chosen[k]!]!] = fromFloat16(view.getUint16(2 * k, true));
   return null;
 }
 
 function quantized(delta: Float32Array, { flat, row, rows }: Places, chosen: Int32Array): Uint8Array {
   const peaks = new Float32Array(rows);
   for (const place of chosen) peaks[row[place]!] = Math.max(peaks[row[place]!]!, Math.abs(delta[flat[place]!]!));
-  const scaleBits = Array.from(peaks, (peak) => upperHalf(peak / 127));
-  const scales = scaleBits.map(fromUpperHalf);
+  const word = new DataView(new ArrayBuffer(4));
+  const scaleBits = Array.from(peaks, (peak) => upperHalf(peak / 127, word));
+  const scales = scaleBits.map((bits) => fromUpperHalf(bits, word));
   const used = rowsOf(chosen, row, rows);
   const view = new DataView(new ArrayBuffer(2 * used.length + chosen.length));
   for (const [k, r] of used.entries()) view.setUint16(2 * k, scaleBits[r]!, true);
-  for (const [k, place] of chosen.entries()) {
+  for (let k = 0; k < chosen.length; k++) {
+    const place = chosen[k]!;
     const steps = Math.round(delta[flat[place]!]! / scales[row[place]!]!);
     view.setInt8(2 * used.length + k, Math.max(-127, Math.min(127, steps)));
   }
@@ -179,13 +189,16 @@ function readQuantized(
   if (bytes.length !== expected) return `${bytes.length} bytes for ${used.length} scales and ${chosen.length} numbers`;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const scales = new Float32Array(rows);
+  const word = new DataView(new ArrayBuffer(4));
   for (const [k, r] of used.entries()) {
-    const scale = fromUpperHalf(view.getUint16(2 * k, true));
+    const scale = fromUpperHalf(view.getUint16(2 * k, true), word);
     if (!(scale >= 0 && scale < Number.POSITIVE_INFINITY)) return `a scale of ${scale}`;
     scales[r] = scale;
   }
-  for (const [k, place] of chosen.entries())
+  for (let k = 0; k < chosen.length; k++) {
+    const place = chosen[k]!;
     delta[flat[place]!] = view.getInt8(2 * used.length + k) * scales[row[place]!]!;
+  }
   return null;
 }
 
@@ -196,16 +209,15 @@ function rowsOf(chosen: Int32Array, row: Int32Array, rows: number): number[] {
   return [...has.keys()].filter((r) => has[r] === 1);
 }
 
-/** The upper two bytes of a float32 that is not below `value` ≥ 0. */
-function upperHalf(value: number): number {
-  const word = new DataView(new ArrayBuffer(4));
+/** The upper two bytes of a float32 that is not below `value` ≥ 0. @param word four bytes to write on. */
+function upperHalf(value: number, word: DataView): number {
   word.setFloat32(0, value);
   return word.getUint16(0) + (word.getUint16(2) > 0 ? 1 : 0);
 }
 
-function fromUpperHalf(bits: number): number {
-  const word = new DataView(new ArrayBuffer(4));
+function fromUpperHalf(bits: number, word: DataView): number {
   word.setUint16(0, bits);
+  word.setUint16(2, 0);
   return word.getFloat32(0);
 }
 

@@ -11,10 +11,15 @@ const LONGEST_WAIT_MS = 30_000;
 /** Blobs that came unasked, kept for the task that follows: parameters of the last rounds. */
 const KEPT_BLOBS = 4;
 
+/** Of those that are stored, what every round asks for again: a lineage, its exchange rows, a teacher. */
+const REMEMBERED_BLOBS = 3;
+const LARGEST_REMEMBERED_BYTES = 1024 * 1024;
+
 /** Blobs by hash: from the store, from what the server pushed, or asked for until they come. */
 export class BlobFetcher {
   readonly #context: FederationContext;
   readonly #arrived = new Map<string, Uint8Array>();
+  readonly #kept = new Map<string, Uint8Array>();
   readonly #puller: ChunkPuller;
   readonly #waiting = new Map<string, Set<() => void>>();
 
@@ -50,8 +55,11 @@ export class BlobFetcher {
    * @throws the signal's reason; TwinwatchError AGENT_BLOB_FAILED where what came is not what was named.
    */
   async get(ref: BlobRef, keep: boolean, signal: AbortSignal): Promise<Uint8Array> {
-    const stored = await this.#context.store.call('blob', ref.hash);
-    if (stored !== null && hashOf(stored) === ref.hash) return stored;
+    const known = this.#kept.get(ref.hash) ?? (keep ? await this.#stored(ref.hash) : null);
+    if (known !== null) {
+      this.#remember(ref.hash, known);
+      return known;
+    }
     signal.throwIfAborted();
     if (keep && !this.#arrived.has(ref.hash)) this.#askForAll(ref);
     let waitMs = PUSH_GRACE_MS;
@@ -64,12 +72,30 @@ export class BlobFetcher {
             'AGENT_BLOB_FAILED',
             `blob ${ref.hash} has ${bytes.length} bytes, ${ref.bytes} were announced`,
           );
-        if (keep) await this.#context.store.call('putBlob', ref.hash, bytes);
+        if (keep) {
+          await this.#context.store.call('putBlob', ref.hash, bytes);
+          this.#remember(ref.hash, bytes);
+        }
         return bytes;
       }
       if (await this.#arrival(ref.hash, waitMs, signal)) continue;
       this.#askForAll(ref);
       waitMs = Math.min(LONGEST_WAIT_MS, waitMs * 1.5);
+    }
+  }
+
+  async #stored(hash: string): Promise<Uint8Array | null> {
+    const bytes = await this.#context.store.call('blob', hash);
+    return bytes !== null && hashOf(bytes) === hash ? bytes : null;
+  }
+
+  #remember(hash: string, bytes: Uint8Array): void {
+    if (bytes.length > LARGEST_REMEMBERED_BYTES) return;
+    this.#kept.delete(hash);
+    this.#kept.set(hash, bytes);
+    for (const oldest of this.#kept.keys()) {
+      if (this.#kept.size <= REMEMBERED_BLOBS) break;
+      this.#kept.delete(oldest);
     }
   }
 

@@ -3,6 +3,7 @@ import { schemaHash } from '@twinwatch/core/features/schema';
 import type { FeatureSchema } from '@twinwatch/core/features/spec';
 import type { TrainingEngine } from '@twinwatch/core/learning/engine';
 import { decodeLineage } from '@twinwatch/core/wire/blobs';
+import { inlineParameters } from '@twinwatch/core/wire/inline-parameters';
 import type { CalibrateTask, EvaluateTask, FitTask, Lineage, Update } from '@twinwatch/core/wire/messages';
 import {
   calibration,
@@ -190,7 +191,7 @@ export class TaskRunner {
     onLineage(task.lineage.hash);
     const lesson = task.kind === 'fit' ? task.distillation : undefined;
     const [parameters, exchange, teacher, owed, own] = await Promise.all([
-      blobs.get(task.parameters, false, signal),
+      inlineParameters(task) ?? blobs.get(task.parameters, false, signal),
       withExchange && lineage.exchange !== null ? blobs.get(lineage.exchange, true, signal) : null,
       lesson === undefined ? null : blobs.get(lesson.teacher, true, signal),
       updates.owed(task.lineage.hash, task.round, signal),

@@ -377,6 +377,8 @@ describe('Store', () => {
     for (const lock of locks) lock.exec('BEGIN IMMEDIATE');
     store.write(row(0));
     const asked = store.outbox(10);
+    // It leaves for the worker at the end of the turn.
+    await Promise.resolve();
     for (let timeMs = 1; timeMs <= 1_000; timeMs++) store.write(row(timeMs));
     for (let alarm = 1; alarm <= 5; alarm++)
       store.write({ op: 'alarm', event: event(alarm), alarmState: alarmState(alarm, alarm) });

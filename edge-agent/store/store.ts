@@ -60,6 +60,7 @@ export class Store {
   #refused: string | null = null;
   #whenIdle: () => void = () => undefined;
   #waitingToRetry = false;
+  #isPumpDue = false;
 
   readonly #lock: DirectoryLock;
 
@@ -88,7 +89,7 @@ export class Store {
     this.#queue.push(queued);
     this.#account(queued, 1);
     this.#keepBounds();
-    this.#pump();
+    this.#pumpSoon();
   }
 
   /** Why the disk does not take what is written, null while it does. */
@@ -155,7 +156,7 @@ export class Store {
         resolve: resolve as (value: unknown) => void,
         reject,
       });
-      this.#pump();
+      this.#pumpSoon();
     });
   }
 
@@ -282,6 +283,16 @@ export class Store {
     this.#runtime.timers.after('store-retry', RETRY_MS, () => {
       this.#waitingToRetry = false;
       again();
+    });
+  }
+
+  /** What is written and asked in one turn goes to the thread together: to wake it takes longer than most of what it does. */
+  #pumpSoon(): void {
+    if (this.#isPumpDue) return;
+    this.#isPumpDue = true;
+    queueMicrotask(() => {
+      this.#isPumpDue = false;
+      this.#pump();
     });
   }
 

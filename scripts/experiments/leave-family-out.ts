@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { episodeRecall, falseAlarmEpisodesPerDay } from '@twinwatch/core/evaluation/episodes';
-import { prAuc, rocAuc } from '@twinwatch/core/evaluation/ranking';
+import { rankingAreas } from '@twinwatch/core/evaluation/ranking';
 import type { TrainingEngine } from '@twinwatch/core/learning/engine';
 import type { AlarmParameters } from '@twinwatch/core/scada/alarm';
 import type { Row } from '@twinwatch/core/scada/sample';
@@ -198,8 +198,7 @@ async function judge(detector: LearnedDetector, test: TwinRows, { detector: { al
     labels.push(...judged.labels);
   }
   return {
-    rocAuc: rocAuc(scores, labels),
-    prAuc: prAuc(scores, labels),
+    ...rankingAreas(scores, labels),
     detected: episodeRecall({ alarms, labels }),
     falseAlarmsPerDay: falseAlarmEpisodesPerDay({ alarms, labels, intervalMs: test.intervalMs }),
   };

@@ -28,6 +28,13 @@ const on = (topic: string) =>
     .filter((one) => one.topic === topic)
     .map(({ payload }) => decodeEnvelope(payload, undefined, EVERY).protocol);
 
+/** Whether the tasks to train were sent with their parameters in them. */
+const withParameters = (agent: string) =>
+  federation.seen
+    .filter(({ topic }) => topic === all.agent(agent).task)
+    .map(({ payload }) => decodeEnvelope(payload, undefined, EVERY).message)
+    .flatMap((message) => (message.kind === 'fit' ? [message.inline !== undefined] : []));
+
 /** What is seen of an agent that has no protocol in common with the server. */
 async function refused(agent: string, whom: string): Promise<void> {
   await vi.waitFor(() => {
@@ -65,6 +72,7 @@ beforeAll(
     federation.start(
       { count: 1, quorum: 1 },
       { 'site-1': { oldest: 1, newest: 2 }, 'site-2': { oldest: 2, newest: 3 } },
+      { oldest: 1, newest: 1 },
     ),
   LIMIT_MS,
 );
@@ -79,6 +87,8 @@ describe('a server that is older than its agents', { timeout: LIMIT_MS }, () => 
     expect(shownOf('site-1')).toBeUndefined();
     expect(agents()).toMatchObject({ 'site-1': { lastRound: 1 }, 'site-2': { lastRound: null, online: true } });
     expect(new Set(on(all.agent('site-1').task))).toEqual(new Set([1]));
+    expect(new Set(withParameters('site-1'))).toEqual(new Set([false]));
+    expect(on(all.agent('site-1').down).length).toBeGreaterThan(0);
     expect(on(all.agent('site-2').task)).toEqual([]);
     expect(on(all.manifest).at(-1)).toBe(1);
     expect(federation.service.refused.get('site-1')).toBeUndefined();
@@ -109,6 +119,7 @@ describe('a server that is older than its agents', { timeout: LIMIT_MS }, () => 
       }
       expect(on(all.manifest).at(-1)).toBe(2);
     }, within);
+    expect(new Set([...withParameters('site-1'), ...withParameters('site-2')])).toEqual(new Set([true]));
   });
 });
 

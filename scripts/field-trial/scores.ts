@@ -7,7 +7,7 @@ import {
   episodesOf,
   falseAlarmEpisodesPerDay,
 } from '@twinwatch/core/evaluation/episodes';
-import { prAuc, rocAuc } from '@twinwatch/core/evaluation/ranking';
+import { rankingAreas } from '@twinwatch/core/evaluation/ranking';
 import type { AlarmRow, AttackRow, DetectorScores } from './field-trial-data.js';
 
 /** 1 attack, 0 normal, null not labelled: such a row is neither right nor wrong. */
@@ -39,8 +39,7 @@ export function scoresOf({ score, alarm, label, intervalMs }: Judged): DetectorS
     TNR: batadal.trueNegativeRate,
     F1: f1(counts),
     balancedAccuracy: balancedAccuracy(counts),
-    rocAuc: rocAuc(values, labels),
-    prAuc: prAuc(values, labels),
+    ...rankingAreas(values, labels),
     falseAlarmsPerDay: falseAlarmEpisodesPerDay({ alarms, labels, intervalMs }),
     episodeRecall: episodeRecall({ alarms, labels }),
     episodePrecision: alarms.includes(true) ? episodePrecision({ alarms, labels }) : null,

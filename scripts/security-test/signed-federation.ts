@@ -68,8 +68,12 @@ export class SignedFederation {
     return this.#service!;
   }
 
-  /** @param agents what they speak, those of this release where absent. */
-  async start(rounds: object, agents: Readonly<Record<string, ProtocolRange>> = {}): Promise<void> {
+  /** @param agents what they speak, those of this release where absent; so for the server. */
+  async start(
+    rounds: object,
+    agents: Readonly<Record<string, ProtocolRange>> = {},
+    server?: ProtocolRange,
+  ): Promise<void> {
     const dataDir = join(this.directory, 'broker');
     this.#broker = await startBroker({ host: '127.0.0.1', port: 0, dataDir, clock: systemClock, log: SILENT });
     this.#url = `mqtt://127.0.0.1:${this.#broker.port}`;
@@ -80,7 +84,7 @@ export class SignedFederation {
       if (agent !== undefined) this.statuses.set(agent, JSON.parse(payload.toString()) as AgentStatus);
     });
     await this.#attacker.subscribeAsync(`tw/v1/${FEDERATION}/#`, { qos: 1 });
-    await this.serve(rounds);
+    await this.serve(rounds, {}, server);
     await Promise.all(AGENTS.map((agent) => this.startAgent(agent, agents[agent])));
   }
 

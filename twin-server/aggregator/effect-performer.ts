@@ -12,8 +12,8 @@ import type { CurrentRelease, Effect, FederationEvent, FederationState, WorkEffe
 
 /** The way to the agents. Nothing here may throw or be waited for: what is lost is sent again when the agent says hello. */
 export interface AgentChannel {
+  /** With the parameters that it names. */
   sendTask(agent: string, task: CalibrateTask | FitTask | EvaluateTask): void;
-  sendBlob(agent: string, blob: BlobRef): void;
   sendReceipt(agent: string, receipt: Receipt): void;
   publishManifest(manifest: Manifest): void;
   /** What crossed the wire for learning since it was last taken, by agent. */
@@ -237,7 +237,6 @@ export class EffectPerformer {
       seed: createRandom(`${plan.seed}:fit:${round}:${agent}`).integer(2 ** 31),
       deadlineMs: deadline,
     });
-    agents.sendBlob(agent, parameters);
   }
 
   #sendEvaluate(agent: string, { release, lineageHash }: FederationState): void {
@@ -247,7 +246,6 @@ export class EffectPerformer {
     const parameters = this.#ref(release.candidate.parametersHash);
     const lineage = this.#ref(lineageHash);
     agents.sendTask(agent, { kind: 'evaluate', round, attempt, lineage, parameters, deadlineMs: plan.rounds.deadline });
-    agents.sendBlob(agent, parameters);
   }
 
   sendReceipt(of: { agent: string } & Omit<Extract<Receipt, { kind: 'update-receipt' }>, 'kind'>): void {

@@ -7,6 +7,7 @@ import { decodeLineage, decodeParameters } from '@twinwatch/core/wire/blobs';
 import { transferBytes } from '@twinwatch/core/wire/chunks';
 import { encodeEnvelope } from '@twinwatch/core/wire/envelope';
 import type { ModelView, RoundView } from '@twinwatch/core/wire/http';
+import { withParameters } from '@twinwatch/core/wire/inline-parameters';
 import type { CalibrateTask, EvaluateTask, FitTask, Hello, Lineage, WireMessage } from '@twinwatch/core/wire/messages';
 import { PARAMETER_CODECS } from '@twinwatch/core/wire/parameter-codec';
 import { topics } from '@twinwatch/core/wire/topics';
@@ -195,7 +196,7 @@ async function federate<T>({ setting, schema, twin, journal, tamper, ...request 
         const update = await client.answer(task, { base, blob, engine, signal });
         const bytes = enveloped(agent, update);
         traffic.count(at.agent(agent).up, transferBytes(bytes));
-        runner.onUpdate(agent, update, bytes.length);
+        runner.onUpdates([{ agent, update, bytes: bytes.length }]);
       };
       const about = { work, method: rounds.method };
       const runner: RoundRunner = new RoundRunner({
@@ -203,10 +204,12 @@ async function federate<T>({ setting, schema, twin, journal, tamper, ...request 
         timers: NO_DEADLINES,
         agents: {
           sendTask(agent, task) {
-            traffic.count(at.agent(agent).task, enveloped('server', task).length);
+            const whole = task.kind === 'calibrate' ? task : withParameters(task, blob(task.parameters.hash));
+            traffic.count(at.agent(agent).task, enveloped('server', whole).length);
+            if (whole.kind !== 'calibrate' && whole.inline === undefined)
+              traffic.count(at.agent(agent).down, transferBytes(blob(whole.parameters.hash)));
             queue = queue.then(() => perform(agent, task)).catch(reject);
           },
-          sendBlob: (agent, { hash }) => traffic.count(at.agent(agent).down, transferBytes(blob(hash))),
           sendReceipt(agent, receipt) {
             traffic.count(at.agent(agent).receipt, enveloped('server', receipt).length);
             clients.get(agent)?.onReceipt(receipt);

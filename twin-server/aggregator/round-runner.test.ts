@@ -63,7 +63,6 @@ class Sites {
           this.send(server, agent);
         });
       },
-      sendBlob: () => undefined,
       sendReceipt: (agent, receipt) => {
         this.receipts.push({ agent, receipt });
         const kept = this.outbox.get(agent);
@@ -78,7 +77,8 @@ class Sites {
 
   send(server: Server, agent: string): void {
     const update = this.outbox.get(agent);
-    if (update !== undefined) server.later(() => server.runner.onUpdate(agent, update, update.delta.length));
+    if (update !== undefined)
+      server.later(() => server.runner.onUpdates([{ agent, update, bytes: update.delta.length }]));
   }
 
   connect(server: Server): void {
@@ -86,6 +86,17 @@ class Sites {
       server.later(() => server.runner.onHello(agent, hello()));
       this.send(server, agent);
     }
+  }
+}
+
+/** Their updates reach the server in one turn, each of them twice. */
+class SitesTogether extends Sites {
+  override send(server: Server): void {
+    server.later(() => {
+      if (this.outbox.size < IDS.length) return;
+      const updates = [...this.outbox].map(([agent, update]) => ({ agent, update, bytes: update.delta.length }));
+      server.runner.onUpdates([...updates, ...updates]);
+    });
   }
 }
 
@@ -240,6 +251,19 @@ describe('round runner', () => {
     },
   );
 
+  it('comes to the same with updates that come together, and counts two copies of one once', async () => {
+    const apart = await live(join(folder, 'apart.db'), new Sites(), null);
+    const sites = new SitesTogether();
+    const together = await live(join(folder, 'together.db'), sites, null);
+    expect(together.state.globalHash).toBe(apart.state.globalHash);
+    const verdicts = sites.receipts.flatMap(({ receipt }) => ('verdict' in receipt ? [receipt.verdict] : []));
+    expect(verdicts.filter((verdict) => verdict === 'accepted')).toHaveLength(verdicts.length / 2);
+    expect(verdicts.filter((verdict) => verdict === 'duplicate')).toHaveLength(verdicts.length / 2);
+    expect(together.rounds.map(({ accepted }) => [...accepted].sort())).toEqual(
+      new Array(SETUP.plan.rounds.count).fill(IDS),
+    );
+  });
+
   it('dates a release after the one before, where the clock was set back: agents would take it for a downgrade', async () => {
     const [earlier, later] = [join(folder, 'earlier.db'), join(folder, 'later.db')];
     const [before] = (await live(earlier, new Sites(), null)).models;
@@ -259,16 +283,8 @@ describe('round runner', () => {
     server.start();
     const update = { kind: 'update', round: 1, attempt: 1, baseHash: 'x', codec: 'f32', layerMask: null } as const;
     const scores = { counts: [], rows: 0 };
-    server.runner.onUpdate(
-      'site-1',
-      { ...update, delta: Uint8Array.of(1), rows: 1, loss: 0, trainingMs: 0, scores },
-      1,
-    );
-    server.runner.onUpdate(
-      'site-9',
-      { ...update, delta: Uint8Array.of(1), rows: 1, loss: 0, trainingMs: 0, scores },
-      1,
-    );
+    const whole: Update = { ...update, delta: Uint8Array.of(1), rows: 1, loss: 0, trainingMs: 0, scores };
+    server.runner.onUpdates(['site-1', 'site-9'].map((agent) => ({ agent, update: whole, bytes: 1 })));
     expect(sites.receipts.slice(-2)).toMatchObject([
       { agent: 'site-1', receipt: { verdict: 'duplicate' } },
       { agent: 'site-9', receipt: { verdict: 'unknown-agent' } },

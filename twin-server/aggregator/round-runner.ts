@@ -32,7 +32,27 @@ export interface RoundRunnerOptions extends EffectPerformerOptions {
   readonly onFatal: (error: unknown) => void;
 }
 
-/** What agents say, as events of the round machine. Each event is one transaction; only then does anything follow from it. */
+/** As it came over the wire. */
+export interface ArrivedUpdate {
+  readonly agent: string;
+  readonly update: Update;
+  /** As received. */
+  readonly bytes: number;
+}
+
+interface Occurrence {
+  readonly event: FederationEvent;
+  /** What is written together with it. */
+  readonly write?: (() => void) | undefined;
+}
+
+interface Duplicate extends Pick<Update, 'round' | 'attempt'> {
+  readonly agent: string;
+  readonly verdict: 'duplicate';
+  readonly detail: string;
+}
+
+/** What agents say, as events of the round machine. What comes together is one transaction; only then does anything follow from it. */
 export class RoundRunner {
   #state: FederationState;
   readonly #options: RoundRunnerOptions;
@@ -129,9 +149,12 @@ export class RoundRunner {
     this.#dispatch({ type: 'calibration', agent }, () => journal.putCalibration(run, agent, calibration.moments));
   }
 
-  /** Journals and answers an update; every update gets a receipt, whatever is wrong with it. @param bytes as received. */
-  onUpdate(agent: string, update: Update, bytes: number): void {
-    if (this.#stopped) return;
+  /** Journals and answers updates, in order and in one transaction; every update gets a receipt, whatever is wrong with it. */
+  onUpdates(updates: readonly ArrivedUpdate[]): void {
+    this.#dispatchAll(updates.map((arrived) => () => this.#judge(arrived)));
+  }
+
+  #judge({ agent, update, bytes }: ArrivedUpdate): Occurrence | Duplicate {
     const { journal, run } = this.#options;
     const { round, attempt, baseHash, rows } = update;
     const kind = update.delta.length === 0 ? 'evaluate' : 'fit';
@@ -139,17 +162,19 @@ export class RoundRunner {
     // A receipt that was lost: the machine forgets closed rounds, the journal does not.
     if (journal.hasUpdate(run, round, agent, kind)) {
       const duplicate = { agent, round, attempt, verdict: 'duplicate', detail: 'already counted' } as const;
-      journal.transaction(() => this.#putRejection(duplicate));
-      this.#performer.sendReceipt(duplicate);
-      return;
+      this.#putRejection(duplicate);
+      return duplicate;
     }
     const refusal = admission(this.#state, facts);
     const { verdict, detail, norm } =
       refusal === null ? this.#checkContent(agent, kind, update) : { ...refusal, norm: null };
-    this.#dispatch({ type: 'update', update: facts, verdict, detail, norm }, () => {
-      if (verdict === 'accepted') journal.putUpdate(run, agent, kind, update);
-      else this.#putRejection({ agent, round, attempt, verdict, detail });
-    });
+    return {
+      event: { type: 'update', update: facts, verdict, detail, norm },
+      write: () => {
+        if (verdict === 'accepted') journal.putUpdate(run, agent, kind, update);
+        else this.#putRejection({ agent, round, attempt, verdict, detail });
+      },
+    };
   }
 
   /** Something that came in place of an update and is none. @param task what it says it answers, null where that cannot be read. */
@@ -187,36 +212,73 @@ export class RoundRunner {
     });
   }
 
-  #dispatch(event: FederationEvent, write: () => void = () => undefined): void {
+  #dispatch(event: FederationEvent, write?: () => void): void {
+    this.#dispatchAll([() => ({ event, write })]);
+  }
+
+  /** One step for each, all in one transaction, in which they are also judged: the second of two copies of an update finds the first. */
+  #dispatchAll(occurrences: readonly (() => Occurrence | Duplicate)[]): void {
     if (this.#stopped) return;
-    const { agents, journal, run, log, onStep, now } = this.#options;
+    const { agents, journal, run, now } = this.#options;
     const before = this.#state;
-    const next = step(withTraffic(before, agents.takeTraffic()), event, this.#machine, now());
-    journal.transaction(() => {
-      write();
-      if (next.state !== before) journal.saveState(run, next.state);
-      for (const closed of next.closed) {
-        journal.putRound(run, closed.round.attempt, closedRoundView(closed, this.#machine.method), closed.detail);
-        if (closed.committed) journal.dropPayloads(run, closed.round.round);
-        else if (next.state.current?.accepted.length === 0) journal.discardUpdates(run, closed.round.round);
-      }
-      if (next.closed.some(({ committed }) => committed)) journal.retainBlobs(neededBlobs(journal, next.state));
-    });
-    for (const [agent, { strikes }] of newlyQuarantined(before, next.state))
+    const follows: (() => void)[] = [];
+    try {
+      journal.transaction(() => {
+        for (const occur of occurrences) {
+          const occurrence = occur();
+          if ('verdict' in occurrence) {
+            follows.push(() => this.#performer.sendReceipt(occurrence));
+            continue;
+          }
+          const { event, write } = occurrence;
+          const from = this.#state;
+          const to = step(withTraffic(from, agents.takeTraffic()), event, this.#machine, now());
+          write?.();
+          this.#recordClosed(to);
+          this.#state = to.state;
+          follows.push(() => this.#follow(event, from, to));
+        }
+        if (this.#state !== before) journal.saveState(run, this.#state);
+      });
+    } catch (error) {
+      this.#state = before;
+      throw error;
+    }
+    for (const follow of follows) follow();
+  }
+
+  /** What a step that is on the disk leads to. */
+  #follow(event: FederationEvent, from: FederationState, to: Step): void {
+    this.#tell(from, to);
+    this.#options.onStep(to);
+    if (event.type === 'released') this.publishManifest();
+    for (const effect of to.effects) this.#performer.perform(effect, to.state);
+  }
+
+  #recordClosed({ state, closed }: Step): void {
+    const { journal, run } = this.#options;
+    for (const ended of closed) {
+      const { round, committed, detail } = ended;
+      journal.putRound(run, round.attempt, closedRoundView(ended, this.#machine.method), detail);
+      if (committed) journal.dropPayloads(run, round.round);
+      else if (state.current?.accepted.length === 0) journal.discardUpdates(run, round.round);
+    }
+    if (closed.some(({ committed }) => committed)) journal.retainBlobs(neededBlobs(journal, state));
+  }
+
+  #tell(before: FederationState, { state, closed }: Step): void {
+    const { log } = this.#options;
+    for (const [agent, { strikes }] of newlyQuarantined(before, state))
       log.warn(
         { agent, strikes },
         `agent ${agent} is in quarantine: ${strikes.length} of its updates were refused, the last one as ${strikes.at(-1)?.verdict}; look into it, then \`twinwatch quarantine lift ${agent}\``,
       );
-    this.#state = next.state;
-    for (const { round, committed, detail, validation } of next.closed) {
+    for (const { round, committed, detail, validation } of closed) {
       const context = { round: round.round, attempt: round.attempt, clients: round.accepted.length, validation };
       for (const remark of round.remarks) log.warn(context, `round ${round.round}: ${remark}`);
       if (committed) log.info(context, `round ${round.round} committed`);
       else log.warn(context, `round ${round.round}, attempt ${round.attempt} failed: ${detail}`);
     }
-    onStep(next);
-    if (event.type === 'released') this.publishManifest();
-    for (const effect of next.effects) this.#performer.perform(effect, this.#state);
   }
 
   /** For events of the server's own, which nobody would send again. */

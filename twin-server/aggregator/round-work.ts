@@ -1,6 +1,6 @@
 import type { DetectorConfig, RoundsConfig } from '@twinwatch/core/config/server';
 import { TwinwatchError } from '@twinwatch/core/errors';
-import { prAuc, rocAuc } from '@twinwatch/core/evaluation/ranking';
+import { rankingAreas } from '@twinwatch/core/evaluation/ranking';
 import { schemaHash } from '@twinwatch/core/features/schema';
 import type { FeatureSchema } from '@twinwatch/core/features/spec';
 import type { Architecture, Dataset, TrainingEngine } from '@twinwatch/core/learning/engine';
@@ -189,8 +189,7 @@ export class RoundWork {
     const scores = await this.#engine.score(this.architecture, parameters, validation.features);
     return {
       loss: weightedCrossEntropy(scores, validation),
-      rocAuc: rocAuc(scores, validation.labels),
-      prAuc: prAuc(scores, validation.labels),
+      ...rankingAreas(scores, validation.labels),
     };
   }
 

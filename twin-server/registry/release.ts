@@ -1,5 +1,5 @@
 import type { DetectorConfig } from '@twinwatch/core/config/server';
-import { prAuc, rocAuc } from '@twinwatch/core/evaluation/ranking';
+import { rankingAreas } from '@twinwatch/core/evaluation/ranking';
 import { chooseThreshold } from '@twinwatch/core/evaluation/threshold';
 import type { Dataset, TrainingEngine } from '@twinwatch/core/learning/engine';
 import { exportOnnx } from '@twinwatch/core/onnx/export';
@@ -70,8 +70,7 @@ export async function releaseDetector(request: ReleaseRequest): Promise<Released
     onnx,
     threshold,
     allowedFalseRate,
-    rocAuc: rocAuc(scores, validation.labels),
-    prAuc: prAuc(scores, validation.labels),
+    ...rankingAreas(scores, validation.labels),
     onnxDifference,
   };
 }

@@ -1,6 +1,6 @@
 import { batadalScore } from '@twinwatch/core/evaluation/batadal';
 import { countLabels } from '@twinwatch/core/evaluation/labels';
-import { prAuc, rocAuc, tiesDescending } from '@twinwatch/core/evaluation/ranking';
+import { rankingAreas, tiesDescending } from '@twinwatch/core/evaluation/ranking';
 import type { Metric } from './experiment-config.js';
 
 /** What a detector's scores are worth on the rows that are judged. */
@@ -19,8 +19,7 @@ export function measuresOf(scores: Float32Array, labels: Float32Array, threshold
   return {
     balancedAccuracy: chosen.sCm,
     s: chosen.s,
-    prAuc: prAuc(scores, labels),
-    rocAuc: rocAuc(scores, labels),
+    ...rankingAreas(scores, labels),
     accuracy: right / labels.length,
     balancedAccuracyAtHalf: half.sCm,
     sAtHalf: half.s,
