@@ -191,7 +191,7 @@ export class SessionStore extends AsyncLevelPersistence {
       return cleared;
     }
     if (sent.bytes !== null) {
-      await this.#options.db.del(sent.key);
+      this.#options.db.delSoon(sent.key);
       this.#gone(client.id, sent.key, sent.bytes);
     }
     return packet;

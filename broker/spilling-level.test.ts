@@ -37,6 +37,32 @@ async function all<T>(values: AsyncIterable<T>): Promise<T[]> {
   return list;
 }
 
+describe('what is deleted soon', () => {
+  it('is gone for whoever reads, with the next write, after a while, and after a restart', async () => {
+    const path = join(await bench.directory(), 'db');
+    const { db } = await open(path);
+    const put = (key: string) => db.put(key, Buffer.from(key));
+    const onDisk = async () => {
+      await db.close();
+      const plain = new ClassicLevel(path);
+      const keys = await all(plain.keys());
+      await plain.close();
+      await db.open();
+      return keys;
+    };
+    for (const key of ['a', 'b', 'c', 'd', 'e']) await put(key);
+    db.delSoon('a');
+    expect(await db.get('a')).toBeUndefined();
+    db.delSoon('b');
+    expect(await all(db.keys({}))).toEqual(['c', 'd', 'e']);
+    db.delSoon('c');
+    await put('f');
+    db.delSoon('d');
+    expect(await onDisk()).toEqual(['e', 'f']);
+    await db.close();
+  });
+});
+
 describe('a LevelDB on a full disk', () => {
   it('goes on in memory, is in order again when there is room, and the next start reads everything', async (context) => {
     const directory = await bench.smallDisk(1_500);
@@ -98,7 +124,7 @@ describe('spilling level', () => {
       fc.record({ type: fc.constant('del' as const), key: keys }),
     );
     const operations = fc.array(operation, { maxLength: 12 });
-    const directory = await bench.directory();
+    const directory = await await bench.directory();
     let run = 0;
     await fc.assert(
       fc.asyncProperty(operations, operations, async (first, second) => {

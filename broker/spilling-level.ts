@@ -31,6 +31,8 @@ interface Write {
 
 type Entry = readonly [key: string, value: Buffer];
 
+/** A message that is delivered within it is deleted together with others. */
+const REMOVED_AFTER_MS = 50;
 /** Beyond, `isOverloaded`. */
 const MEMORY_BYTES = 16 * 1024 * 1024;
 const VALUES = { valueEncoding: 'buffer' } as const;
@@ -51,6 +53,9 @@ export class SpillingLevel {
   /** A write has failed since the database was opened. */
   #isTorn = false;
   #pending: Write[] = [];
+  /** Keys whose deletion waits for the next write. */
+  #removals = new Set<string>();
+  #removalTimer: NodeJS.Timeout | null = null;
   #writing: Promise<void> | null = null;
   #readers = 0;
   /** While the database is opened anew. */
@@ -98,6 +103,24 @@ export class SpillingLevel {
     return this.#write([{ type: 'del', key }]);
   }
 
+  /** With the next write, or soon after; before anything is read. For keys that are not written again. */
+  delSoon(key: string): void {
+    this.#removals.add(key);
+    this.#removalTimer ??= setTimeout(() => void this.#remove(), REMOVED_AFTER_MS);
+  }
+
+  async #remove(): Promise<void> {
+    if (this.#removals.size > 0) await this.#write(this.#takeRemovals());
+  }
+
+  #takeRemovals(): Operation[] {
+    if (this.#removalTimer !== null) clearTimeout(this.#removalTimer);
+    this.#removalTimer = null;
+    const operations = [...this.#removals].map((key): Operation => ({ type: 'del', key }));
+    this.#removals.clear();
+    return operations;
+  }
+
   batch(): { del(key: string): void; write(): Promise<void> };
   batch(operations: readonly Operation[]): Promise<void>;
   batch(operations?: readonly Operation[]): Promise<void> | { del(key: string): void; write(): Promise<void> } {
@@ -113,6 +136,7 @@ export class SpillingLevel {
   }
 
   async get(key: string): Promise<Buffer | undefined> {
+    await this.#remove();
     while (this.#gate !== null) await this.#gate.opened;
     const inMemory = this.#memory.get(key);
     if (inMemory !== undefined) return inMemory ?? undefined;
@@ -137,6 +161,7 @@ export class SpillingLevel {
     if (this.#timer !== null) clearInterval(this.#timer);
     this.#timer = null;
     await this.#checking;
+    await this.#remove();
     while (this.#writing !== null) await this.#writing;
     if (this.#inMemory) await this.#comeBack();
     this.#openGate();
@@ -166,7 +191,7 @@ export class SpillingLevel {
     while (this.#pending.length > 0) {
       const writes = this.#pending;
       this.#pending = [];
-      const operations = writes.flatMap((write) => write.operations);
+      const operations = [...this.#takeRemovals(), ...writes.flatMap((write) => write.operations)];
       if (this.#inMemory) await this.#toMemory(operations);
       else await this.#toDisk(operations).catch((error) => this.#spill(error, operations));
       for (const { resolve } of writes) resolve();
@@ -226,6 +251,7 @@ export class SpillingLevel {
 
   /** In order of their keys' bytes, as LevelDB has them; memory overrules. */
   async *#entries(range: Range): AsyncGenerator<Entry> {
+    await this.#remove();
     while (this.#gate !== null) await this.#gate.opened;
     this.#readers++;
     try {

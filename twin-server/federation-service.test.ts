@@ -93,6 +93,7 @@ describe('federation service', () => {
       timers: {
         after(name, _ms, callback) {
           if (name === 'commands again') later = callback;
+          if (name === 'updates') setImmediate(callback);
           return () => undefined;
         },
         sleep: () => new Promise(() => undefined),

@@ -76,6 +76,9 @@ export interface FederationObserver {
   onRefused?(): void;
 }
 
+/** Agents that were asked at once answer at nearly one time. */
+const GATHER_MS = 4;
+
 /** Between two tries to deliver what people decided to agents that are there. */
 const COMMANDS_AGAIN_MS = 30_000;
 
@@ -113,7 +116,7 @@ export class FederationService {
   #manifestProtocol: number | null = null;
   /** Blobs on their way, by agent and hash: a hello during a transfer does not start it again. */
   readonly #sending = new Set<string>();
-  /** Updates of this turn. */
+  /** Updates that wait to be written together. */
   readonly #arrived: ArrivedUpdate[] = [];
   /** Agent → hash of what was last sent to it unasked. */
   readonly #pushed = new Map<string, string>();
@@ -198,6 +201,7 @@ export class FederationService {
   }
 
   async stop(): Promise<void> {
+    this.#takeArrived();
     this.#stopping.abort();
     this.#cancelWaiting();
     this.#cancelKeys();
@@ -358,11 +362,11 @@ export class FederationService {
     this.#gather({ agent, update, bytes: bytes.length });
   }
 
-  /** What has come by the end of the turn is written together: a disk takes one transaction as fast as twenty. */
+  /** What comes within a moment is written together: a disk takes one transaction as fast as twenty. */
   #gather(arrived: ArrivedUpdate): void {
     this.#arrived.push(arrived);
     if (this.#arrived.length > 1) return;
-    setImmediate(() => this.#takeArrived());
+    this.#options.timers.after('updates', GATHER_MS, () => this.#takeArrived());
   }
 
   #takeArrived(): void {

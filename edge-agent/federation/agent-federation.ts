@@ -187,6 +187,7 @@ export class AgentFederation {
     await this.#tasks?.idle();
     await this.#models.idle();
     await link.stop();
+    this.#updates.flush();
     this.#memory.flush();
   }
 

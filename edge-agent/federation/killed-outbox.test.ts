@@ -35,6 +35,7 @@ async function killedAfterSending(): Promise<Uint8Array[]> {
   const outbox = new UpdateOutbox(testContext(first, () => undefined));
   outbox.put(testUpdate(1), testFeedback(1, await outbox.owed('l', 1, signal)), 60_000, signal);
   outbox.received({ kind: 'update-receipt', round: 1, attempt: 0, verdict: 'accepted', detail: '' });
+  outbox.flush();
   await first.close();
   child = spawn(process.execPath, [PROCESS, directory], { stdio: ['ignore', 'pipe', 'inherit'] });
   await once(child.stdout!, 'data');
@@ -66,6 +67,7 @@ describe('an agent that is killed between sending an update and its receipt', ()
     again.received(receipt);
     expect(await waiting).toEqual(owed);
     // Once more started, with the receipt come: nothing is added twice.
+    again.flush();
     const third = new UpdateOutbox(testContext(store, () => undefined));
     expect(await third.owed('l', 3, signal)).toEqual(owed);
     expect(await store.call('state', 'pending-update')).toBeNull();

@@ -37,6 +37,7 @@ const LOOK_AGAIN_MS = 2_000;
 /** Does what the server asks for, one task at a time; a newer task ends the one under way. */
 export class TaskRunner {
   readonly #options: TaskRunnerOptions;
+  #lineage: { readonly hash: string; readonly lineage: Lineage } | null = null;
   #current: { readonly task: Task; readonly abort: AbortController; readonly done: Promise<void> } | null = null;
 
   constructor(options: TaskRunnerOptions) {
@@ -186,7 +187,7 @@ export class TaskRunner {
 
   async #material(task: FitTask | EvaluateTask, signal: AbortSignal, withExchange: boolean): Promise<FitMaterial> {
     const { blobs, updates, context, limits, onLineage } = this.#options;
-    const lineage: Lineage = decodeLineage(await blobs.get(task.lineage, true, signal));
+    const lineage = await this.#lineageOf(task, signal);
     this.#requireTags(lineage.schema);
     onLineage(task.lineage.hash);
     const lesson = task.kind === 'fit' ? task.distillation : undefined;
@@ -198,6 +199,13 @@ export class TaskRunner {
       ownRows(context.store, lineage.schema, limits),
     ]);
     return { lineage, parameters, exchange, teacher, owed, own };
+  }
+
+  /** The same for many rounds. */
+  async #lineageOf({ lineage: { hash, bytes } }: FitTask | EvaluateTask, signal: AbortSignal): Promise<Lineage> {
+    if (this.#lineage?.hash !== hash)
+      this.#lineage = { hash, lineage: decodeLineage(await this.#options.blobs.get({ hash, bytes }, true, signal)) };
+    return this.#lineage.lineage;
   }
 
   #requireTags(schema: FeatureSchema): void {

@@ -1,5 +1,5 @@
 import { hashOf } from '@twinwatch/core/wire/blobs';
-import { split } from '@twinwatch/core/wire/chunks';
+import { chunkCount } from '@twinwatch/core/wire/chunks';
 import { afterVerdict, type Feedback, owedIn } from '@twinwatch/core/wire/error-feedback';
 import type { Receipt, Update } from '@twinwatch/core/wire/messages';
 import { enveloped, type FederationContext } from './federation-context.js';
@@ -18,6 +18,10 @@ const LONGEST_AGAIN_MS = 30_000;
 const MAXIMUM_UPDATE_BYTES = 64 * 1024 * 1024;
 /** The verdict of an earlier update is waited for so long before the next one is learned. */
 const SETTLE_MS = 10_000;
+/** Nobody reads it; without a reason, an exception with its stack is made for every update. */
+const SETTLED = 'settled';
+/** See UpdateOutbox.flush. */
+const WRITTEN_AFTER_MS = 5_000;
 
 type UpdateReceipt = Extract<Receipt, { kind: 'update-receipt' }>;
 
@@ -45,6 +49,8 @@ export class UpdateOutbox {
   #feedback: Feedback | null = null;
   #loaded: Promise<void> | null = null;
   readonly #onSettled = new Set<() => void>();
+  /** Null where the disk holds what is known. */
+  #cancelWrite: (() => void) | null = null;
 
   constructor(context: FederationContext) {
     this.#context = context;
@@ -87,6 +93,7 @@ export class UpdateOutbox {
     const bytes = enveloped(this.#context, this.#context.topics.up, update, MAXIMUM_UPDATE_BYTES);
     const untilMs = this.#context.clock.now() + deadlineMs;
     const pending: StoredUpdate = { round, attempt, baseHash, bytes, feedback, untilMs };
+    if (this.#cancelWrite !== null) this.#writeFeedback();
     this.#context.store.write({ op: 'state', key: PENDING, value: encodeStoredUpdate(pending) });
     this.#send(pending, { mayHaveArrived: false, isFirstPass: true }, deadlineMs, signal);
   }
@@ -139,7 +146,7 @@ export class UpdateOutbox {
 
   async #isSettled(signal: AbortSignal): Promise<boolean> {
     const known = new AbortController();
-    const settled = () => known.abort();
+    const settled = () => known.abort(SETTLED);
     this.#onSettled.add(settled);
     try {
       await this.#context.timers.sleep('update-settles', SETTLE_MS, AbortSignal.any([signal, known.signal]));
@@ -169,21 +176,42 @@ export class UpdateOutbox {
         log.error({ error: String(error) }, 'the stored update cannot be read; it is dropped');
         this.#forget();
       }
+      if (this.#pending === null) this.flush();
     })();
     return this.#loaded;
   }
 
-  #remember(feedback: Feedback | null): void {
-    this.#feedback = feedback;
-    const value = feedback === null ? null : encodeFeedback(feedback);
+  /**
+   * What a receipt has settled, to the store. Else it goes there together with the next update, or some seconds later: who is killed before
+   * asks again for the verdict that it had, and the server gives it again.
+   */
+  flush(): void {
+    if (this.#cancelWrite === null) return;
+    this.#writeFeedback();
+    this.#context.store.write({ op: 'state', key: PENDING, value: null });
+  }
+
+  #writeFeedback(): void {
+    this.#cancelWrite?.();
+    this.#cancelWrite = null;
+    const value = this.#feedback === null ? null : encodeFeedback(this.#feedback);
     this.#context.store.write({ op: 'state', key: FEEDBACK, value });
   }
 
+  #writeLater(): void {
+    this.#cancelWrite ??= this.#context.timers.after('update-settled', WRITTEN_AFTER_MS, () => this.flush());
+  }
+
+  #remember(feedback: Feedback | null): void {
+    this.#feedback = feedback;
+    this.#writeLater();
+  }
+
   #forget(): void {
-    this.#sending?.abort.abort();
+    this.#sending?.abort.abort(SETTLED);
     this.#sending = null;
     this.#pending = null;
-    this.#context.store.write({ op: 'state', key: PENDING, value: null });
+    this.#writeLater();
     for (const settled of this.#onSettled) settled();
   }
 
@@ -193,7 +221,7 @@ export class UpdateOutbox {
     forMs: number,
     signal: AbortSignal,
   ): void {
-    this.#sending?.abort.abort();
+    this.#sending?.abort.abort(SETTLED);
     this.#pending = pending;
     const untilMs = this.#context.clock.monotonic() + forMs;
     const sending: Sending = { abort: new AbortController(), ...how, untilMs };
@@ -204,7 +232,7 @@ export class UpdateOutbox {
   /** All chunks once; then the last one alone, now and again: a server that has not got them all asks for those that it lacks. */
   async #sendUntilReceived(pending: StoredUpdate, sending: Sending, signal: AbortSignal): Promise<void> {
     const { link, topics, store, timers, clock, log } = this.#context;
-    const last = split(pending.bytes).total - 1;
+    const last = chunkCount(pending.bytes.length) - 1;
     let pauseMs = FIRST_AGAIN_MS;
     while (!signal.aborted) {
       if (clock.monotonic() > sending.untilMs) {

@@ -15,7 +15,7 @@ import type { AgentsReport, AgentsSpec } from './agents-process.js';
 
 const AGENTS = 20;
 /** For all code to be compiled, and for steady percentiles. */
-const WARM_UP_ROUNDS = 30;
+const WARM_UP_ROUNDS = 100;
 const MEASURED_ROUNDS = 100;
 const INTERVAL_MS = 900_000;
 const ROWS_EACH = 60;
