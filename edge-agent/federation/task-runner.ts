@@ -11,6 +11,7 @@ import {
   evaluate,
   type FitMaterial,
   fitTask,
+  type OwnRows,
   ownRows,
   type TrainingLimits,
 } from '../training/local-training.js';
@@ -33,11 +34,14 @@ export interface TaskRunnerOptions {
 }
 
 const LOOK_AGAIN_MS = 2_000;
+/** Of features kept from one round to the next: 16 MB. */
+const KEPT_VALUES = 4_194_304;
 
 /** Does what the server asks for, one task at a time; a newer task ends the one under way. */
 export class TaskRunner {
   readonly #options: TaskRunnerOptions;
   #lineage: { readonly hash: string; readonly lineage: Lineage } | null = null;
+  #own: { readonly hash: string; readonly revision: number; readonly rows: OwnRows } | null = null;
   #current: { readonly task: Task; readonly abort: AbortController; readonly done: Promise<void> } | null = null;
 
   constructor(options: TaskRunnerOptions) {
@@ -186,7 +190,7 @@ export class TaskRunner {
   }
 
   async #material(task: FitTask | EvaluateTask, signal: AbortSignal, withExchange: boolean): Promise<FitMaterial> {
-    const { blobs, updates, context, limits, onLineage } = this.#options;
+    const { blobs, updates, onLineage } = this.#options;
     const lineage = await this.#lineageOf(task, signal);
     this.#requireTags(lineage.schema);
     onLineage(task.lineage.hash);
@@ -196,7 +200,7 @@ export class TaskRunner {
       withExchange && lineage.exchange !== null ? blobs.get(lineage.exchange, true, signal) : null,
       lesson === undefined ? null : blobs.get(lesson.teacher, true, signal),
       updates.owed(task.lineage.hash, task.round, signal),
-      ownRows(context.store, lineage.schema, limits),
+      this.#ownRows(lineage),
     ]);
     return { lineage, parameters, exchange, teacher, owed, own };
   }
@@ -206,6 +210,17 @@ export class TaskRunner {
     if (this.#lineage?.hash !== hash)
       this.#lineage = { hash, lineage: decodeLineage(await this.#options.blobs.get({ hash, bytes }, true, signal)) };
     return this.#lineage.lineage;
+  }
+
+  /** Rounds may come faster than rows: read, and made features of, once for each change. */
+  async #ownRows({ schema, schemaHash: hash }: Lineage): Promise<OwnRows> {
+    const { store } = this.#options.context;
+    const { revision } = store;
+    if (this.#own?.hash === hash && this.#own.revision === revision) return this.#own.rows;
+    const rows = await ownRows(store, schema, this.#options.limits);
+    const values = rows.training.features.length + rows.holdout.length;
+    this.#own = values <= KEPT_VALUES ? { hash, revision, rows } : null;
+    return rows;
   }
 
   #requireTags(schema: FeatureSchema): void {

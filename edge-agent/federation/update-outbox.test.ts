@@ -1,11 +1,16 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { schemaHash } from '@twinwatch/core/features/schema';
+import type { FeatureSchema } from '@twinwatch/core/features/spec';
+import type { TrainingEngine } from '@twinwatch/core/learning/engine';
 import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
+import { blobRef, encodeLineage, encodeParameters, hashOf } from '@twinwatch/core/wire/blobs';
 import type { Link } from '@twinwatch/core/wire/link';
 import type { FitTask, Update } from '@twinwatch/core/wire/messages';
 import { topics } from '@twinwatch/core/wire/topics';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { UNLABELLED } from '../store/row-table.js';
 import { Store } from '../store/store.js';
 import { systemClock, systemTimers } from '../system-runtime.js';
 import { NO_KEYS } from './agent-trust.js';
@@ -165,5 +170,74 @@ describe('TaskRunner', () => {
     await runner.idle();
     expect(deadlines).toEqual([1e8]);
     expect(told).toEqual([expect.stringContaining('not done within the 100000000 ms of the task')]);
+  });
+
+  it('takes parameters that come with their task, and reads its rows again once there are others', async () => {
+    const shared = context();
+    const fitted: { rows: number; first: number | undefined }[] = [];
+    const engine: Partial<TrainingEngine> = {
+      async fit({ parameters, data }) {
+        fitted.push({ rows: data.labels.length, first: parameters[0] });
+        return { parameters, loss: 0, steps: 0 };
+      },
+    };
+    const updates = new UpdateOutbox(shared);
+    const runner = new TaskRunner({
+      ...{
+        context: shared,
+        updates,
+        blobs: new BlobFetcher(shared),
+        siteTags: () => ['a'],
+        onLineage: () => undefined,
+      },
+      engine: async () => engine as TrainingEngine,
+      limits: { maximumRows: 9, quarantineMs: 0, labelWeight: 1 },
+    });
+    const schema: FeatureSchema = {
+      ...{ intervalMs: 1_000, holdRows: 0, tags: [{ name: 'a', unit: '', kind: 'analog', resolution: 1 }] },
+      features: [{ type: 'raw', tag: 'a' }],
+    };
+    const lineage = encodeLineage({
+      ...{ schema, schemaHash: schemaHash(schema), scaler: { mean: [0], scale: [1], clip: 5 }, exchange: null },
+      architecture: { inputs: 1, hidden: [], members: 1 },
+    });
+    const parameters = encodeParameters(Float32Array.of(3, 4));
+    await store.call('putBlob', hashOf(lineage), lineage);
+    const task = (round: number, inline: Uint8Array): FitTask => ({
+      ...{ kind: 'fit', round, attempt: 0, method: 'm', lineage: blobRef(lineage), parameters: blobRef(parameters) },
+      ...{ inline, epochs: 1, batchSize: 1, learningRate: 1, proximalMu: 0, exchangeShare: 0, codec: 'f32' },
+      ...{ layerMask: null, seed: 1, deadlineMs: 60_000 },
+    });
+    const row = (timeMs: number) =>
+      store.write({
+        ...{ op: 'row', timeMs, sequence: timeMs, tags: ['a'], values: Float64Array.of(timeMs) },
+        ...{ label: UNLABELLED, score: null, alarmState: null },
+      });
+    const read = vi.spyOn(store, 'call');
+    const reads = () => read.mock.calls.filter(([call]) => call === 'rows').length;
+    const fit = async (round: number, inline = parameters) => {
+      const stop = new AbortController();
+      runner.take(task(round, inline), stop.signal);
+      await runner.idle();
+      updates.received({ kind: 'update-receipt', round, attempt: 0, verdict: 'accepted', detail: '' });
+    };
+    for (let timeMs = 1; timeMs <= 4; timeMs++) row(timeMs);
+    await fit(1);
+    await fit(2);
+    expect([reads(), fitted]).toEqual([
+      1,
+      [
+        { rows: 4, first: 3 },
+        { rows: 4, first: 3 },
+      ],
+    ]);
+    row(5);
+    await fit(3);
+    expect([reads(), fitted.at(-1)]).toEqual([2, { rows: 4, first: 3 }]);
+    // Others than the task names are not taken; nobody sends the right ones here.
+    const deadline = { ...task(4, encodeParameters(Float32Array.of(9, 9))), deadlineMs: 1 };
+    runner.take(deadline, new AbortController().signal);
+    await runner.idle();
+    expect(fitted).toHaveLength(3);
   });
 });

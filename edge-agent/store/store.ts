@@ -28,6 +28,8 @@ const RETRY_MS = 1_000;
 /** A batch that the disk has not taken after so long: it is told, and nobody waits for it any more who can do without. */
 const SLOW_MS = 2_000;
 const QUEUED_ROW_BYTES = 32 * 1024 * 1024;
+/** Calls that change rows or what is said of them. */
+const CHANGES: ReadonlySet<StoreCall> = new Set(['decide', 'importRows']);
 const NO_STATS: StoreStats = {
   ...{ rows: 0, outboxEvents: 0, damagedFiles: 0, evictedRows: 0, evictedEvents: 0 },
   isDiskTight: false,
@@ -61,6 +63,7 @@ export class Store {
   #whenIdle: () => void = () => undefined;
   #waitingToRetry = false;
   #isPumpDue = false;
+  #revision = 0;
 
   readonly #lock: DirectoryLock;
 
@@ -86,10 +89,16 @@ export class Store {
   write(write: StoreWrite): void {
     if (this.#closing !== null) return;
     const queued: Queued = { work: { kind: 'write', write } };
+    if (write.op === 'row' || write.op === 'alarm') this.#revision++;
     this.#queue.push(queued);
     this.#account(queued, 1);
     this.#keepBounds();
     this.#pumpSoon();
+  }
+
+  /** Rises with everything that may change which rows are learned from, and as what: rows, alarms, decisions. */
+  get revision(): number {
+    return this.#revision;
   }
 
   /** Why the disk does not take what is written, null while it does. */
@@ -150,6 +159,7 @@ export class Store {
   call<K extends StoreCall>(call: K, ...values: CallArguments<K>): Promise<CallResult<K>> {
     if (this.#closing !== null)
       return Promise.reject(new TwinwatchError('STORE_CLOSED', `${call}: the store is closed`));
+    if (CHANGES.has(call)) this.#revision++;
     return new Promise<CallResult<K>>((resolve, reject) => {
       this.#queue.push({
         work: { kind: 'call', call, arguments: values },
@@ -214,6 +224,7 @@ export class Store {
         if (message.refused !== null) this.#onRefused(message.refused);
         else if (writes.length > 0 && this.#refused !== null) {
           this.#refused = null;
+          this.#revision++;
           this.#runtime.log.info({ droppedRows: this.droppedRows }, 'the disk takes what is written again');
         }
         this.#putBack();
