@@ -50,7 +50,14 @@ export interface RoundView {
   /** What was done otherwise than configured, in words. */
   readonly remarks?: readonly string[];
   /** On the twin's validation episodes. */
-  readonly validation: { readonly loss: number; readonly rocAuc: number; readonly prAuc: number } | null;
+  readonly validation: {
+    readonly loss: number;
+    readonly rocAuc: number;
+    /** By which the best round is chosen. */
+    readonly prAuc: number;
+    /** Share of attacked rows: the PR AUC of a detector that guesses. Absent in rounds of earlier releases. */
+    readonly attackShare?: number;
+  } | null;
   /** Accepted updates, and parameters, without what carries them. */
   readonly bytesUp: number;
   readonly bytesDown: number;
@@ -89,6 +96,8 @@ export interface ModelProvenance {
   readonly parametersHash: string;
   /** On the twin's validation episodes. */
   readonly prAuc: number;
+  /** Of these episodes' rows: the PR AUC of a detector that guesses. Absent in models of earlier releases. */
+  readonly attackShare?: number;
   readonly loss: number;
   readonly allowedFalseRate: number;
   /** Largest difference of two scores between onnxruntime and our own forward pass. */

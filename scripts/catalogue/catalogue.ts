@@ -108,11 +108,11 @@ async function learn(options: CatalogueOptions, plant: LoadedPlant, line: Progre
     now: () => systemClock.now(),
     log: SILENT,
     onRound: ({ round, validation }) =>
-      line.live(`round ${round} of ${options.rounds}, AUC ${validation?.rocAuc.toFixed(3) ?? '?'}`),
+      line.live(`round ${round} of ${options.rounds}, PR AUC ${validation?.prAuc.toFixed(3) ?? '?'}`),
   });
-  const { modelVersion, round, rocAuc, threshold } = outcome.model;
+  const { modelVersion, round, rocAuc, threshold, provenance } = outcome.model;
   line.say(
-    `model ${modelVersion}, round ${round}: AUC ${rocAuc.toFixed(3)} on the twin's validation episodes, threshold ${threshold.toFixed(3)}`,
+    `model ${modelVersion}, round ${round}: PR AUC ${provenance?.prAuc.toFixed(3) ?? '?'}, ROC AUC ${rocAuc.toFixed(3)} on the twin's validation episodes, threshold ${threshold.toFixed(3)}`,
   );
   return { outcome, engine };
 }

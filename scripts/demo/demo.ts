@@ -14,7 +14,7 @@ import { claimDataDir } from './data-dir.js';
 import { commissioningRows, type DemoPlan, referencePlant, writeDemoConfigs } from './demo-configs.js';
 import { ProgressLine } from './progress-line.js';
 import { type StoryEvent, type StoryOptions, type StoryState, startStory, tell } from './story.js';
-import { figures, liveLine } from './wording.js';
+import * as wording from './wording.js';
 
 export interface DemoOptions {
   readonly attack?: string;
@@ -64,7 +64,7 @@ export async function runDemo(options: DemoOptions): Promise<number> {
       else if (effect.kind === 'finish') ending.finish();
       else supervisor.send('plant', effect);
     }
-    if (state.phase !== 'done') line.live(liveLine(state, story));
+    if (state.phase !== 'done') line.live(wording.liveLine(state, story));
   };
   const supervisor = new Supervisor({
     command: COMMAND,
@@ -76,6 +76,8 @@ export async function runDemo(options: DemoOptions): Promise<number> {
 
   process.on('SIGHUP', () => process.kill(process.pid, 'SIGTERM'));
   const stopped = untilStopped();
+  // Broker, twin-server and plant beside the agents.
+  const processCount = 3 + plan.sites.length;
   try {
     line.say(
       `starting broker, twin-server, plants and ${plan.sites.length} agents; everything is kept in ${plan.dataDir}`,
@@ -93,7 +95,8 @@ export async function runDemo(options: DemoOptions): Promise<number> {
     if (how === 'finished') {
       line.end();
       line.say(summary(state, story));
-      for (const [name, value] of figures(state, story, systemClock.monotonic())) line.say(`  ${name}: ${value}`);
+      for (const [name, value] of wording.figures(state, story, systemClock.monotonic()))
+        line.say(`  ${name}: ${value}`);
       if (options.exitAfterDemo !== true && (options.keep === true || process.stdout.isTTY)) {
         line.say(`everything goes on running: open ${url}; Ctrl-C stops it`);
         await Promise.race([stopped, ending.broken]);
@@ -102,6 +105,9 @@ export async function runDemo(options: DemoOptions): Promise<number> {
     stop.abort();
     await following;
     line.end();
+    line.say(`stopping ${processCount} processes`);
+    await supervisor.stopAll();
+    line.say(wording.stopped({ processCount, dataDir: plan.dataDir }, state));
     if (how !== 'finished') return INTERRUPTED;
     return state.failures.length > 0 && options.exitAfterDemo === true ? 1 : 0;
   } finally {

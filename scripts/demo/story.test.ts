@@ -1,7 +1,8 @@
-import type { AgentView, ServerState } from '@twinwatch/core/wire/http';
+import type { AgentView, RoundView, ServerState } from '@twinwatch/core/wire/http';
 import type { AlarmEvent } from '@twinwatch/core/wire/messages';
 import { describe, expect, it } from 'vitest';
 import { type StoryEffect, type StoryEvent, type StoryOptions, startStory, tell } from './story.js';
+import { stopped } from './wording.js';
 
 const MINUTE = 60_000;
 const INTERVAL = 15 * MINUTE;
@@ -140,6 +141,25 @@ describe('the story', () => {
     demo.rows(180);
     expect(demo.finished()).toBe(true);
     expect(demo.state().failures).toEqual([]);
+  });
+
+  it('tells of rounds and the release what the best round is chosen by, beside what guessing gets', () => {
+    const round = (number: number, prAuc: number): RoundView => ({
+      ...{ round: number, phase: 'committed', method: 'cwa', asked: ['a', 'b'], accepted: ['a', 'b'], rejected: [] },
+      validation: { loss: 1, rocAuc: 0.95, prAuc, attackShare: 0.0909 },
+      ...{ bytesUp: 1000, bytesDown: 2000, startedAtMs: 0, milliseconds: 5 },
+    });
+    const demo = demonstration();
+    demo.server({ roundsPlanned: 2 });
+    demo.hear({ kind: 'server', event: { kind: 'round', data: round(1, 0.7) } });
+    expect(demo.said()).toContain(
+      "round 1/2 cwa: 2 of 2 agents, PR AUC 0.700 (guessing: 0.091) on the twin's validation episodes; 1.0 kB up, 2.0 kB down",
+    );
+    const run = { processCount: 5, dataDir: '/tmp/demo' };
+    expect(stopped(run, demo.state())).toMatch(/^all 5 processes have ended; 1 of 2 rounds are committed\n/);
+    expect(stopped(run, startStory(0))).toMatch(
+      /nothing was learned yet\n {2}data: \/tmp\/demo\n {2}logs: \/tmp\/demo\/logs/,
+    );
   });
 
   it('names what went wrong: a false alarm, a missed attack, an alarm that does not clear', () => {

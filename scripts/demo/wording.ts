@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import type { ModelView, RoundView, ServerPhase } from '@twinwatch/core/wire/http';
 import type { AlarmEvent } from '@twinwatch/core/wire/messages';
 import type { SeenAlarm, StoryOptions, StoryState } from './story.js';
@@ -35,14 +36,19 @@ export function round(view: RoundView, planned: number): string {
   const head = `round ${view.round}/${planned} ${view.method}`;
   if (view.phase === 'failed')
     return `${head}: failed, ${view.accepted.length} of ${view.asked.length} agents answered`;
-  const auc =
-    view.validation === null ? '' : `, AUC ${view.validation.rocAuc.toFixed(3)} on the twin's validation episodes`;
+  const auc = view.validation === null ? '' : `, ${area(view.validation)} on the twin's validation episodes`;
   const rejected = view.rejected.length === 0 ? '' : `, ${view.rejected.length} rejected`;
   return `${head}: ${view.accepted.length} of ${view.asked.length} agents${rejected}${auc}; ${kilobytes(view.bytesUp)} up, ${kilobytes(view.bytesDown)} down`;
 }
 
-export function model(view: ModelView): string {
-  return `model ${view.modelVersion} released as ONNX (${kilobytes(view.bytes)}, round ${view.round}, AUC ${view.rocAuc.toFixed(3)}, threshold ${view.threshold.toFixed(3)})`;
+/** The measure by which the best round is chosen, beside what guessing gets. */
+function area({ prAuc, attackShare }: { readonly prAuc: number; readonly attackShare?: number }): string {
+  return `PR AUC ${prAuc.toFixed(3)}${attackShare === undefined ? '' : ` (guessing: ${attackShare.toFixed(3)})`}`;
+}
+
+export function model({ modelVersion, bytes, round, threshold, provenance }: ModelView): string {
+  const quality = provenance === undefined ? '' : `, ${area(provenance)}`;
+  return `model ${modelVersion} released as ONNX (${kilobytes(bytes)}, the best round: ${round}${quality}, threshold ${threshold.toFixed(3)})`;
 }
 
 export const accepted = (agent: string, version: string): string => `${agent} accepted model ${version}`;
@@ -93,6 +99,24 @@ export function liveLine(state: StoryState, options: StoryOptions): string {
   if (state.phase === 'learning') return `learning: ${state.activity || 'starting'}`;
   const now = state.plant[options.attackedSite]?.timeMs;
   return `${state.phase}: ${options.attackedSite} is at ${now === undefined ? '?' : plantTime(now)}`;
+}
+
+/** What is left when the demonstration has ended, and how to go on. */
+export function stopped(
+  run: { readonly processCount: number; readonly dataDir: string },
+  { rounds, roundsPlanned, model: released }: StoryState,
+): string {
+  const committed = [...rounds.values()].filter(({ phase }) => phase === 'committed').length;
+  const learned =
+    committed === 0
+      ? 'nothing was learned yet'
+      : `${committed} of ${roundsPlanned} rounds are committed${released === null ? '' : `, model ${released.modelVersion} is released`}`;
+  return [
+    `all ${run.processCount} processes have ended; ${learned}`,
+    `  data: ${run.dataDir}`,
+    `  logs: ${join(run.dataDir, 'logs')}, one for each process`,
+    '  go on from here: the same command again; to start afresh, delete the data first',
+  ].join('\n');
 }
 
 const plantDays = (rows: number, { intervalMs }: StoryOptions) => ((rows * intervalMs) / (24 * HOUR_MS)).toFixed(1);

@@ -1,4 +1,11 @@
-import type { AgentView, Contributor, DecisionView, RegistryView, ServerState } from '@twinwatch/core/wire/http';
+import type {
+  AgentView,
+  Contributor,
+  DecisionView,
+  ModelProvenance,
+  RegistryView,
+  ServerState,
+} from '@twinwatch/core/wire/http';
 import { type Alarm, alarmsFrom, isActive } from '@twinwatch/twin-server/dashboard/alarm-list';
 import { silentWords } from '@twinwatch/twin-server/dashboard/wording';
 
@@ -120,15 +127,15 @@ export function modelWords({ models, candidate }: RegistryView, version: string)
     ['onnx', `${hash}, ${bytes} bytes`],
     ['round', `${round}${provenance === undefined ? '' : `, ${provenance.method}`}`],
     ['threshold', String(threshold)],
-    ['ROC AUC', rocAuc.toFixed(4)],
     ...(provenance === undefined
       ? []
       : ([
-          ['PR AUC', provenance.prAuc.toFixed(4)],
+          ['PR AUC', `${provenance.prAuc.toFixed(4)}${guessing(provenance)}`],
           ['parameters', provenance.parametersHash],
           ['lineage', provenance.lineageHash],
           ['learned by', provenance.contributors.map(contributorWords).join(', ')],
         ] satisfies [string, string][])),
+    ['ROC AUC', rocAuc.toFixed(4)],
     ...gates.map(({ gate, passed, detail }): [string, string] => [gate, `${passed ? 'passed' : 'failed'}: ${detail}`]),
     ...(trial === null
       ? []
@@ -138,6 +145,11 @@ export function modelWords({ models, candidate }: RegistryView, version: string)
         ][])),
   ];
   return columns([[version, ''], ...facts]);
+}
+
+/** What a detector that guesses gets, to hold the area against. */
+function guessing({ attackShare }: ModelProvenance): string {
+  return attackShare === undefined ? '' : ` (guessing: ${attackShare.toFixed(4)})`;
 }
 
 function contributorWords({ agent, rows, window }: Contributor): string {

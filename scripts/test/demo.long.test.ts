@@ -65,6 +65,7 @@ describe('twinwatch demo, disturbed', () => {
     expect(other.output()).toMatch(/^CLI_DATA_DIR_IN_USE: process \d+/);
     demo.process.kill('SIGINT');
     expect(await demo.ended).toBe(130);
+    expect(demo.output()).toMatch(/all 6 processes have ended; .*\n.*data: .*\n.*logs: .*\n.*go on from here/);
     expect(await processesWith(dataDir)).toEqual([]);
     await listens(Number(port));
 

@@ -40,6 +40,8 @@ describe('twinwatch demo', () => {
       /AS EXPECTED/,
       /bytes per round: \d/,
       /sensor to alarm: p50 \d/,
+      /PR AUC 0\.\d{3} \(guessing: 0\.\d{3}\)/,
+      /all 5 processes have ended; 4 of 4 rounds are committed, model \S+ is released\n.*data: .*\n.*logs: .*logs, one/,
     ])
       expect(text).toMatch(landmark);
     expect(await processesWith(dataDir)).toEqual([]);

@@ -193,12 +193,13 @@ export class EffectPerformer {
     const { round, parametersHash } = candidate;
     const lineage = { hash: lineageHash, bytes: this.#blobs.get(lineageHash).length };
     const manifest: Manifest = { kind: 'manifest', modelVersion, round, model, lineage, threshold, releasedAtMs };
-    const { prAuc, loss } = candidate.validation;
+    const { prAuc, attackShare, loss } = candidate.validation;
     const view: ModelView = {
       ...{ modelVersion, round, ...model, threshold, rocAuc, releasedAtMs },
       provenance: {
         ...{ method: this.#options.plan.rounds.method, contributors: journal.contributors(run, round) },
         ...{ lineageHash, parametersHash, prAuc, loss, allowedFalseRate, onnxDifference },
+        ...(attackShare === undefined ? {} : { attackShare }),
       },
     };
     return {

@@ -51,6 +51,10 @@ describe('a federation in one process', () => {
       expect(await onNewSite(outcome)).toBeGreaterThan(0.95);
       const best = Math.max(...outcome.rounds.map(({ validation }) => validation!.prAuc));
       expect(outcome.rounds[outcome.model.round - 1]?.validation?.prAuc).toBe(best);
+      const { attackShare } = outcome.rounds[0]!.validation!;
+      expect(attackShare).toBeGreaterThan(0);
+      expect(attackShare).toBeLessThan(0.5);
+      expect(outcome.model.provenance).toMatchObject({ prAuc: best, attackShare });
       expect(outcome.rounds[0]?.bytesUp).toBeGreaterThan(0);
     },
   );

@@ -190,6 +190,7 @@ export class RoundWork {
     return {
       loss: weightedCrossEntropy(scores, validation),
       ...rankingAreas(scores, validation.labels),
+      attackShare: validation.labels.filter((label) => label === 1).length / validation.labels.length,
     };
   }
 

@@ -132,6 +132,8 @@ export interface Validation {
   readonly loss: number;
   readonly rocAuc: number;
   readonly prAuc: number;
+  /** Of the rows, which is the PR AUC of a detector that guesses. Absent in rounds of earlier releases. */
+  readonly attackShare?: number;
 }
 
 export type MachineConfig = Pick<

@@ -1,4 +1,4 @@
-import { type ModelView, onnxPath, type RegistryView } from '@twinwatch/core/wire/http';
+import { type ModelProvenance, type ModelView, onnxPath, type RegistryView } from '@twinwatch/core/wire/http';
 import { bytesWords, dateTimeWords, scoreWords } from '../wording.js';
 import { Fact } from './fact.js';
 import { Empty } from './marks.js';
@@ -29,6 +29,7 @@ export function ModelCard({ model, registry }: ModelCardProps) {
           <Fact name="version" value={model.modelVersion} />
           <Fact name="from round" value={String(model.round)} />
           <Fact name="threshold" value={scoreWords(model.threshold)} />
+          {model.provenance !== undefined && <Fact name="PR AUC" value={areaWords(model.provenance)} />}
           <Fact name="ROC AUC" value={scoreWords(model.rocAuc)} />
           <Fact name="size" value={bytesWords(model.bytes)} />
           <Fact name="released" value={dateTimeWords(model.releasedAtMs)} />
@@ -43,6 +44,10 @@ export function ModelCard({ model, registry }: ModelCardProps) {
       <Course registry={registry} />
     </section>
   );
+}
+
+function areaWords({ prAuc, attackShare }: ModelProvenance): string {
+  return `${scoreWords(prAuc)}${attackShare === undefined ? '' : `, guessing ${scoreWords(attackShare)}`}`;
 }
 
 /** What has become of the newest model, where it is not simply the one that runs. */

@@ -27,8 +27,9 @@ export function Rounds({ rounds, planned, waitingFor }: RoundsProps) {
     () => [
       rounds.map(({ round }) => round),
       rounds.map((round) => roundBytes(round, 'up') + roundBytes(round, 'down')),
-      rounds.map(({ validation }) => validation?.rocAuc ?? null),
       rounds.map(({ validation }) => validation?.prAuc ?? null),
+      rounds.map(({ validation }) => validation?.rocAuc ?? null),
+      rounds.map(({ validation }) => validation?.attackShare ?? null),
     ],
     [rounds],
   );
@@ -49,8 +50,17 @@ export function Rounds({ rounds, planned, waitingFor }: RoundsProps) {
         <>
           <figure>
             <figcaption className="legend">
-              <span className="key roc">ROC AUC {scoreWords(judged?.rocAuc)}</span>
-              <span className="key pr">PR AUC {scoreWords(judged?.prAuc)}</span>
+              <span className="key pr" title="On the twin’s validation episodes; the best round by it is released">
+                PR AUC {scoreWords(judged?.prAuc)}
+              </span>
+              {judged?.attackShare !== undefined && (
+                <span className="key guess" title="PR AUC of a detector that guesses: the share of attacked rows">
+                  guessing {scoreWords(judged.attackShare)}
+                </span>
+              )}
+              <span className="key roc" title="On the twin’s validation episodes; a detector that guesses has 0.5">
+                ROC AUC {scoreWords(judged?.rocAuc)}
+              </span>
               <span className="key bytes">bytes per round</span>
             </figcaption>
             <Plot
@@ -58,7 +68,7 @@ export function Rounds({ rounds, planned, waitingFor }: RoundsProps) {
               options={options}
               data={data}
               heightPx={122}
-              label={`Validation over ${rounds.length} rounds: ROC AUC now ${scoreWords(judged?.rocAuc)}, PR AUC ${scoreWords(judged?.prAuc)}. The table below has every round.`}
+              label={`Validation over ${rounds.length} rounds: PR AUC now ${scoreWords(judged?.prAuc)}, guessing ${scoreWords(judged?.attackShare)}, ROC AUC ${scoreWords(judged?.rocAuc)}. The table below has every round.`}
             />
           </figure>
           {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard */}
@@ -70,11 +80,11 @@ export function Rounds({ rounds, planned, waitingFor }: RoundsProps) {
                     Round
                   </th>
                   <th scope="col">Updates</th>
-                  <th scope="col" className="number">
-                    ROC
+                  <th scope="col" className="number" title="PR AUC on the twin’s validation episodes">
+                    PR AUC
                   </th>
-                  <th scope="col" className="number">
-                    PR
+                  <th scope="col" className="number" title="ROC AUC on the twin’s validation episodes">
+                    ROC
                   </th>
                   <th scope="col" className="number">
                     Up
@@ -111,8 +121,8 @@ function Round({ round }: { readonly round: RoundView }) {
           {round.accepted.length}/{round.asked.length}
           {round.phase !== 'committed' && <span className="muted"> {PHASE_WORDS[round.phase]}</span>}
         </td>
-        <td className="number">{scoreWords(round.validation?.rocAuc)}</td>
         <td className="number">{scoreWords(round.validation?.prAuc)}</td>
+        <td className="number">{scoreWords(round.validation?.rocAuc)}</td>
         <td className="number" title={trafficWords(round, 'up')}>
           {bytesWords(roundBytes(round, 'up'))}
         </td>
@@ -183,6 +193,7 @@ function options(palette: Palette): Omit<uPlot.Options, 'width' | 'height'> {
       },
       { stroke: palette.trace, width: 2, points: { show: true, size: 4, fill: palette.trace } },
       { stroke: palette.second, width: 2, dash: [6, 3], points: { show: true, size: 4, fill: palette.second } },
+      { stroke: palette.text, width: 1, dash: [2, 4], points: { show: false } },
     ],
   };
 }

@@ -152,6 +152,7 @@ export function round(number: number): RoundView {
           loss: 0.1 + 0.5 / number,
           rocAuc: 0.985 - 0.4 / (number + 1) - (number % 2) * 0.008,
           prAuc: 0.955 - 0.6 / (number + 0.6) - (number % 2) * 0.015,
+          attackShare: 0.091,
         },
     bytesUp: open ? 14_300 : 23_900 - (number > 12 ? 4_700 : 0),
     bytesDown: 84_200 + (number % 2) * 20_000,
