@@ -105,10 +105,18 @@ export interface ModelProvenance {
 }
 
 /**
- * refused: by a gate or in the shadow; shadow, canary: on its way; released: all agents run it; replaced: by a newer one; rolled-back: it was
- * taken back; superseded: a newer one came before it was released.
+ * refused: by a gate or in the shadow; waiting: for the end of another one's trial; shadow, canary: on its way; released: all agents run it; replaced: by a newer one; rolled-back: it was
+ * taken back; superseded: a newer one came before its trial, or one that waits while its own comes to no end.
  */
-export type ModelStage = 'refused' | 'shadow' | 'canary' | 'released' | 'replaced' | 'rolled-back' | 'superseded';
+export type ModelStage =
+  | 'refused'
+  | 'waiting'
+  | 'shadow'
+  | 'canary'
+  | 'released'
+  | 'replaced'
+  | 'rolled-back'
+  | 'superseded';
 
 export interface GateView {
   readonly gate: string;

@@ -358,12 +358,14 @@ export function openJournal(file: string): Journal {
         current = null,
         before = [],
         candidate = null,
+        next = null,
       } = JSON.parse(this.registry() ?? '{}') as {
         current?: string | null;
         before?: string[];
         candidate?: { version: string } | null;
+        next?: string | null;
       };
-      const named = [current, candidate?.version ?? null, ...before].flatMap((version) => {
+      const named = [current, candidate?.version ?? null, next, ...before].flatMap((version) => {
         const found = version === null ? null : this.model(version);
         return found === null ? [] : [found.manifest];
       });

@@ -15,6 +15,10 @@ const exported = (version: string, agents: readonly string[] = AGENTS.slice(0, 3
   ...{ type: 'exported', version, agents },
   gates: [{ gate: 'validation', passed, detail: 'PR AUC 0.2' }],
 });
+const turn = (passed = true): CourseEvent => ({
+  ...{ type: 'turn', agents: AGENTS.slice(0, 3) },
+  gates: [{ gate: 'validation', passed, detail: 'PR AUC 0.2' }],
+});
 const numbers = (agent: string, above: number, rest: object = {}, version = 'v2'): CourseEvent => ({
   ...{ type: 'numbers', version, agent },
   numbers: { rows: 1_000, above, currentAbove: 5, errors: 0, failed: false, detail: '', ...rest },
@@ -74,6 +78,41 @@ describe('the course of a model', () => {
   it('asks as many agents as one manifest can name', () => {
     const many = Array.from({ length: 5_000 }, (_, i) => `site-${i}`);
     expect(run([exported('v2', many)], first).candidate?.agents).toHaveLength(1_000);
+  });
+
+  it('lets a trial come to its end however many are exported meanwhile; then the newest of them has its turn', () => {
+    const waiting = run([exported('v3'), exported('v4')], trial);
+    expect(waiting).toMatchObject({ candidate: { version: 'v2', sinceMs: 0 }, next: 'v4' });
+    expect(stages(waiting)).toMatchObject({ v2: 'shadow', v3: 'superseded', v4: 'waiting' });
+    expect(run([turn()], waiting)).toEqual(waiting);
+    const over = run(
+      AGENTS.slice(0, 3).map((agent) => numbers(agent, 5)),
+      waiting,
+    );
+    expect(over).toMatchObject({ current: 'v2', candidate: null, next: 'v4' });
+    expect(run([turn()], over)).toMatchObject({ current: 'v2', candidate: { version: 'v4' }, next: null });
+    const refused = run([turn(false)], over);
+    expect(refused).toMatchObject({ current: 'v2', candidate: null, next: null });
+    expect(stages(refused).v4).toBe('refused');
+    // One that fails a gate does not take the place of one that waits.
+    expect(run([exported('v5', AGENTS, false)], waiting)).toMatchObject({ candidate: { version: 'v2' }, next: 'v4' });
+  });
+
+  it('ends a trial of which nobody tells anything once another one waits and twice its time is over', () => {
+    const settings = config();
+    const waiting = run([exported('v3')], trial);
+    const { time } = settings.shadow;
+    expect(run([{ type: 'tick' }], waiting, settings, 2 * time - 1).candidate?.version).toBe('v2');
+    const over = run([{ type: 'tick' }], waiting, settings, 2 * time);
+    expect(over).toMatchObject({ current: 'v1', candidate: null, next: 'v3' });
+    expect(stages(over).v2).toBe('superseded');
+    expect(run([{ type: 'tick' }], trial, settings, 9 * time).candidate?.version).toBe('v2');
+  });
+
+  it('forgets that one waits when a person releases it', () => {
+    const released = run([exported('v3'), { type: 'release', version: 'v3', by: 'Ada' }], trial);
+    expect(released).toMatchObject({ current: 'v3', candidate: null, next: null });
+    expect(stages(released)).toEqual({ v1: 'replaced', v2: 'superseded', v3: 'released' });
   });
 
   it('counts nobody who was not asked, and nothing about another model', () => {

@@ -48,12 +48,21 @@ export interface CourseState {
   /** Models that were current before, newest first: what a rollback goes back to. */
   readonly before: readonly string[];
   readonly candidate: Candidate | null;
+  /** Its turn comes when the trial of the candidate is over; the newest of those that came meanwhile. */
+  readonly next: string | null;
   /** Set while agents are to run an older model than they did. */
   readonly rollback: { readonly from: string; readonly by: string; readonly reason: string } | null;
   readonly records: Readonly<Record<string, ModelRecord>>;
 }
 
-export const NO_COURSE: CourseState = { current: null, before: [], candidate: null, rollback: null, records: {} };
+export const NO_COURSE: CourseState = {
+  current: null,
+  before: [],
+  candidate: null,
+  next: null,
+  rollback: null,
+  records: {},
+};
 
 export type CourseEvent =
   | {
@@ -64,6 +73,8 @@ export type CourseEvent =
     }
   | { readonly type: 'numbers'; readonly version: string; readonly agent: string; readonly numbers: ShadowNumbers }
   | { readonly type: 'tick' }
+  /** The trial before is over: the next one's begins, if it passes gates that compare it with what is current now. */
+  | { readonly type: 'turn'; readonly gates: readonly GateView[]; readonly agents: readonly string[] }
   | { readonly type: 'release'; readonly version: string; readonly by: string }
   /** To the one before where no version is named; a candidate that is under way is taken back in any case. */
   | { readonly type: 'rollback'; readonly version: string | null; readonly by: string; readonly reason: string };
@@ -89,6 +100,11 @@ export function courseStep(state: CourseState, event: CourseEvent, config: Cours
     }
     case 'tick':
       return decide(state, config, nowMs, true);
+    case 'turn': {
+      const { next: version } = state;
+      if (version === null || state.candidate !== null) return state;
+      return begin({ ...state, next: null }, { ...event, version }, config, nowMs);
+    }
     case 'release':
       return state.current === event.version
         ? state
@@ -98,13 +114,30 @@ export function courseStep(state: CourseState, event: CourseEvent, config: Cours
   }
 }
 
-function onExported(
+interface Contender {
+  readonly version: string;
+  readonly gates: readonly GateView[];
+  readonly agents: readonly string[];
+}
+
+/** A trial under way goes on: with releases more often than one lasts, none would ever come to its end. */
+function onExported(before: CourseState, contender: Contender, config: CourseConfig, nowMs: number): CourseState {
+  const { version, gates } = contender;
+  const { candidate, next } = before;
+  if (before.records[version] !== undefined) return before;
+  if (candidate === null || gates.some(({ passed }) => !passed)) return begin(before, contender, config, nowMs);
+  const clear =
+    next === null ? before : withRecord(before, next, 'superseded', `${version} came before its turn did`, nowMs);
+  const reason = `it waits for the end of the trial of ${candidate.version}`;
+  return withRecord({ ...clear, next: version }, version, 'waiting', reason, nowMs, gates);
+}
+
+function begin(
   before: CourseState,
-  { version, gates, agents }: Extract<CourseEvent, { type: 'exported' }>,
+  { version, gates, agents }: Contender,
   config: CourseConfig,
   nowMs: number,
 ): CourseState {
-  if (before.records[version] !== undefined) return before;
   const failed = gates.filter(({ passed }) => !passed);
   const fresh = withRecord(before, version, 'shadow', 'exported', nowMs, gates);
   if (failed.length > 0)
@@ -112,11 +145,8 @@ function onExported(
   if (before.current === null) return released(fresh, version, 'the first one', nowMs, 'the server');
   const share = Math.min(1, MOST_AGENTS / Math.max(1, agents.length));
   const asked = agents.length === 0 ? [] : canaryAgents(version, agents, share).slice(0, MOST_AGENTS);
-  const { candidate } = fresh;
-  const clear =
-    candidate === null ? fresh : takenBack(fresh, candidate, 'superseded', `${version} came after it`, nowMs);
   return advance(
-    { ...clear, candidate: { version, stage: 'shadow', sinceMs: nowMs, agents: asked, numbers: {} } },
+    { ...fresh, candidate: { version, stage: 'shadow', sinceMs: nowMs, agents: asked, numbers: {} } },
     config.shadow.rows > 0 && agents.length > 0 ? 'shadow' : 'canary',
     'it has passed the gates of the server',
     config,
@@ -216,6 +246,8 @@ function decide(state: CourseState, config: CourseConfig, nowMs: number, isTick:
   if (rows === 0 || rate > bound) {
     const waits = `no agent has told yet what it makes of its rows; \`twinwatch model release ${candidate.version}\` does not wait for that`;
     const reason = rows === 0 ? waits : words;
+    if (isLate && state.next !== null)
+      return takenBack(state, candidate, 'superseded', `${state.next} waits for its turn; ${reason}`, nowMs);
     const known = state.records[candidate.version];
     return isTick && known?.reason !== reason ? withRecord(state, candidate.version, stage, reason, nowMs) : state;
   }
@@ -239,6 +271,7 @@ function released(state: CourseState, version: string, reason: string, nowMs: nu
     {
       ...replaced,
       current: version,
+      next: state.next === version ? null : state.next,
       before: current === null ? [] : [current, ...others].slice(0, KEPT_BEFORE),
       rollback: isOlder
         ? { from: current, by, reason }

@@ -35,12 +35,14 @@ export class ModelRegistry {
   constructor(options: ModelRegistryOptions) {
     this.#options = options;
     const kept = options.journal.registry();
-    this.#state = kept === null ? { ...NO_COURSE, issuedAtMs: 0 } : (JSON.parse(kept) as Kept);
+    // An earlier release may have written it.
+    this.#state = { ...NO_COURSE, issuedAtMs: 0, ...(JSON.parse(kept ?? '{}') as Partial<Kept>) };
   }
 
   start(): void {
     this.#cancel = this.#options.timers.after('registry', LOOK_MS, () => {
       this.#step({ type: 'tick' });
+      this.#takeTurn();
       this.start();
     });
   }
@@ -56,6 +58,12 @@ export class ModelRegistry {
       const gates = this.#gates(version);
       this.#step({ type: 'exported', version, gates, agents: this.#options.agents() });
     } else this.publish();
+  }
+
+  #takeTurn(): void {
+    const { next, candidate } = this.#state;
+    if (next === null || candidate !== null) return;
+    this.#step({ type: 'turn', gates: this.#gates(next), agents: this.#options.agents() });
   }
 
   /** What agents are to run, again: a broker may have lost what it retained. */
