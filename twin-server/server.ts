@@ -18,6 +18,7 @@ import { splitEpisodes, twinFeatures } from './aggregator/twin-rows.js';
 import { ChangeFeed } from './api/change-feed.js';
 import { createApi, listen } from './api/http.js';
 import { LiveView } from './api/live-view.js';
+import { TelemetryHistory } from './api/telemetry-history.js';
 import { serverState } from './api/views.js';
 import { DecisionDesk } from './decisions/decision-desk.js';
 import { FederationService } from './federation-service.js';
@@ -63,6 +64,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const journal = options.openJournal(join(options.dataDir, 'server.db'));
   const run = runKey(options, architecture);
   const changes = new ChangeFeed();
+  const history = new TelemetryHistory();
   const live = new LiveView({
     federation: config.federation,
     rounds: config.rounds,
@@ -70,6 +72,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     journal,
     run,
     changes,
+    history,
   });
   const stopping = new AbortController();
   let service: FederationService | null = null;
@@ -91,6 +94,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     const app = await createApi({
       state: () => serverState(live.snapshot()),
       changes,
+      history,
       model: (version) => {
         const hash = journal.modelHash(version);
         return hash === null ? null : journal.blob(hash);

@@ -291,9 +291,30 @@ export interface ServerState {
   readonly decisions: readonly DecisionView[];
 }
 
-/** SSE `event:` names and what their `data:` holds. Every stream starts with one `state`. */
+/** Rows of an agent's telemetry that server and page keep: as many as a chart shows. */
+export const HISTORY_ROWS = 240;
+
+/** The last telemetry of one agent in columns of one length, oldest first; of no length where the server has just started. */
+export interface AgentHistory {
+  readonly atMs: readonly number[];
+  /** Null where the detector abstained. */
+  readonly score: readonly (number | null)[];
+  /** Tag → null where it was not good. Absent where scores alone are told. */
+  readonly values?: Readonly<Record<string, readonly (number | null)[]>>;
+}
+
+/** By agent. */
+export type HistoryView = Readonly<Record<string, AgentHistory>>;
+
+/** Where the history of an agent is read, with its tags: an AgentHistory. */
+export function historyPath(agent: string): string {
+  return `/api/agents/${encodeURIComponent(agent)}/history`;
+}
+
+/** SSE `event:` names and what their `data:` holds. Every stream starts with one `state` and one `history`, of scores alone. */
 export interface ServerEvents {
   readonly state: ServerState;
+  readonly history: HistoryView;
   readonly phase: Pick<ServerState, 'phase' | 'activity' | 'progress'>;
   readonly agent: AgentView;
   readonly telemetry: { readonly agent: string; readonly telemetry: Telemetry };

@@ -188,6 +188,7 @@ function hearServer(options: StoryOptions, state: StoryState, event: ServerEvent
     case 'alarm':
       return hearAlarm(options, state, event.data, nowMs);
     case 'telemetry':
+    case 'history':
     case 'registry':
     case 'refused':
     case 'decision':

@@ -49,6 +49,7 @@ export function learnOf(view: FederationView, event: ServerEvent): FederationVie
     case 'alarm':
       return { ...view, alarms: keyed(view.alarms, [event.data], ({ eventId }) => eventId) };
     case 'telemetry':
+    case 'history':
     case 'registry':
     case 'refused':
     case 'decision':

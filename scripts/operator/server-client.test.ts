@@ -5,6 +5,7 @@ import { httpAccess } from '@twinwatch/core/config/http-access';
 import { liftQuarantinePath, type ServerState } from '@twinwatch/core/wire/http';
 import { ChangeFeed } from '@twinwatch/twin-server/api/change-feed';
 import { createApi, listen } from '@twinwatch/twin-server/api/http';
+import { TelemetryHistory } from '@twinwatch/twin-server/api/telemetry-history';
 import { expect, it } from 'vitest';
 import { systemClock, systemTimers } from '../processes/node-runtime.js';
 import { serverClient } from './server-client.js';
@@ -23,6 +24,7 @@ it('logs in to a server with operators, decides as who is logged in, and says wh
     ...{
       state: () => STATE,
       changes: new ChangeFeed(),
+      history: new TelemetryHistory(),
       model: () => null,
       dashboardDir: '/nowhere',
       certificate: null,

@@ -13,6 +13,7 @@ import type { FastifyInstance } from 'fastify';
 import { afterEach, describe, expect, it } from 'vitest';
 import { ChangeFeed } from './change-feed.js';
 import { createApi } from './http.js';
+import { TelemetryHistory } from './telemetry-history.js';
 
 const STATE: ServerState = {
   ...{ federation: 'test', phase: 'rounds', activity: 'round 1 of 2', progress: 0, roundsPlanned: 2 },
@@ -35,6 +36,7 @@ describe('a server with operators', () => {
       ...{
         state: () => STATE,
         changes: new ChangeFeed(),
+        history: new TelemetryHistory(),
         model: () => null,
         dashboardDir: '/nowhere',
         certificate: null,
@@ -78,6 +80,7 @@ describe('a server with operators', () => {
     const { app, lift, lifted } = await serving();
     for (const url of [
       '/api/state',
+      '/api/agents/site-1/history',
       '/%61pi/state',
       '/api/events',
       '/api/models/v1.onnx',

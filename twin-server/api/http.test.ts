@@ -8,6 +8,7 @@ import type { Timers } from '@twinwatch/core/runtime';
 import {
   type AgentView,
   CHANGE_HEADER,
+  historyPath,
   liftQuarantinePath,
   REGISTRY_PATH,
   type RegistryView,
@@ -18,6 +19,7 @@ import {
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ChangeFeed } from './change-feed.js';
 import { createApi, listen } from './http.js';
+import { TelemetryHistory } from './telemetry-history.js';
 
 const NO_DESK = {
   alarm: () => {
@@ -70,8 +72,19 @@ describe('API', () => {
       return registry;
     },
   };
+  const history = new TelemetryHistory();
   const given = {
-    ...{ state: () => STATE, changes, model, timers, desk: NO_DESK, liftQuarantine, models, certificate: null },
+    ...{
+      state: () => STATE,
+      changes,
+      history,
+      model,
+      timers,
+      desk: NO_DESK,
+      liftQuarantine,
+      models,
+      certificate: null,
+    },
     ...{ http: httpAccess.parse({}), clock: { monotonic: () => performance.now() } },
   };
   const api = createApi({ ...given, dashboardDir });
@@ -184,6 +197,8 @@ describe('API', () => {
         if (received.join('').includes(text)) resolve();
         else waiting.push({ text, resolve });
       });
+    const value = { L_T1: { value: 2.5, quality: 'good' } };
+    history.add('site-1', { atMs: 7, score: 0.25, values: value });
     const stream = request({ port, path: '/api/events' }, (response) => {
       expect(response.headers['content-type']).toBe('text/event-stream');
       response.on('data', (data: Buffer) => {
@@ -194,7 +209,11 @@ describe('API', () => {
     });
     stream.on('error', () => undefined);
     stream.end();
-    await saw(`event: state\ndata: ${JSON.stringify(STATE)}\n\n`);
+    await saw(
+      `event: state\ndata: ${JSON.stringify(STATE)}\n\nevent: history\ndata: {"site-1":{"atMs":[7],"score":[0.25]}}\n\n`,
+    );
+    const whole = await (await api).inject({ url: historyPath('site-1'), headers: { host: '127.0.0.1' } });
+    expect(whole.json()).toEqual({ atMs: [7], score: [0.25], values: { L_T1: [2.5] } });
     changes.publish('phase', { phase: 'finished', activity: 'done', progress: 1 });
     await saw('event: phase\ndata: {"phase":"finished","activity":"done","progress":1}\n\n');
     beat();

@@ -10,6 +10,7 @@ import { guardAccess } from './access.js';
 import type { ChangeFeed } from './change-feed.js';
 import { type DecisionRoutesOptions, decisionRoutes } from './decision-routes.js';
 import { roundMetrics } from './metrics.js';
+import type { TelemetryHistory } from './telemetry-history.js';
 
 export interface ApiOptions extends DecisionRoutesOptions {
   readonly http: HttpAccess;
@@ -18,6 +19,7 @@ export interface ApiOptions extends DecisionRoutesOptions {
   readonly clock: Pick<Clock, 'monotonic'>;
   readonly state: () => ServerState;
   readonly changes: ChangeFeed;
+  readonly history: Pick<TelemetryHistory, 'scores' | 'of'>;
   /** The ONNX file of a released model; null where it is unknown or no longer kept. */
   readonly model: (modelVersion: string) => Uint8Array | null;
   /** The built page; not served where the folder is absent. */
@@ -51,6 +53,9 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
     return { status: 'ok', phase, activity };
   });
   app.get('/api/state', async (_request, reply) => reply.header('cache-control', 'no-store').send(options.state()));
+  app.get<{ Params: { id: string } }>('/api/agents/:id/history', async (request, reply) =>
+    reply.header('cache-control', 'no-store').send(options.history.of(request.params.id)),
+  );
   app.get('/metrics', async (_request, reply) =>
     reply.type('text/plain; version=0.0.4').send(roundMetrics(options.state().rounds)),
   );
@@ -76,7 +81,7 @@ function newApp(certificate: ApiOptions['certificate']): FastifyInstance {
   return Fastify({ ...common, https: { ...certificate, minVersion: 'TLSv1.2' } }) as unknown as FastifyInstance;
 }
 
-function serveEvents(app: FastifyInstance, { state, changes, timers }: ApiOptions): void {
+function serveEvents(app: FastifyInstance, { state, history, changes, timers }: ApiOptions): void {
   const streams = new Set<ServerResponse>();
   app.get('/api/events', (_request, reply) => {
     if (streams.size >= MAXIMUM_STREAMS) {
@@ -108,6 +113,7 @@ function serveEvents(app: FastifyInstance, { state, changes, timers }: ApiOption
       cancelBeat();
     });
     send('state', state());
+    send('history', history.scores());
     beat();
     return reply;
   });

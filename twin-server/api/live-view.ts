@@ -12,6 +12,7 @@ import { decisionView } from '../decisions/decision-desk.js';
 import type { FederationObserver } from '../federation-service.js';
 import { currentModel } from '../registry/model-registry.js';
 import type { ChangeFeed } from './change-feed.js';
+import type { TelemetryHistory } from './telemetry-history.js';
 import { agentView, openRoundView, phaseView, refusedMessages, type Snapshot } from './views.js';
 
 export interface LiveViewOptions {
@@ -21,6 +22,7 @@ export interface LiveViewOptions {
   readonly journal: Journal;
   readonly run: string;
   readonly changes: ChangeFeed;
+  readonly history: Pick<TelemetryHistory, 'add'>;
 }
 
 const SHOWN_ALARMS = 200;
@@ -92,6 +94,7 @@ export class LiveView implements FederationObserver {
   onTelemetry(agent: string, telemetry: Telemetry): void {
     const whole = withChanges(this.#telemetry.get(agent), telemetry);
     this.#telemetry.set(agent, whole);
+    this.#options.history.add(agent, whole);
     this.#options.changes.publish('telemetry', { agent, telemetry: whole });
   }
 

@@ -26,6 +26,7 @@ const RETRY_MS = { first: 1_000, most: 15_000 };
 
 const NAMES: Readonly<Record<keyof ServerEvents, true>> = {
   state: true,
+  history: true,
   phase: true,
   agent: true,
   telemetry: true,

@@ -1,13 +1,15 @@
 import type { Tag } from '@twinwatch/core/scada/tag';
-import type {
-  AgentView,
-  DecisionView,
-  ModelView,
-  RefusedMessages,
-  RegistryView,
-  RoundView,
-  ServerEvents,
-  ServerPhase,
+import {
+  type AgentHistory,
+  type AgentView,
+  type DecisionView,
+  HISTORY_ROWS,
+  type ModelView,
+  type RefusedMessages,
+  type RegistryView,
+  type RoundView,
+  type ServerEvents,
+  type ServerPhase,
 } from '@twinwatch/core/wire/http';
 import type { Telemetry } from '@twinwatch/core/wire/messages';
 import { type Alarm, alarmsFrom, withAlarmEvent } from './alarm-list.js';
@@ -58,7 +60,6 @@ export type PageEvent =
 
 export const MAXIMUM_ROUNDS = 500;
 export const MAXIMUM_DECISIONS = 400;
-export const MAXIMUM_TELEMETRY = 240;
 /** Sites whose last values are kept; beyond it the site heard from longest ago gives way. */
 export const MAXIMUM_HISTORIES = 64;
 
@@ -119,6 +120,14 @@ export function reduce(state: PageState, event: PageEvent): PageState {
         agents: [...state.agents.filter(({ id }) => id !== event.data.id), event.data].sort(byId),
         history: withTelemetry(state.history, event.data.id, event.data.lastTelemetry),
       };
+    case 'history':
+      return {
+        ...state,
+        history: Object.entries(event.data).reduce(
+          (history, [agent, columns]) => withHistory(history, agent, columns),
+          state.history,
+        ),
+      };
     case 'telemetry':
       return { ...state, history: withTelemetry(state.history, event.data.agent, event.data.telemetry) };
     case 'round':
@@ -164,10 +173,37 @@ function withTelemetry(
   const last = before.at(-1);
   if (last !== undefined && last.atMs === telemetry.atMs) return history;
   // A plant that starts again starts its clock again: one time axis cannot show both.
-  const kept = last !== undefined && telemetry.atMs < last.atMs ? [] : before.slice(1 - MAXIMUM_TELEMETRY);
+  const kept = last !== undefined && telemetry.atMs < last.atMs ? [] : before.slice(1 - HISTORY_ROWS);
   // Re-inserted last, so that the keys are in order of who was heard from longest ago.
   const { [agent]: _, ...others } = history;
   const names = Object.keys(others);
   if (names.length >= MAXIMUM_HISTORIES) delete (others as Record<string, unknown>)[names[0]!];
   return { ...others, [agent]: [...kept, telemetry] };
+}
+
+/**
+ * Fills in what the server has kept: between its first and its last row it knows best what there was; what the page had before and after stays.
+ * Where the page has a row with its tags already, that one stays.
+ */
+function withHistory(history: PageState['history'], agent: string, columns: AgentHistory): PageState['history'] {
+  const [firstMs, lastMs] = [columns.atMs[0], columns.atMs.at(-1)];
+  if (firstMs === undefined || lastMs === undefined) return history;
+  const own = history[agent] ?? [];
+  if (own.length === 0 && Object.keys(history).length >= MAXIMUM_HISTORIES) return history;
+  const known = new Map(own.map((row) => [row.atMs, row]));
+  const kept = columns.atMs.map((atMs, index): Telemetry => {
+    const before = known.get(atMs);
+    const isWhole = before !== undefined && Object.keys(before.values).length > 0;
+    return isWhole ? before : rowOf(columns, index);
+  });
+  const whole = [...own.filter(({ atMs }) => atMs < firstMs), ...kept, ...own.filter(({ atMs }) => atMs > lastMs)];
+  return { ...history, [agent]: whole.slice(-HISTORY_ROWS) };
+}
+
+function rowOf({ atMs, score, values = {} }: AgentHistory, index: number): Telemetry {
+  const tags = Object.entries(values).map(([tag, column]) => {
+    const value = column[index] ?? null;
+    return [tag, { value, quality: value === null ? 'absent' : 'good' }] as const;
+  });
+  return { atMs: atMs[index]!, score: score[index] ?? null, values: Object.fromEntries(tags) };
 }

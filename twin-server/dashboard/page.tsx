@@ -1,4 +1,4 @@
-import type { SessionView } from '@twinwatch/core/wire/http';
+import { type HistoryView, historyPath, type SessionView } from '@twinwatch/core/wire/http';
 import { useEffect, useReducer, useState } from 'react';
 import { activeAlarmOf, isActive } from './alarm-list.js';
 import { followEvents } from './event-stream.js';
@@ -46,6 +46,19 @@ export function Page({ operator, onLost, onLeave }: PageProps) {
   // Until a person chooses, the site that needs attention is the one shown.
   const selected =
     agents.find(({ id }) => id === chosen) ?? agents.find(({ id }) => activeAlarmOf(active, id)) ?? agents[0] ?? null;
+
+  const shownId = selected?.id ?? null;
+  const liveSinceMs = connection.status === 'live' ? connection.sinceMs : null;
+  useEffect(() => {
+    if (shownId === null || liveSinceMs === null) return;
+    const leaving = new AbortController();
+    // Without it the charts fill as values come.
+    void readHistory(shownId, leaving.signal).then(
+      (data) => dispatch([{ type: 'history', data }]),
+      () => undefined,
+    );
+    return () => leaving.abort();
+  }, [shownId, liveSinceMs]);
 
   useEffect(() => {
     const name = server === null ? 'Twinwatch' : `${server.federation} · Twinwatch`;
@@ -103,4 +116,10 @@ export function Page({ operator, onLost, onLeave }: PageProps) {
       </footer>
     </div>
   );
+}
+
+/** The last values of a site's tags, which the stream of changes begins without. */
+async function readHistory(agent: string, signal: AbortSignal): Promise<HistoryView> {
+  const response = await fetch(historyPath(agent), { signal });
+  return response.ok ? { [agent]: await response.json() } : {};
 }

@@ -12,6 +12,7 @@ import { openJournal } from '@twinwatch/twin-server/aggregator/journal';
 import { ChangeFeed } from '@twinwatch/twin-server/api/change-feed';
 import { createApi, listen } from '@twinwatch/twin-server/api/http';
 import { LiveView } from '@twinwatch/twin-server/api/live-view';
+import { TelemetryHistory } from '@twinwatch/twin-server/api/telemetry-history';
 import { serverState } from '@twinwatch/twin-server/api/views';
 import { DecisionDesk } from '@twinwatch/twin-server/decisions/decision-desk';
 import { ModelRegistry } from '@twinwatch/twin-server/registry/model-registry';
@@ -79,8 +80,9 @@ const REQUESTS = [
 async function api(directory: string): Promise<Service> {
   const journal = openJournal(join(directory, 'server.db'));
   const changes = new ChangeFeed();
+  const history = new TelemetryHistory();
   const rounds = roundsConfig.parse({});
-  const live = new LiveView({ federation: 'demo', rounds, tags: [], journal, run: 'r', changes });
+  const live = new LiveView({ federation: 'demo', rounds, tags: [], journal, run: 'r', changes, history });
   const desk = new DecisionDesk({
     ...{ journal, now: () => Date.now(), newId: () => 'id', isAgent: () => true, send: () => undefined },
     onDecision: () => undefined,
@@ -94,7 +96,14 @@ async function api(directory: string): Promise<Service> {
   const app = await createApi({
     models,
     ...{ http: httpAccess.parse({ requestsPerMinute: 1_000_000 }), clock: systemClock, certificate: null },
-    ...{ state: () => serverState(live.snapshot()), changes, model: () => null, dashboardDir: directory, desk },
+    ...{
+      state: () => serverState(live.snapshot()),
+      changes,
+      history,
+      model: () => null,
+      dashboardDir: directory,
+      desk,
+    },
     ...{ timers: systemTimers, liftQuarantine: (agent: string) => live.agent(agent) },
   });
   const port = await listen(app, '127.0.0.1', 0);

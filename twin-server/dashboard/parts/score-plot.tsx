@@ -32,7 +32,6 @@ export function ScorePlot({ site, history, alarms, threshold }: ScorePlotProps) 
         Score {scoreWords(last)}
         <span className="muted">
           {threshold === null ? ' (no detector yet)' : ` against the threshold ${scoreWords(threshold)}, dashed`}
-          {history.length === 0 && '; nothing has come since this page was opened'}
         </span>
       </figcaption>
       <Plot

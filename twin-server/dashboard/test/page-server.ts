@@ -3,6 +3,7 @@ import { TwinwatchError } from '@twinwatch/core/errors';
 import type { DecisionView, ServerEvents, ServerState } from '@twinwatch/core/wire/http';
 import { ChangeFeed } from '../../api/change-feed.js';
 import { createApi, listen } from '../../api/http.js';
+import { TelemetryHistory } from '../../api/telemetry-history.js';
 
 /** The twin-server's own API on loopback, with a state and changes that the test hands in. */
 export interface PageServer {
@@ -22,10 +23,12 @@ export async function startPageServer(
   access: object = {},
 ): Promise<PageServer> {
   const changes = new ChangeFeed();
+  const history = new TelemetryHistory();
   const decisions: DecisionView[] = [];
   const app = await createApi({
     state,
     changes,
+    history,
     model: (version) => (version === state().model?.modelVersion ? new TextEncoder().encode('onnx bytes') : null),
     dashboardDir,
     ...{ http: httpAccess.parse(access), certificate: null, clock: { monotonic: () => performance.now() } },
@@ -69,7 +72,13 @@ export async function startPageServer(
     url: `http://127.0.0.1:${bound}/`,
     port: bound,
     decisions,
-    send: (name, data) => changes.publish(name, data),
+    send: (name, data) => {
+      if (name === 'telemetry') {
+        const { agent, telemetry } = data as ServerEvents['telemetry'];
+        history.add(agent, telemetry);
+      }
+      changes.publish(name, data);
+    },
     close: async () => {
       await app.close();
     },

@@ -1,3 +1,4 @@
+import { type AgentHistory, HISTORY_ROWS } from '@twinwatch/core/wire/http';
 import { describe, expect, it } from 'vitest';
 import { alarmsFrom, isActive, MAXIMUM_ALARMS, withAlarmEvent } from '../alarm-list.js';
 import { newestDecision } from '../decide.js';
@@ -6,7 +7,6 @@ import {
   MAXIMUM_DECISIONS,
   MAXIMUM_HISTORIES,
   MAXIMUM_ROUNDS,
-  MAXIMUM_TELEMETRY,
   type PageEvent,
   reduce,
   reduceAll,
@@ -86,12 +86,44 @@ describe('page state', () => {
   });
 
   it('keeps telemetry over a reconnect, once, bounded, and starts afresh when a plant does', () => {
-    const rows = Array.from({ length: MAXIMUM_TELEMETRY + 30 }, (_, index) => row('site-1', index));
+    const rows = Array.from({ length: HISTORY_ROWS + 30 }, (_, index) => row('site-1', index));
     const full = reduceAll(initialState(0), [state(), ...rows]);
-    expect(full.history['site-1']).toHaveLength(MAXIMUM_TELEMETRY);
+    expect(full.history['site-1']).toHaveLength(HISTORY_ROWS);
     const again = reduceAll(full, [state(), rows.at(-1)!]);
     expect(again.history['site-1']).toEqual(full.history['site-1']);
     expect(reduce(again, row('site-1', 3)).history['site-1']).toHaveLength(1);
+  });
+
+  it('fills in what the server has kept, around what it has itself', () => {
+    const rows = (from: number, to: number) =>
+      Array.from({ length: to - from }, (_, i) => telemetry('site-1', from + i));
+    const kept = (from: number, to: number, withTags: boolean): PageEvent => {
+      const values = withTags ? { L_T1: rows(from, to).map((_, i) => (i === 0 ? null : i)) } : undefined;
+      const columns: AgentHistory = {
+        atMs: rows(from, to).map(({ atMs }) => atMs),
+        score: rows(from, to).map(({ score }) => score),
+        ...(values === undefined ? {} : { values }),
+      };
+      return { type: 'history', data: { 'site-1': columns } };
+    };
+    const times = (after: { history: Record<string, readonly { atMs: number }[]> } | ReturnType<typeof reduce>) =>
+      after.history['site-1']?.map(({ atMs }) => atMs);
+    // The page has seen 2 and 3, was away, and has seen 9 and 10; the server has 4 to 9.
+    const own = [row('site-1', 2), row('site-1', 3), row('site-1', 9), row('site-1', 10)];
+    const scores = reduceAll(initialState(0), [...own, kept(4, 10, false)]);
+    expect(times(scores)).toEqual(rows(2, 11).map(({ atMs }) => atMs));
+    expect(scores.history['site-1']?.[2]).toEqual({ ...rows(4, 5)[0], values: {} });
+    expect(scores.history['site-1']?.[7]).toEqual(telemetry('site-1', 9));
+    const whole = reduce(scores, kept(4, 10, true));
+    expect(times(whole)).toEqual(times(scores));
+    expect(whole.history['site-1']?.slice(2, 4).map(({ values }) => values)).toEqual([
+      { L_T1: { value: null, quality: 'absent' } },
+      { L_T1: { value: 1, quality: 'good' } },
+    ]);
+    expect(whole.history['site-1']?.[7]).toEqual(telemetry('site-1', 9));
+    expect(reduce(whole, kept(4, 10, false)).history).toEqual(whole.history);
+    expect(reduce(whole, kept(4, 4, true)).history).toBe(whole.history);
+    expect(reduce(whole, kept(11, 11 + HISTORY_ROWS, true)).history['site-1']).toHaveLength(HISTORY_ROWS);
   });
 
   it('forgets the telemetry of sites that are gone, and of those silent longest when there are too many', () => {

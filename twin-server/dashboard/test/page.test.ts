@@ -149,6 +149,24 @@ describe.skipIf(CHROMIUM === undefined)('the page in Chromium', { timeout: 30_00
     expect(await page.getByRole('progressbar').count()).toBe(0);
   });
 
+  it('shows the last values at once when it is loaded again, of every site that is chosen', async () => {
+    for (let index = 0; index < 60; index += 1)
+      for (const id of ['site-2', 'site-3']) server.send('telemetry', { agent: id, telemetry: telemetry(id, index) });
+    await open();
+    // What every page is told at first is the newest row; the state of this test has none.
+    const site = page.getByTestId('site');
+    await page.locator('.score-plot').waitFor();
+    await expect.poll(() => darkPixels(page)).toBeGreaterThan(100);
+    const points = (tag: string) =>
+      site.locator(`[data-tag=${tag}] path`).evaluate((path) => path.getAttribute('d')!.match(/[ML]/g)!.length);
+    await expect.poll(() => points('L_T1')).toBe(60);
+    await page.getByRole('button', { name: 'site-2', exact: true }).click();
+    await site.getByRole('heading', { name: /^site-2/ }).waitFor();
+    await expect.poll(() => points('F_PU1')).toBe(60);
+    const line = page.locator('[data-agent=site-2] .sparkline path').last();
+    expect((await line.getAttribute('d'))!.match(/[ML]/g)).toHaveLength(60);
+  });
+
   it('lets a person choose a site by keyboard, and shows quality and faults', async () => {
     await open();
     feed('site-4', 0, 5);
