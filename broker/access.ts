@@ -6,6 +6,7 @@ import type { Identify } from './authentication.js';
 import type { BrokerCounters } from './counters.js';
 import { type Identity, publishFault, readFault, subscribeFault } from './rights.js';
 import type { SessionStore } from './session-store.js';
+import type { Sessions } from './sessions.js';
 import { StoredFirst } from './stored-first.js';
 
 /** Messages, and bytes of their payloads, that clients were allowed to say, and that went to subscribers. */
@@ -21,6 +22,7 @@ export interface AccessOptions {
   readonly counters: BrokerCounters;
   readonly traffic: Traffic;
   readonly log: Logger;
+  readonly sessions: Sessions;
   readonly identify: Identify;
   /** Once a client is known to be who it says, before it is answered. */
   readonly onAdmitted: (client: object, connection: object, identity: Identity) => void;
@@ -38,12 +40,14 @@ interface PublishedOrWill {
 }
 
 /** Return codes of MQTT 3.1.1, section 3.2.2.3. */
-const [BAD_CREDENTIALS, NOT_AUTHORIZED] = [4, 5];
+const [IDENTIFIER_REJECTED, UNAVAILABLE, BAD_CREDENTIALS, NOT_AUTHORIZED] = [2, 3, 4, 5];
 
 /** Tells aedes who may come in, say and hear what. Refusals never end a connection that has been admitted: it would come back and do the same again. */
 export function applyAccess(aedes: Aedes, store: SessionStore, options: AccessOptions): void {
-  const { limits, counters, traffic, log, identify, onAdmitted } = options;
+  const { limits, counters, traffic, log, sessions: kept, identify, onAdmitted } = options;
   const sessions = new WeakMap<object, Session>();
+  /** Return codes for those who are known, and cannot come in nevertheless. */
+  const refusals = new WeakMap<object, number>();
   const identityOf = (client: object | null): Identity => sessions.get(client ?? {})?.identity ?? { role: 'anonymous' };
 
   /** Counts and logs; true when the message must not go out. */
@@ -58,28 +62,33 @@ export function applyAccess(aedes: Aedes, store: SessionStore, options: AccessOp
 
   // Asked here already because a will is published when its client, and after a crash even its session, is gone: it is judged now or never.
   aedes.preConnect = (client, packet, done) => {
-    const { username, password, clientId } = packet;
+    const { username, password, clientId, clean = true } = packet;
     const connection = client.conn as Socket;
     const address = connection.remoteAddress ?? 'unknown';
     const isWaiting = () => !connection.destroyed;
-    const admit = (identity: Identity | null) => {
-      if (identity !== null) {
-        if (packet.will !== undefined && refuses(identity, packet.will, clientId)) delete packet.will;
-        sessions.set(client, { identity, filters: new Set() });
-        onAdmitted(client, connection, identity);
-      }
-      done(null, true);
+    const admit = async () => {
+      const identity = await identify({ clientId, username, password, connection, address, isWaiting });
+      if (identity === null) return;
+      // Nobody could come back to a session without a name; MQTT 3.1.1, section 3.1.3.1.
+      if (clientId === '' && !clean) return void refusals.set(client, IDENTIFIER_REJECTED);
+      const leave = await kept.arrive(clientId, identity, clean);
+      if (leave === null) return void refusals.set(client, UNAVAILABLE);
+      if (connection.destroyed) return leave();
+      connection.once('close', leave);
+      if (packet.will !== undefined && refuses(identity, packet.will, clientId)) delete packet.will;
+      sessions.set(client, { identity, filters: new Set() });
+      onAdmitted(client, connection, identity);
     };
-    identify({ clientId, username, password, connection, address, isWaiting }).then(admit, (error: unknown) => {
-      log.error({ client: clientId, error: String(error) }, 'cannot check who a client is');
-      admit(null);
-    });
+    admit()
+      .catch((error: unknown) => log.error({ client: clientId, error: String(error) }, 'cannot let a client in'))
+      .finally(() => done(null, true));
   };
 
   aedes.authenticate = (client, username, _password, done) => {
     if (sessions.has(client)) return done(null, true);
     // Who gave no name was judged by a certificate, or by having none.
-    const returnCode = username === undefined || username === null ? NOT_AUTHORIZED : BAD_CREDENTIALS;
+    const anonymous = username === undefined || username === null;
+    const returnCode = refusals.get(client) ?? (anonymous ? NOT_AUTHORIZED : BAD_CREDENTIALS);
     done(Object.assign(new Error('not let in'), { returnCode }) as AuthenticateError, false);
   };
 

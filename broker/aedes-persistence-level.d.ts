@@ -19,12 +19,17 @@ declare module 'aedes-persistence-level/asyncPersistence.js' {
     createRetainedStream(pattern: string): Readable;
     createRetainedStreamCombi(patterns: string[]): Readable;
     addSubscriptions(client: { readonly id: string }, subscriptions: { topic: string; qos: number }[]): Promise<void>;
+    cleanSubscriptions(client: { readonly id: string }): Promise<void>;
     countOffline(): Promise<{ readonly subsCount: number; readonly clientsCount: number }>;
     outgoingEnqueue(subscription: { readonly clientId: string }, packet: StoredPacket): Promise<void>;
     outgoingEnqueueCombi(subscriptions: { readonly clientId: string }[], packet: StoredPacket): Promise<unknown>;
     outgoingUpdate(client: { readonly id: string }, packet: StoredPacket): Promise<void>;
     outgoingClearMessageId(client: { readonly id: string }, packet: StoredPacket): Promise<StoredPacket | undefined>;
     outgoingStream(client: { readonly id: string }): Readable;
+    incomingStorePacket(client: { readonly id: string }, packet: StoredPacket): Promise<void>;
+    incomingGetPacket(client: { readonly id: string }, packet: { readonly messageId?: number }): Promise<StoredPacket>;
+    incomingDelPacket(client: { readonly id: string }, packet: { readonly messageId?: number }): Promise<void>;
+    cleanIncoming(client: { readonly id: string }): Promise<void>;
     delWill(client: { readonly id: string }): Promise<StoredPacket | undefined>;
   }
 }

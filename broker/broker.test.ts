@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { readdir, stat, truncate, writeFile } from 'node:fs/promises';
+import { readdir, readFile, truncate, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { topics } from '@twinwatch/core/wire/topics';
@@ -213,7 +213,7 @@ describe('broker', () => {
     const sessions = join(dataDir, 'sessions');
     const [journal] = (await readdir(sessions)).filter((name) => name.endsWith('.log'));
     const path = join(sessions, journal!);
-    await truncate(path, (await stat(path)).size - 5);
+    await truncate(path, (await readFile(path)).lastIndexOf('r/3'));
     const second = await bench.broker({ dataDir });
     const retained = await bench.listener(second.port, 'r/+');
     await until('what is before the tear', () => retained.length === 2);

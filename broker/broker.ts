@@ -11,6 +11,7 @@ import { type MetricsServer, serveMetrics } from './metrics-http.js';
 import { openStore } from './open-store.js';
 import { startSelfReport } from './self-report.js';
 import type { SessionStore } from './session-store.js';
+import { Sessions } from './sessions.js';
 import { releaseFromSlow } from './slow-subscriber.js';
 import { createListener } from './tls.js';
 
@@ -20,6 +21,7 @@ export interface BrokerOptions extends BrokerAccess {
   readonly port: number;
   readonly dataDir: string;
   readonly limits?: Partial<BrokerLimits>;
+  readonly maximumAbsenceMs?: number;
   readonly sync?: boolean;
   readonly minimumFreeBytes?: number;
   readonly lockOut?: BrokerConfig['lockOut'];
@@ -50,9 +52,10 @@ const CONNECT_TIMEOUT_MS = 10_000;
 export async function startBroker(options: BrokerOptions): Promise<RunningBroker> {
   const { log, clock, heartbeatMs = 5_000, drainTimeoutMs = 5_000 } = options;
   const { limits, lockOut, ...defaults } = brokerFields
-    .pick({ limits: true, lockOut: true, metrics: true, sync: true, minimumFreeBytes: true })
+    .pick({ limits: true, lockOut: true, metrics: true, sync: true, minimumFreeBytes: true, maximumAbsence: true })
     .parse({ limits: options.limits ?? {} });
   const { sync = defaults.sync, minimumFreeBytes = defaults.minimumFreeBytes } = options;
+  const { maximumAbsenceMs = defaults.maximumAbsence } = options;
   const metrics = options.metrics ?? defaults.metrics;
   const counters = newCounters();
   const traffic = { publishesIn: 0, publishBytesIn: 0, publishesOut: 0, publishBytesOut: 0 };
@@ -95,15 +98,17 @@ export async function startBroker(options: BrokerOptions): Promise<RunningBroker
     await closeConnections();
     throw error;
   }
+  const sessions = new Sessions({ store, limits, maximumAbsenceMs, counters, clock, log });
   const aedes = await Aedes.createBroker({
-    // Rises from start to start, so that messages queued before a restart come before later ones.
-    id: `broker-${clock.now()}`,
+    // Rises from start to start, so that messages queued before a restart come before later ones, and never stands for two.
+    id: await store.records.nextStart(),
     persistence: store,
     drainTimeout: drainTimeoutMs,
     heartbeatInterval: heartbeatMs,
     connectTimeout: CONNECT_TIMEOUT_MS,
     maxTopicLevels: 100,
   });
+  await sessions.start();
   const admission = new Admission({
     ...{ access: options, counters, log },
     byPassword: (credentials) =>
@@ -114,6 +119,7 @@ export async function startBroker(options: BrokerOptions): Promise<RunningBroker
     counters,
     traffic,
     log,
+    sessions,
     identify: admission.identify,
     onAdmitted(client, connection, { role }) {
       releaseFromSlow(client, { limits, counters, drainTimeoutMs });
@@ -130,7 +136,7 @@ export async function startBroker(options: BrokerOptions): Promise<RunningBroker
     log.error({ error: error.message }, 'broker failure');
   });
   const report = startSelfReport({
-    ...{ aedes, store, connections, counters, traffic, clock },
+    ...{ aedes, store, sessions, connections, counters, traffic, clock },
     intervalMs: metrics.interval,
   });
   const stopReporting = reportRefusals(counters, log, heartbeatMs);
@@ -143,6 +149,7 @@ export async function startBroker(options: BrokerOptions): Promise<RunningBroker
     server.close();
     await new Promise<void>((resolve) => aedes.close(resolve));
     await closeConnections();
+    await sessions.stop();
     await store.close();
   };
   if (metrics.port !== undefined) {

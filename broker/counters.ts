@@ -17,6 +17,14 @@ export interface BrokerCounters {
   refusedRetained: number;
   oversizedPackets: number;
   droppedForFullQueue: number;
+  /** Sessions whose clients did not come back for too long. */
+  expiredSessions: number;
+  /** Sessions dropped for others, because there were as many as may be. */
+  evictedSessions: number;
+  /** Clients without a session yet that found no room for one. */
+  refusedSessions: number;
+  /** Messages that waited in sessions that were dropped. */
+  droppedWithSession: number;
   storesMovedAside: number;
   storeErrors: number;
 }
@@ -35,6 +43,10 @@ export function newCounters(): BrokerCounters {
     refusedRetained: 0,
     oversizedPackets: 0,
     droppedForFullQueue: 0,
+    expiredSessions: 0,
+    evictedSessions: 0,
+    refusedSessions: 0,
+    droppedWithSession: 0,
     storesMovedAside: 0,
     storeErrors: 0,
   };

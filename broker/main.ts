@@ -24,6 +24,7 @@ export async function main(configPath: string): Promise<void> {
     port: config.port,
     dataDir: resolve(dirname(configPath), config.dataDir),
     limits: config.limits,
+    maximumAbsenceMs: config.maximumAbsence,
     credentials: config.credentials,
     sync: config.sync,
     minimumFreeBytes: config.minimumFreeBytes,

@@ -1,5 +1,5 @@
+import type { Amount } from './amounts.js';
 import type { BrokerCounters } from './counters.js';
-import type { Amount } from './session-store.js';
 
 /** What the broker knows about itself at one moment. */
 export interface BrokerState {
@@ -9,6 +9,8 @@ export interface BrokerState {
   readonly clients: number;
   readonly mostClients: number;
   readonly subscriptions: number;
+  readonly sessions: number;
+  readonly absentSessions: number;
   readonly bytesIn: number;
   readonly bytesOut: number;
   readonly packetsIn: number;
@@ -17,6 +19,8 @@ export interface BrokerState {
   readonly publishesOut: number;
   readonly publishBytesOut: number;
   readonly queued: Amount;
+  /** Of QoS 2, whose senders have not done with them. */
+  readonly incoming: Amount;
   readonly retained: Amount;
   /** What waits for room on the disk; null where the disk takes everything. */
   readonly bytesInMemory: number | null;
@@ -54,6 +58,10 @@ const REFUSALS: Readonly<Record<keyof BrokerCounters, string>> = {
   refusedRetained: 'messages not retained, beyond the limits',
   oversizedPackets: 'connections ended for a packet far too large',
   droppedForFullQueue: 'messages for sessions whose queue is full',
+  expiredSessions: 'sessions dropped because their clients did not come back for too long',
+  evictedSessions: 'sessions dropped because there were as many as may be',
+  refusedSessions: 'clients refused because everybody who has a session is connected, and there are as many as may be',
+  droppedWithSession: 'messages that waited in sessions that were dropped',
   droppedForSlowClient: 'QoS 0 for subscribers that read too slowly',
   cutOffAsSlow: 'subscribers cut off, because they read too slowly',
   heldBack: 'times a client was not read, because it was too fast',
@@ -66,6 +74,8 @@ export const FIGURES: readonly Figure[] = [
   gauge('uptime', 'uptime_seconds', 'since the start', (s) => s.uptimeSeconds),
   gauge('clients/connected', 'clients_connected', 'clients that are connected', (s) => s.clients),
   gauge('clients/maximum', 'clients_maximum', 'most clients at once since the start', (s) => s.mostClients),
+  gauge('clients/disconnected', 'sessions_absent', 'sessions whose clients are away', (s) => s.absentSessions),
+  gauge('sessions/count', 'sessions', 'sessions, of connected clients and of others', (s) => s.sessions),
   gauge('connections', 'connections', 'sockets, those that have not said who they are included', (s) => s.connections),
   gauge('subscriptions/count', 'subscriptions', 'of clients that are connected', (s) => s.subscriptions),
   counter('bytes/received', 'bytes_received_total', 'on the sockets', (s) => s.bytesIn),
@@ -84,10 +94,11 @@ export const FIGURES: readonly Figure[] = [
     'publish/messages/dropped',
     'publishes_dropped_total',
     'refused, or dropped for one subscriber',
-    ({ counters: c }) => c.refusedPublishes + c.droppedForFullQueue + c.droppedForSlowClient,
+    ({ counters: c }) => c.refusedPublishes + c.droppedForFullQueue + c.droppedForSlowClient + c.droppedWithSession,
   ),
   gauge('store/messages/count', 'queued_messages', 'queued for sessions', (s) => s.queued.messages),
   gauge('store/messages/bytes', 'queued_bytes', 'queued for sessions', (s) => s.queued.bytes),
+  gauge('store/incoming/bytes', 'incoming_bytes', 'of QoS 2, not done with', (s) => s.incoming.bytes),
   gauge('retained messages/count', 'retained_messages', 'topics with a retained message', (s) => s.retained.messages),
   gauge('retained messages/bytes', 'retained_bytes', 'in them', (s) => s.retained.bytes),
   gauge('disk/full', 'disk_full', '1 while the disk takes nothing more', (s) => (s.bytesInMemory === null ? 0 : 1)),

@@ -6,10 +6,12 @@ import type { Connections } from './connections.js';
 import type { BrokerCounters } from './counters.js';
 import { type BrokerState, FIGURES } from './metrics.js';
 import type { SessionStore } from './session-store.js';
+import type { Sessions } from './sessions.js';
 
 export interface SelfReportOptions {
   readonly aedes: Aedes;
   readonly store: SessionStore;
+  readonly sessions: Sessions;
   readonly connections: Connections;
   readonly counters: BrokerCounters;
   readonly traffic: Traffic;
@@ -30,7 +32,7 @@ const REFUSED = 128;
 
 /** Publishes the broker's figures under `$SYS/broker/`, every so often, and at once when somebody subscribes to some of them. Not retained: they go stale. */
 export function startSelfReport(options: SelfReportOptions): SelfReport {
-  const { aedes, store, connections, counters, traffic, clock, intervalMs } = options;
+  const { aedes, store, sessions, connections, counters, traffic, clock, intervalMs } = options;
   const startedMs = clock.monotonic();
   const delay = monitorEventLoopDelay({ resolution: 20 });
   delay.enable();
@@ -51,7 +53,10 @@ export function startSelfReport(options: SelfReportOptions): SelfReport {
       clients: aedes.connectedClients,
       mostClients,
       subscriptions: subscriptionsOf(aedes),
+      sessions: sessions.count,
+      absentSessions: sessions.absent,
       queued: store.queued,
+      incoming: store.incoming,
       retained: store.retained,
       bytesInMemory: store.bytesInMemory,
       heapBytes: heapUsed,

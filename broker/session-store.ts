@@ -3,8 +3,10 @@ import type { Readable } from 'node:stream';
 import type { BrokerLimits } from '@twinwatch/core/config/broker';
 import type { Logger } from '@twinwatch/core/runtime';
 import AsyncLevelPersistence from 'aedes-persistence-level/asyncPersistence.js';
+import { type Amount, Amounts } from './amounts.js';
 import type { BrokerCounters } from './counters.js';
 import { InFlight } from './in-flight.js';
+import { clientOf, keysUnder, OF_CLIENT, SessionRecords } from './session-records.js';
 import type { SpillingLevel } from './spilling-level.js';
 
 export interface SessionStoreOptions {
@@ -12,11 +14,6 @@ export interface SessionStoreOptions {
   readonly limits: BrokerLimits;
   readonly counters: BrokerCounters;
   readonly log: Logger;
-}
-
-export interface Amount {
-  readonly messages: number;
-  readonly bytes: number;
 }
 
 interface Sized {
@@ -31,7 +28,6 @@ type Enqueued = (kept: Promise<void> | null) => void;
 const REMEMBERED_OVER_FULL = 10_000;
 /** What aedes ends a stream with whose reader has disconnected: no fault of the store, and what was not read stays. */
 const READER_GONE = 'connection closed';
-const NOTHING: Amount = { messages: 0, bytes: 0 };
 /** As the package has it, version 9. */
 const keyOf = (client: string, { brokerId, brokerCounter = 0 }: Enqueue[1]) =>
   `outgoing:${encodeURIComponent(client)}:${brokerId}:${String(brokerCounter).padStart(16, '0')}`;
@@ -48,8 +44,11 @@ export class SessionStore extends AsyncLevelPersistence {
   /** Topic → bytes of its retained message, topic included. */
   readonly #retained = new Map<string, number>();
   #retainedBytes = 0;
-  /** Client id → what is on disk for it. */
-  readonly #queued = new Map<string, Amount>();
+  readonly records: SessionRecords;
+  readonly #queued = new Amounts();
+  /** Of QoS 2, from clients: client id → message id → bytes. */
+  readonly #incomingSizes = new Map<string, Map<number, number>>();
+  readonly #incoming = new Amounts();
   readonly #inFlight = new InFlight();
   /** Keys of messages that were not queued, because the queue was full, and may be on their way to somebody who is connected. */
   readonly #overFull = new Set<string>();
@@ -62,10 +61,13 @@ export class SessionStore extends AsyncLevelPersistence {
   readonly #enqueued = new WeakMap<Buffer, Enqueued>();
   /** Set by the broker: a subscribe packet is stored as a whole, refused filters included, unless they are taken out here. */
   mayStore: (client: { readonly id: string }, filter: string) => boolean = () => true;
+  /** Set when it is known who has one: what is on its way through the store must not come to a session that has just been dropped. */
+  hasSession: (client: string) => boolean = () => true;
 
   constructor(options: SessionStoreOptions) {
     super(options.db);
     this.#options = options;
+    this.records = new SessionRecords(options.db);
   }
 
   /** Reads the whole store once. Rejects where it is damaged. */
@@ -73,10 +75,35 @@ export class SessionStore extends AsyncLevelPersistence {
     await this.countOffline();
     for await (const packet of super.createRetainedStream('#')) this.#countRetained(packet as Retained[0]);
     const clients = new Set<string>();
-    for await (const key of this.#options.db.keys({ gte: 'outgoing:', lt: 'outgoing;' }))
-      clients.add(decodeURIComponent(key.split(':')[1] ?? ''));
+    for await (const key of this.#options.db.keys(keysUnder('outgoing:'))) clients.add(clientOf(key));
     for (const id of clients)
-      for await (const packet of super.outgoingStream({ id })) this.#count(id, 1, sizeOf(packet));
+      for await (const packet of super.outgoingStream({ id })) this.#queued.add(id, 1, sizeOf(packet));
+    for await (const key of this.#options.db.keys(keysUnder('incoming:'))) {
+      const [client, messageId] = [clientOf(key), Number(key.split(':')[2])];
+      this.#countIncoming(client, { ...(await super.incomingGetPacket({ id: client }, { messageId })), messageId });
+    }
+  }
+
+  /** All of it. `hasSession` must say no before, and until it is done. */
+  async dropSession(client: string): Promise<void> {
+    const { db } = this.#options;
+    await this.#inOrder(`client ${client}`, () => super.cleanSubscriptions({ id: client }));
+    const encoded = encodeURIComponent(client);
+    const mine = `outgoing:${encoded}:`;
+    for (const [key, { resolve }] of this.#inMemory) {
+      if (!key.startsWith(mine)) continue;
+      resolve();
+      this.#inMemory.delete(key);
+    }
+    await this.cleanIncoming({ id: client });
+    for (const prefix of OF_CLIENT) await db.clear(keysUnder(`${prefix}${encoded}:`));
+    this.#queued.forget(client);
+    // Last: what is left after a crash is found by it.
+    await this.records.delete(client);
+  }
+
+  queuedOf(client: string): Amount {
+    return this.#queued.of(client);
   }
 
   get retained(): Amount {
@@ -85,12 +112,11 @@ export class SessionStore extends AsyncLevelPersistence {
 
   /** For all clients together. */
   get queued(): Amount {
-    let [messages, bytes] = [0, 0];
-    for (const amount of this.#queued.values()) {
-      messages += amount.messages;
-      bytes += amount.bytes;
-    }
-    return { messages, bytes };
+    return this.#queued.total;
+  }
+
+  get incoming(): Amount {
+    return this.#incoming.total;
   }
 
   override async storeRetained(packet: Retained[0]): Promise<void> {
@@ -113,14 +139,14 @@ export class SessionStore extends AsyncLevelPersistence {
     client: { readonly id: string },
     subscriptions: { topic: string; qos: number }[],
   ): Promise<void> {
+    if (!this.hasSession(client.id)) return;
     const allowed = subscriptions.filter(({ topic }) => this.mayStore(client, topic));
     if (allowed.length > 0) await this.#inOrder(`client ${client.id}`, () => super.addSubscriptions(client, allowed));
   }
 
   override async outgoingEnqueue(subscription: Enqueue[0], packet: Enqueue[1]): Promise<void> {
-    const { maximumQueuedPerClient, maximumQueuedBytesPerClient } = this.#options.limits;
-    const { messages, bytes } = this.#queued.get(subscription.clientId) ?? NOTHING;
-    if (messages >= maximumQueuedPerClient || bytes + sizeOf(packet) > maximumQueuedBytesPerClient) {
+    if (!this.hasSession(subscription.clientId)) return;
+    if (!this.#hasRoom(subscription.clientId, sizeOf(packet))) {
       this.#options.counters.droppedForFullQueue++;
       this.#overFull.add(keyOf(subscription.clientId, packet));
       for (const oldest of this.#overFull) {
@@ -129,7 +155,7 @@ export class SessionStore extends AsyncLevelPersistence {
       }
       return;
     }
-    this.#count(subscription.clientId, 1, sizeOf(packet));
+    this.#queued.add(subscription.clientId, 1, sizeOf(packet));
     await super.outgoingEnqueue(subscription, packet);
     if (!this.#options.db.inMemory) return;
     let resolve: () => void = () => undefined;
@@ -137,6 +163,29 @@ export class SessionStore extends AsyncLevelPersistence {
       resolve = done;
     });
     this.#inMemory.set(keyOf(subscription.clientId, packet), { cleared, resolve });
+  }
+
+  /** Of QoS 2, until its sender has done with it, so that it is passed on once. Where there is no room it may be passed on twice; nothing is lost. */
+  override async incomingStorePacket(client: { readonly id: string }, packet: Enqueue[1]): Promise<void> {
+    if (!this.#hasRoom(client.id, sizeOf(packet))) return;
+    this.#countIncoming(client.id, packet);
+    await super.incomingStorePacket(client, packet);
+  }
+
+  override async incomingDelPacket(client: { readonly id: string }, packet: Clear[1]): Promise<void> {
+    const sizes = this.#incomingSizes.get(client.id);
+    const bytes = sizes?.get(packet.messageId ?? 0);
+    if (sizes !== undefined && bytes !== undefined) {
+      this.#incoming.add(client.id, -1, -bytes);
+      sizes.delete(packet.messageId ?? 0);
+    }
+    await super.incomingDelPacket(client, packet);
+  }
+
+  override async cleanIncoming(client: { readonly id: string }): Promise<void> {
+    this.#incomingSizes.delete(client.id);
+    this.#incoming.forget(client.id);
+    await super.cleanIncoming(client);
   }
 
   /** aedes calls this for every message of QoS 1 and 2, with nobody to queue it for, too, and after it is stored where it is retained. */
@@ -242,16 +291,30 @@ export class SessionStore extends AsyncLevelPersistence {
   }
 
   #gone(client: string, key: string, bytes: number): void {
-    this.#count(client, -1, -bytes);
+    this.#queued.add(client, -1, -bytes);
     this.#inMemory.get(key)?.resolve();
     this.#inMemory.delete(key);
   }
 
-  #count(client: string, messages: number, bytes: number): void {
-    const before = this.#queued.get(client) ?? NOTHING;
-    const left = before.messages + messages;
-    if (left > 0) this.#queued.set(client, { messages: left, bytes: before.bytes + bytes });
-    else this.#queued.delete(client);
+  #hasRoom(client: string, size: number): boolean {
+    const { maximumQueuedPerClient, maximumQueuedBytesPerClient, maximumQueuedBytes, maximumSessions } =
+      this.#options.limits;
+    const { messages, bytes: queued } = this.#queued.of(client);
+    const bytes = queued + this.#incoming.of(client).bytes;
+    if (messages >= maximumQueuedPerClient || bytes + size > maximumQueuedBytesPerClient) return false;
+    const half = maximumQueuedBytes / 2;
+    return (
+      bytes + size <= half / maximumSessions || this.#queued.total.bytes + this.#incoming.total.bytes + size <= half
+    );
+  }
+
+  #countIncoming(client: string, packet: Sized & { readonly messageId?: number }): void {
+    const sizes = this.#incomingSizes.get(client) ?? new Map<number, number>();
+    this.#incomingSizes.set(client, sizes);
+    const id = packet.messageId ?? 0;
+    const before = sizes.get(id);
+    sizes.set(id, sizeOf(packet));
+    this.#incoming.add(client, before === undefined ? 1 : 0, sizeOf(packet) - (before ?? 0));
   }
 
   #countRetained(packet: Sized): void {

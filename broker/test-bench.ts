@@ -1,4 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, rm, statfs, writeFile } from 'node:fs/promises';
 import { connect as connectTcp, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -6,7 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
 import { Link, type LinkOptions } from '@twinwatch/core/wire/link';
-import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
+import mqtt, { type IClientOptions, type IConnackPacket, type MqttClient } from 'mqtt';
 import { type BrokerOptions, type RunningBroker, startBroker } from './broker.js';
 
 /** What the tests of this folder run on: real brokers, clients and sockets, and one place that closes them all. */
@@ -81,6 +82,7 @@ export class TestBench {
     port: number,
     options: IClientOptions = {},
     onMessage?: (message: Received) => void,
+    onConnect?: (packet: IConnackPacket) => void,
   ): Promise<MqttClient> {
     const client = mqtt.connect(`mqtt://127.0.0.1:${port}`, { reconnectPeriod: 0, ...options });
     client.on('error', silent);
@@ -89,12 +91,24 @@ export class TestBench {
       onMessage?.({ topic, text: payload.toString(), retained: packet.retain });
     });
     await new Promise<void>((resolve, reject) => {
-      client.once('connect', () => resolve());
+      client.once('connect', (packet) => {
+        onConnect?.(packet);
+        resolve();
+      });
       client.once('error', reject);
       client.once('close', () => reject(new Error('connection closed before it was accepted')));
     });
     this.onClose(() => client.endAsync(true));
     return client;
+  }
+
+  /** What the broker answers first to these bytes, which no client library would send. */
+  async raw(port: number, bytes: readonly number[]): Promise<Buffer> {
+    const socket = connectTcp(port, '127.0.0.1');
+    this.onClose(() => socket.destroy());
+    socket.write(Buffer.from(bytes));
+    const [answer] = await once(socket, 'data');
+    return answer as Buffer;
   }
 
   /** A client that has subscribed, and the list in which what it receives appears. */

@@ -50,6 +50,15 @@ export const brokerLimitsSchema = z.strictObject({
   maximumTopicBytes: z.int().min(192).max(65_535).default(512).meta({ description: 'longer topics are refused' }),
   maximumSubscriptionsPerClient: z.int().min(1).default(256).meta({ description: 'further ones are refused' }),
   maximumConnections: z.int().min(1).default(4096).meta({ description: 'further ones are refused' }),
+  maximumSessions: z.int().min(1).default(10_000).meta({
+    description:
+      'that outlive a connection (`clean: false`); for one more, that of the client that has been away for longest is dropped with what waits in it, counted and logged',
+  }),
+  maximumSessionsPerAgent: z
+    .int()
+    .min(2)
+    .default(16)
+    .meta({ description: 'the same for one agent, where there are users or certificates: its own oldest goes, then' }),
   maximumQueuedPerClient: z
     .int()
     .min(1)
@@ -60,6 +69,14 @@ export const brokerLimitsSchema = z.strictObject({
     .min(65_536)
     .default(64 * MIB)
     .meta({ description: 'the same, by what they hold' }),
+  maximumQueuedBytes: z
+    .int()
+    .min(MIB)
+    .default(1024 * MIB)
+    .meta({
+      description:
+        'for all clients together; half of it goes to who needs it, and of the other half every session may have an equal part at any time',
+    }),
   maximumRetained: z.int().min(1).default(10_000).meta({ description: 'topics with a retained message' }),
   maximumRetainedBytes: z
     .int()
@@ -177,6 +194,10 @@ export const brokerFields = z.strictObject({
         'with less room on the disk of dataDir only deletions are written there, until there is twice as much; messages are passed on to who is connected meanwhile, and acknowledged afterwards',
     }),
   limits: brokerLimitsSchema.prefault({}).meta({ description: 'what one client, or all of them, may take' }),
+  maximumAbsence: durationBetween('1m', '1000d').prefault('30d').meta({
+    description:
+      'a session whose client was away for longer is dropped with what waits in it, counted and logged; only time in which the broker ran counts',
+  }),
   drainTimeout: durationBetween('100ms', '1m').prefault('5s').meta({
     description: 'a client that takes nothing from its socket for this long is cut off, because it holds up the others',
   }),
