@@ -56,6 +56,27 @@ describe('alarmStep', () => {
     });
   });
 
+  it('tells the highest score since the alarm was raised, also where a stored state did not have it', () => {
+    const peaks = (from: AlarmState, scores: readonly number[], first = 0) => {
+      let state = from;
+      return scores.flatMap((score, i) => {
+        const step = alarmStep(state, { kind: 'row', timeMs: first + i, score }, PARAMETERS);
+        state = step.state;
+        return step.effects.map(({ transition, peakScore }) => `${transition} ${peakScore}`);
+      });
+    };
+    expect(peaks(QUIET_ALARM, [0.99, 0.1, 0.6, 0.7, 0.9, 0.8, 0.1, 0.1, 0.1, 0.6, 0.6])).toEqual([
+      'raised 0.7',
+      'cleared 0.9',
+      'raised 0.6',
+    ]);
+    const seen = run([0.6, 0.7, 0.95, 0.8]).state;
+    const step = alarmStep(seen, { kind: 'acknowledge', timeMs: 3 }, PARAMETERS);
+    expect(step.effects).toMatchObject([{ transition: 'acknowledged', score: 0.8, peakScore: 0.95 }]);
+    const { peakScore: _, ...earlier } = seen.active!;
+    expect(peaks({ ...seen, active: earlier }, [0.1, 0.1, 0.1], 4)).toEqual(['cleared 0.8']);
+  });
+
   it('goes on from a stored state', () => {
     const half = run([0.9]).state;
     expect(run([0.9], JSON.parse(JSON.stringify(half)) as AlarmState).told).toEqual(['raised@0']);

@@ -26,6 +26,8 @@ export interface AlarmState {
     readonly acknowledged: boolean;
     /** Source time at which shelving ends; null while not shelved. */
     readonly shelvedUntilMs: number | null;
+    /** Highest score since it was raised; absent in a state that an earlier release has stored. */
+    readonly peakScore?: number;
   } | null;
   /** Source time of the newest row that was judged, null before the first. */
   readonly rowTimeMs: number | null;
@@ -34,7 +36,9 @@ export interface AlarmState {
 
 export type AlarmInput =
   /** `score` null: the detector abstains. Such a row neither raises nor clears, and breaks no run of rows. */
-  | { readonly kind: 'row'; readonly timeMs: number; readonly score: number | null }
+  { readonly kind: 'row'; readonly timeMs: number; readonly score: number | null } | OperatorInput;
+
+type OperatorInput =
   | { readonly kind: 'acknowledge'; readonly timeMs: number }
   | { readonly kind: 'shelve'; readonly timeMs: number; readonly untilMs: number }
   | { readonly kind: 'unshelve'; readonly timeMs: number };
@@ -49,6 +53,8 @@ export interface AlarmEffect {
   readonly atMs: number;
   /** Of the row that was judged last. */
   readonly score: number;
+  /** The highest since the alarm was raised. */
+  readonly peakScore: number;
 }
 
 export interface AlarmStep {
@@ -66,11 +72,11 @@ export const QUIET_ALARM: AlarmState = {
   score: 0,
 };
 
-function transit(state: AlarmState, transition: AlarmTransition, atMs: number): AlarmStep {
+function transit(state: AlarmState, transition: AlarmTransition, atMs: number, peakScore: number): AlarmStep {
   const raised = transition === 'raised';
   const alarmNumber = raised ? state.alarmNumber + 1 : state.alarmNumber;
   const transitionNumber = raised ? 1 : state.transitionNumber + 1;
-  const effect: AlarmEffect = { transition, alarmNumber, transitionNumber, atMs, score: state.score };
+  const effect: AlarmEffect = { transition, alarmNumber, transitionNumber, atMs, score: state.score, peakScore };
   return { state: { ...state, alarmNumber, transitionNumber }, effects: [effect] };
 }
 
@@ -87,32 +93,42 @@ function onRow(before: AlarmState, parameters: AlarmParameters, timeMs: number, 
   };
   if (state.active === null) {
     if (!isAbove || state.above < onDelayRows) return { state, effects: [] };
-    const active = { raisedAtMs: timeMs, acknowledged: false, shelvedUntilMs: null };
-    return transit({ ...state, active }, 'raised', timeMs);
+    const active = { raisedAtMs: timeMs, acknowledged: false, shelvedUntilMs: null, peakScore: score };
+    return transit({ ...state, active }, 'raised', timeMs, score);
   }
-  if (isBelow && state.below >= offDelayRows) return transit({ ...state, active: null }, 'cleared', timeMs);
-  const { shelvedUntilMs } = state.active;
+  const peakScore = Math.max(score, peakOf(before, state.active));
+  const active = { ...state.active, peakScore };
+  if (isBelow && state.below >= offDelayRows) return transit({ ...state, active: null }, 'cleared', timeMs, peakScore);
+  const { shelvedUntilMs } = active;
   if (shelvedUntilMs !== null && timeMs >= shelvedUntilMs)
-    return transit({ ...state, active: { ...state.active, shelvedUntilMs: null } }, 'unshelved', timeMs);
-  return { state, effects: [] };
+    return transit({ ...state, active: { ...active, shelvedUntilMs: null } }, 'unshelved', timeMs, peakScore);
+  return { state: { ...state, active }, effects: [] };
+}
+
+function peakOf({ score }: Pick<AlarmState, 'score'>, { peakScore }: NonNullable<AlarmState['active']>): number {
+  return peakScore ?? score;
+}
+
+/** What a person does. */
+function onOperator(state: AlarmState, input: OperatorInput): AlarmStep {
+  const unchanged: AlarmStep = { state, effects: [] };
+  const { active } = state;
+  if (active === null) return unchanged;
+  const to = (transition: AlarmTransition, change: Partial<typeof active>): AlarmStep =>
+    transit({ ...state, active: { ...active, ...change } }, transition, input.timeMs, peakOf(state, active));
+  switch (input.kind) {
+    case 'acknowledge':
+      return active.acknowledged ? unchanged : to('acknowledged', { acknowledged: true });
+    case 'shelve':
+      return input.untilMs <= input.timeMs ? unchanged : to('shelved', { shelvedUntilMs: input.untilMs });
+    case 'unshelve':
+      return active.shelvedUntilMs === null ? unchanged : to('unshelved', { shelvedUntilMs: null });
+  }
 }
 
 /** One event. What makes no sense in the state (acknowledging nothing, or twice) changes nothing and has no effect. */
 export function alarmStep(state: AlarmState, input: AlarmInput, parameters: AlarmParameters): AlarmStep {
-  const unchanged: AlarmStep = { state, effects: [] };
-  const { active } = state;
-  switch (input.kind) {
-    case 'row':
-      if (input.score === null) return { state: { ...state, rowTimeMs: input.timeMs }, effects: [] };
-      return onRow(state, parameters, input.timeMs, input.score);
-    case 'acknowledge':
-      if (active === null || active.acknowledged) return unchanged;
-      return transit({ ...state, active: { ...active, acknowledged: true } }, 'acknowledged', input.timeMs);
-    case 'shelve':
-      if (active === null || input.untilMs <= input.timeMs) return unchanged;
-      return transit({ ...state, active: { ...active, shelvedUntilMs: input.untilMs } }, 'shelved', input.timeMs);
-    case 'unshelve':
-      if (active === null || active.shelvedUntilMs === null) return unchanged;
-      return transit({ ...state, active: { ...active, shelvedUntilMs: null } }, 'unshelved', input.timeMs);
-  }
+  if (input.kind !== 'row') return onOperator(state, input);
+  if (input.score === null) return { state: { ...state, rowTimeMs: input.timeMs }, effects: [] };
+  return onRow(state, parameters, input.timeMs, input.score);
 }

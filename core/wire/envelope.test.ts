@@ -256,6 +256,7 @@ describe('JSON messages', () => {
     modelVersion: 'v1',
     contributions: [{ tag: 'L_T1', share: 0.8, value: 4.2 }],
     latencyMs: 3,
+    peakScore: 0.95,
   };
   const telemetry = { atMs: 1, score: null, values: { L_T1: { value: null, quality: 'bad' } } };
 

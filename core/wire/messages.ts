@@ -399,6 +399,8 @@ export interface AlarmEvent {
   readonly latencyMs: number;
   /** Of an alarm that says that values do not come, and that no detector raised. Score and threshold are 0 then. */
   readonly communication?: SilentTags;
+  /** The highest score since the alarm was raised. Absent from agents of earlier releases, and without a detector. */
+  readonly peakScore?: number;
 }
 
 /** Which values do not come, and why: told when the alarm is raised, with empty lists afterwards. */

@@ -453,6 +453,7 @@ export const alarmEventSchema: ZodType<AlarmEvent> = z.object({
   contributions: z.array(z.object({ tag: name, share: z.number(), value: z.number() })).max(256),
   latencyMs: z.number(),
   communication: silentTags.exactOptional(),
+  peakScore: z.number().exactOptional(),
 });
 
 export const telemetrySchema: ZodType<Telemetry> = z.object({

@@ -117,6 +117,7 @@ describe('DetectionPipeline', () => {
     expect(raised!.contributions).toEqual([{ tag: 'level', share: 1, value: 9 }]);
     expect(raised!.score).toBeCloseTo(1 / (1 + Math.exp(-4)), 5);
     expect(raised!.eventId).toBe(`${raised!.alarmId}:1`);
+    expect(events.at(-1)).toMatchObject({ transition: 'cleared', peakScore: raised!.score });
     expect(await store.call('outbox', 9)).toEqual(events);
     expect([...(await store.call('rows', [], 99)).scores].map(Number.isNaN)).toEqual([
       true,

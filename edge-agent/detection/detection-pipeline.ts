@@ -367,6 +367,7 @@ export class DetectionPipeline {
       transition: effect.transition,
       atMs: effect.atMs,
       score: effect.score,
+      peakScore: effect.peakScore,
       threshold: running.parameters.threshold,
       modelVersion: running.detector.metadata.modelVersion,
       contributions: contributions.filter(({ value }) => Number.isFinite(value)),

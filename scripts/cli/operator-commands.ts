@@ -44,6 +44,16 @@ export function addOperator(program: Command): void {
       await listAlarms(options);
     });
   withExamples(list, 'alarms list', 'alarms list --site site-3 --all');
+  const show = alarms
+    .command('show')
+    .description('one alarm: when, how high its score, which tags, and who decided what about it')
+    .argument('<alarm>', "as 'alarms list' names it")
+    .addOption(serverOption())
+    .action(async (alarmId: string, options: ServerOption) => {
+      const { showAlarm } = await import('../operator/decide.js');
+      await showAlarm(alarmId, options);
+    });
+  withExamples(show, 'alarms show site-3:1767225601');
   for (const [action, meaning] of ACTIONS) {
     const command = deciding(alarms.command(action).description(meaning)).argument(
       '<alarm...>',

@@ -6,7 +6,7 @@ import { alarmActionPath, type DecisionView, type LabelRequest, labelsPath } fro
 import type { AlarmAction } from '@twinwatch/core/wire/messages';
 import { systemTimers } from '../processes/node-runtime.js';
 import { type ServerClient, type ServerOption, serverClient } from './server-client.js';
-import { alarmTable, decisionLine } from './words.js';
+import { alarmTable, alarmWords, decisionLine } from './words.js';
 
 /** What an operator does from a terminal: everything through the server, which tells the agents. */
 
@@ -26,6 +26,11 @@ export async function listAlarms(
 ): Promise<void> {
   const state = await serverClient(options).state();
   process.stdout.write(`${alarmTable(state, { site: options.site ?? null, all: options.all === true })}\n`);
+}
+
+/** @throws TwinwatchError CLI_SERVER_* */
+export async function showAlarm(alarmId: string, options: ServerOption): Promise<void> {
+  process.stdout.write(`${alarmWords(await serverClient(options).state(), alarmId)}\n`);
 }
 
 /**

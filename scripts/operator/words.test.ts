@@ -2,7 +2,7 @@ import type { DecisionView } from '@twinwatch/core/wire/http';
 import type { AlarmEvent } from '@twinwatch/core/wire/messages';
 import { describe, expect, it } from 'vitest';
 import { decideAlarms, labelRange } from './decide.js';
-import { alarmTable, decisionLine, quarantineTable } from './words.js';
+import { alarmTable, alarmWords, decisionLine, quarantineTable } from './words.js';
 
 const MINUTE_MS = 60_000;
 const START_MS = Date.UTC(2026, 0, 17);
@@ -29,6 +29,22 @@ describe('words for operators', () => {
     ]);
     expect(alarmTable(state, { site: 'site-1', all: true })).toContain('dismissed by Ada (not answered yet)');
     expect(alarmTable(state, { site: 'site-2', all: true })).toBe('There is no alarm.');
+  });
+
+  it('tell of one alarm when, how high, which tags, and who decided what', () => {
+    const alarms = [event(1, 'raised', 0), { ...event(1, 'cleared', 90), peakScore: 0.9961 }];
+    const done = decision(1, { answer: { verdict: 'done', detail: '', rows: 4 }, atMs: START_MS });
+    const words = alarmWords({ alarms, decisions: [decision(2), done] }, 'site-1:1');
+    expect(words.split('\n').map((line) => line.trim().split(/ {2,}/))).toEqual([
+      ['site-1:1'],
+      ['raised', '2026-01-17T00:00Z'],
+      ['cleared', '2026-01-17T01:30Z, after 1 h 30 min'],
+      ['score', '0.980 at first, 0.996 at most; threshold 0.500'],
+      ['model', 'v1'],
+      ['L_T1', '50 %, at 1'],
+      ['2026-01-17T00:00:00Z', 'dismissed by Ada: 4 rows at site-1 are learned as normal'],
+    ]);
+    expect(alarmWords({ alarms, decisions: [] }, 'site-1:9')).toContain('no alarm site-1:9');
   });
 
   it('list values that do not come as such, while they do not', () => {

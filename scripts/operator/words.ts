@@ -7,7 +7,7 @@ import type {
   ServerState,
 } from '@twinwatch/core/wire/http';
 import { type Alarm, alarmsFrom, isActive } from '@twinwatch/twin-server/dashboard/alarm-list';
-import { silentWords } from '@twinwatch/twin-server/dashboard/wording';
+import { durationWords, silentWords, valueWords } from '@twinwatch/twin-server/dashboard/wording';
 
 /** What operators' commands print. All pure; times are the plant's, in UTC. */
 
@@ -20,6 +20,7 @@ const DECIDED: Readonly<Record<DecisionView['action'], string>> = {
   label: 'labelled',
 };
 
+const wallTime = (ms: number): string => `${new Date(ms).toISOString().slice(0, 19)}Z`;
 const plantTime = (ms: number | null): string => (ms === null ? '?' : `${new Date(ms).toISOString().slice(0, 16)}Z`);
 
 /** One line: what was decided, and what the agent made of it. */
@@ -55,11 +56,45 @@ export function alarmTable(
     alarm.alarmId,
     plantTime(alarm.raisedAtMs),
     isActive(alarm) ? stateOf(alarm) : plantTime(alarm.clearedAtMs),
-    isSilence(alarm) ? '-' : alarm.cause.score.toFixed(3),
+    isSilence(alarm) ? '-' : (alarm.peakScore ?? alarm.cause.score).toFixed(3),
     mostly(alarm),
     decidedWords(alarm, decisions),
   ]);
   return columns([['ALARM', 'RAISED', 'CLEARED', 'SCORE', 'MOSTLY', 'DECIDED'], ...lines]);
+}
+
+/** One alarm with all that is known of it: when, how high, which tags, and who decided what. */
+export function alarmWords({ alarms, decisions }: Pick<ServerState, 'alarms' | 'decisions'>, alarmId: string): string {
+  const alarm = alarmsFrom(alarms).find((each) => each.alarmId === alarmId);
+  if (alarm === undefined)
+    return `there is no alarm ${alarmId} among the newest that the server tells; 'alarms list --all' names them`;
+  const { cause, raisedAtMs, clearedAtMs, peakScore } = alarm;
+  const lasted =
+    raisedAtMs === null || clearedAtMs === null ? '' : `, after ${durationWords(clearedAtMs - raisedAtMs)}`;
+  const facts: [string, string][] = [
+    ['raised', plantTime(raisedAtMs)],
+    ['cleared', isActive(alarm) ? stateOf(alarm) : `${plantTime(clearedAtMs)}${lasted}`],
+    ...(cause.communication === undefined
+      ? ([
+          [
+            'score',
+            `${cause.score.toFixed(3)} at first, ${peakScore?.toFixed(3) ?? '?'} at most; threshold ${cause.threshold.toFixed(3)}`,
+          ],
+          ['model', cause.modelVersion],
+          ...cause.contributions.map(({ tag, share, value }) => [
+            tag,
+            `${(share * 100).toFixed(0)} %, at ${valueWords(value)}`,
+          ]),
+        ] as [string, string][])
+      : ([
+          ['what', silentWords(cause.communication)],
+          ['why', cause.communication.reason],
+        ] satisfies [string, string][])),
+    ...decisions
+      .filter((decision) => decision.alarmId === alarmId)
+      .map((decision): [string, string] => [wallTime(decision.atMs), decisionLine(decision).slice(alarmId.length + 2)]),
+  ];
+  return columns([[alarmId, ''], ...facts]);
 }
 
 /** Says that values do not come, which nobody has to judge. */
@@ -94,7 +129,6 @@ function decidedWords(alarm: Alarm, decisions: readonly DecisionView[]): string 
 
 /** A table of the agents in quarantine, one line for each update that was refused. */
 export function quarantineTable(agents: readonly Pick<AgentView, 'id' | 'quarantine'>[]): string {
-  const wallTime = (ms: number) => `${new Date(ms).toISOString().slice(0, 19)}Z`;
   const lines = agents.flatMap(({ id, quarantine }) =>
     (quarantine?.reasons ?? []).map(({ round, verdict, detail }, i) => [
       ...(i === 0 ? [id, wallTime(quarantine!.sinceMs)] : ['', '']),
@@ -108,7 +142,6 @@ export function quarantineTable(agents: readonly Pick<AgentView, 'id' | 'quarant
 /** Models, newest first, with what became of each and why. */
 export function modelTable({ current, models }: Pick<RegistryView, 'current' | 'models'>): string {
   if (models.length === 0) return 'There is no model yet.';
-  const wallTime = (ms: number) => `${new Date(ms).toISOString().slice(0, 19)}Z`;
   const lines = models.map(({ modelVersion, stage, sinceMs, round, reason }) => [
     `${modelVersion === current ? '* ' : '  '}${modelVersion}`,
     ...[stage, wallTime(sinceMs), String(round), reason],

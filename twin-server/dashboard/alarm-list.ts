@@ -12,6 +12,8 @@ export interface Alarm {
   readonly shelved: boolean;
   /** The raising event, or the earliest known: score, threshold and contributions as they were then. */
   readonly cause: AlarmEvent;
+  /** The highest score since it was raised, as far as it was told; null from agents of earlier releases. */
+  readonly peakScore: number | null;
   /** Number of the newest transition applied; an older one that comes late changes nothing but the cause. */
   readonly transition: number;
 }
@@ -47,6 +49,12 @@ export function activeAlarmOf(alarms: readonly Alarm[], agent: string): Alarm | 
 }
 
 function applied(before: Alarm | undefined, event: AlarmEvent): Alarm {
+  const alarm = moved(before, event);
+  const peakScore = Math.max(alarm.peakScore ?? 0, event.peakScore ?? 0);
+  return event.peakScore === undefined || peakScore === alarm.peakScore ? alarm : { ...alarm, peakScore };
+}
+
+function moved(before: Alarm | undefined, event: AlarmEvent): Alarm {
   const number = transitionOf(event);
   const alarm: Alarm = before ?? {
     alarmId: event.alarmId,
@@ -56,6 +64,7 @@ function applied(before: Alarm | undefined, event: AlarmEvent): Alarm {
     acknowledged: false,
     shelved: false,
     cause: event,
+    peakScore: null,
     transition: -1,
   };
   const newest = number > alarm.transition;

@@ -104,6 +104,11 @@ export function dateTimeWords(ms: number | null | undefined): string {
   return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ${two(at.getHours())}:${two(at.getMinutes())}`;
 }
 
+/** For a <time>. */
+export function isoTime(ms: number | null | undefined): string | undefined {
+  return ms === null || ms === undefined ? undefined : new Date(ms).toISOString();
+}
+
 /** 14:05:09, in the browser's time zone. */
 export function clockWords(ms: number): string {
   return new Date(ms).toTimeString().slice(0, 8);

@@ -150,7 +150,7 @@ describe('alarm list', () => {
   const shelved = alarmEvent('site-1', 4, 2, 'shelved', 11);
   const unshelved = alarmEvent('site-1', 4, 3, 'unshelved', 12);
   const acknowledged = alarmEvent('site-1', 4, 4, 'acknowledged', 13);
-  const cleared = { ...alarmEvent('site-1', 4, 5, 'cleared', 14), contributions: [] };
+  const cleared = { ...alarmEvent('site-1', 4, 5, 'cleared', 14), contributions: [], peakScore: 0.97 };
   const all = [raised, shelved, unshelved, acknowledged, cleared];
 
   it('folds transitions in any order, twice over, to the same alarm', () => {
@@ -163,6 +163,7 @@ describe('alarm list', () => {
         acknowledged: true,
         shelved: false,
         cause: raised,
+        peakScore: 0.97,
         transition: 5,
       },
     ];

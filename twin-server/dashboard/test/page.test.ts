@@ -223,6 +223,30 @@ describe.skipIf(CHROMIUM === undefined)('the page in Chromium', { timeout: 30_00
     expect(await faintTexts(page)).toEqual([]);
   });
 
+  it('keeps of an alarm that is over when, how long, how high, which tags, and who decided what', async () => {
+    shown = {
+      ...shown,
+      alarms: [...shown.alarms, { ...alarmEvent('site-1', 1, 3, 'cleared', -112), peakScore: 0.987 }],
+    };
+    await open();
+    const opening = page.getByRole('button', { name: /^Details of the alarm of site-1, 5 Mar 15:30 – 20:00/ });
+    await opening.focus();
+    await page.keyboard.press('Enter');
+    const details = page.getByTestId('alarm-details');
+    expect(await details.textContent()).toMatch(/raised2026-03-05 15:30cleared2026-03-05 20:00highest score0\.987/);
+    expect(await details.textContent()).toContain('Score 0.920 over the threshold 0.620, at most 0.987 since');
+    expect(await details.locator('tbody tr').count()).toBe(4);
+    expect(await details.textContent()).toContain('Nobody acknowledged it');
+    const made = { commandId: 'c9', agent: 'site-1', alarmId: 'site-1:1', range: null, shelveMs: null, by: 'Ada' };
+    const atMs = Date.UTC(2026, 10, 24, 12, 5);
+    server.send('decision', { ...made, action: 'acknowledge', atMs, answer: { verdict: 'done', detail: '', rows: 0 } });
+    await details.getByText('2026-11-24 12:05 Acknowledged by Ada').waitFor();
+    expect(await faintTexts(page)).toEqual([]);
+    await opening.waitFor({ state: 'visible' });
+    await page.keyboard.press('Enter');
+    await details.waitFor({ state: 'detached' });
+  });
+
   it('says of values that do not come whose they are and since when, and lets a person acknowledge that, not judge it', async () => {
     await open();
     await page.getByLabel('Decide as').fill('Ada');
