@@ -10,7 +10,7 @@ import { type Trust, UNSIGNED } from '@twinwatch/core/wire/gate';
 export interface ServerTrust extends Trust {
   /** What agents are told; another object whenever it has changed. */
   readonly announced: () => TrustFile | null;
-  /** The agent was put out; not where only one of its keys has had its time. */
+  /** The agent was put out, or its file is damaged; not where only one of its keys has had its time. */
   readonly isRevoked: (agent: string) => boolean;
 }
 
@@ -36,45 +36,56 @@ export async function openServerTrust(
   { federation, clock, timers, log }: Options,
   signal: AbortSignal,
 ): Promise<ServerTrust> {
-  const load = async () => {
+  const loadOwn = async () => {
     const keys = await loadServerKeys(directory, readText, clock.now());
-    if (keys.trust.federation !== federation)
-      throw new TwinwatchError(
-        'SECURITY_FILE_INVALID',
-        `${directory}/server/trust.json is of federation '${keys.trust.federation}', the server's file says '${federation}'; use the directory that was made for it`,
-      );
-    return { ...keys, agents: keysOfAgents((await loadAgentRecords(directory, names, readText)).values()) };
+    if (keys.trust.federation === federation) return keys;
+    throw new TwinwatchError(
+      'SECURITY_FILE_INVALID',
+      `${directory}/server/trust.json is of federation '${keys.trust.federation}', the server's file says '${federation}'; use the directory that was made for it`,
+    );
+  };
+  const loadAgents = async () => {
+    const { records, damaged } = await loadAgentRecords(directory, names, readText);
+    for (const [agent, { message }] of damaged)
+      log.error({ agent }, `agent ${agent} is not believed until its file is good again: ${message}`);
+    return { keys: keysOfAgents(records.values()), damaged };
   };
   let looked = await looks(directory);
-  let now = await load();
+  let own = await loadOwn();
+  let agents = await loadAgents();
   const follow = async () => {
     while (!signal.aborted) {
       await timers.sleep('keys', LOOK_MS, signal).catch(() => undefined);
       if (signal.aborted) return;
-      try {
-        const seen = await looks(directory);
-        const due = signingEntry(now.trust.serverKeys, clock.now())?.id;
-        if (seen === looked && due === now.keyId) continue;
-        const next = await load();
-        if (next.keyId !== now.keyId) log.info({ keyId: next.keyId }, 'messages are signed with a new key from now on');
-        if (seen !== looked) log.info({ agents: next.agents.length }, 'keys of agents and server were read again');
-        now = { ...next, trust: next.trust.revision === now.trust.revision ? now.trust : next.trust };
-        looked = seen;
-      } catch (error) {
-        // A file that is being written is whole at the next look.
-        log.error({ error: String(error) }, 'the changed keys cannot be used; those from before go on');
+      const seen = await looks(directory);
+      const due = signingEntry(own.trust.serverKeys, clock.now())?.id;
+      if (seen === looked && due === own.keyId) continue;
+      // First, and by themselves: whatever is wrong with the server's own keys, who was put out is out.
+      if (seen !== looked) {
+        agents = await loadAgents();
+        log.info({ keys: agents.keys.length }, 'the keys of agents were read again');
       }
+      try {
+        const next = await loadOwn();
+        if (next.keyId !== own.keyId) log.info({ keyId: next.keyId }, 'messages are signed with a new key from now on');
+        own = { ...next, trust: next.trust.revision === own.trust.revision ? own.trust : next.trust };
+      } catch (error) {
+        // A file that is being written is whole at a later look.
+        if (seen !== looked)
+          log.error({ error: String(error) }, 'the changed keys cannot be used; those from before go on');
+      }
+      looked = seen;
     }
   };
   void follow();
   return {
-    signer: ed25519Signer(() => now.signingKey),
+    signer: ed25519Signer(() => own.signingKey),
     verifier: ed25519Verifier(
-      () => now.agents,
+      () => agents.keys,
       () => clock.now(),
     ),
-    announced: () => now.trust,
-    isRevoked: (agent) => now.agents.some((key) => key.owner === agent && key.isRevoked),
+    announced: () => own.trust,
+    isRevoked: (agent) => agents.damaged.has(agent) || agents.keys.some((key) => key.owner === agent && key.isRevoked),
   };
 }
 

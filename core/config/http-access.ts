@@ -65,6 +65,9 @@ export const httpAccess = z
     session: durationBetween('1m', '30d')
       .prefault('12h')
       .meta({ description: 'without a request for this long an operator is logged out' }),
+    longestSession: durationBetween('1m', '365d')
+      .prefault('7d')
+      .meta({ description: 'after this long an operator logs in again, however busy the session was' }),
     lockOut: lockOutSchema.prefault({}).meta({ description: 'against guessing of passwords' }),
     requestsPerMinute: z
       .int()

@@ -70,13 +70,21 @@ describe('keys in files', () => {
     expect(() => publicKeyObject('A'.repeat(42))).toThrow(/32 bytes/);
   });
 
-  it('of agents are listed by name, and a file under another name is refused', async () => {
-    const list = async () => ['site-1.json', 'README'];
-    const files = reading({ '/f/agents/site-1.json': JSON.stringify(record) });
-    expect(await loadAgentRecords('/f', list, files)).toEqual(new Map([['site-1', record]]));
-    const other = reading({ '/f/agents/site-1.json': JSON.stringify({ ...record, agent: 'site-2' }) });
-    await expect(loadAgentRecords('/f', list, other)).rejects.toThrow(/site-2\.json/);
-    const wrong = reading({ '/f/agents/site-1.json': JSON.stringify({ ...record, publicKeys: [] }) });
-    await expect(loadAgentRecords('/f', list, wrong)).rejects.toThrow(/publicKeys/);
+  it('of agents are listed by name; a file that is damaged or another agent’s is named, and the others count', async () => {
+    const list = async () => ['site-1.json', 'site-2.json', 'site-3.json', 'site-4.json', 'site-5.json', 'README'];
+    const files = reading({
+      '/f/agents/site-1.json': '{"version":1,',
+      '/f/agents/site-2.json': JSON.stringify({ ...record, publicKeys: [] }),
+      '/f/agents/site-3.json': JSON.stringify({ ...record, agent: 'site-5' }),
+      '/f/agents/site-5.json': JSON.stringify({ ...record, agent: 'site-5' }),
+    });
+    const { records, damaged } = await loadAgentRecords('/f', list, files);
+    expect([...records]).toEqual([['site-5', { ...record, agent: 'site-5' }]]);
+    expect(Object.fromEntries([...damaged].map(([agent, { message }]) => [agent, message]))).toEqual({
+      'site-1': expect.stringMatching(/site-1\.json is not usable: it is not JSON/),
+      'site-2': expect.stringMatching(/site-2\.json is not usable: publicKeys/),
+      'site-3': expect.stringMatching(/site-3\.json is not usable: it is about agent 'site-5'/),
+      'site-4': expect.stringMatching(/site-4\.json cannot be read/),
+    });
   });
 });

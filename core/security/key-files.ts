@@ -114,23 +114,42 @@ export async function loadServerKeys(directory: string, readText: ReadText, nowM
   return { keyId: entry.id, signingKey, trust };
 }
 
+export interface AgentRecords {
+  /** Every agent that was ever enrolled, by its name. */
+  readonly records: ReadonlyMap<string, AgentRecord>;
+  /** Agents whose file cannot be used, and why. Whether they were revoked nobody knows: they are not to be believed. */
+  readonly damaged: ReadonlyMap<string, TwinwatchError>;
+}
+
 /**
- * Every agent that was ever enrolled, by its name.
+ * A damaged file is that of one agent, and keeps nobody from learning about the others.
  * @param list names of the files in a directory; none where it is not there.
- * @throws TwinwatchError SECURITY_FILE_UNREADABLE, SECURITY_FILE_INVALID.
  */
 export async function loadAgentRecords(
   directory: string,
   list: (path: string) => Promise<readonly string[]>,
   readText: ReadText,
-): Promise<ReadonlyMap<string, AgentRecord>> {
+): Promise<AgentRecords> {
   const folder = `${directory}/agents`;
   const names = (await list(folder)).filter((name) => name.endsWith('.json')).sort();
-  const records = await Promise.all(names.map((name) => loadJson(agentRecord, `${folder}/${name}`, readText)));
-  for (const [index, { agent }] of records.entries())
-    if (names[index] !== `${agent}.json`)
-      throw invalidFile(`${folder}/${names[index]}`, `it is about agent '${agent}', whose file is ${agent}.json`);
-  return new Map(records.map((record) => [record.agent, record]));
+  const records = new Map<string, AgentRecord>();
+  const damaged = new Map<string, TwinwatchError>();
+  for (const name of names) {
+    const agent = name.slice(0, -'.json'.length);
+    try {
+      records.set(agent, await loadAgentRecord(`${folder}/${name}`, agent, readText));
+    } catch (error) {
+      if (!(error instanceof TwinwatchError)) throw error;
+      damaged.set(agent, error);
+    }
+  }
+  return { records, damaged };
+}
+
+async function loadAgentRecord(file: string, agent: string, readText: ReadText): Promise<AgentRecord> {
+  const record = await loadJson(agentRecord, file, readText);
+  if (record.agent === agent) return record;
+  throw invalidFile(file, `it is about agent '${record.agent}', whose file is ${record.agent}.json`);
 }
 
 /** @throws TwinwatchError SECURITY_FILE_UNREADABLE, SECURITY_FILE_INVALID naming what is wrong. */

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from '@twinwatch/core/runtime';
@@ -85,7 +85,7 @@ describe('init and enrol', () => {
     const bundle = await enrol(directory, 'a', {}, now());
     const agent = await loadAgentKeys(join(bundle, 'identity'), text);
     const server = await loadServerKeys(directory.path, text, now());
-    const records = await loadAgentRecords(directory.path, readdir, text);
+    const { records } = await loadAgentRecords(directory.path, readdir, text);
     expect(records.get('a')?.publicKeys.map(({ publicKey }) => publicKey)).toEqual([agent.publicKey]);
     expect(agent.trust).toEqual(server.trust);
     expect(agent.trust.serverKeys.map(({ id }) => id)).toEqual([server.keyId]);
@@ -258,5 +258,19 @@ describe('members', () => {
     );
     clockMs += 30 * DAY_MS;
     expect(await states()).toContain('a ended');
+  });
+
+  it('do not depend on the file of another that is damaged, which is named', async () => {
+    for (const agent of ['a', 'b', 'c']) await enrol(directory, agent, {}, now());
+    await writeFile(directory.file('agents', 'b.json'), '{');
+    await revoke(directory, 'c', now());
+    const rows = await listCertificates(directory, now());
+    expect(rows.filter(({ state }) => state !== 'good').map(({ holder, state }) => `${holder} ${state}`)).toEqual([
+      'c revoked',
+      'b damaged',
+    ]);
+    expect(rows.at(-1)?.serial).toMatch(/b\.json is not usable: it is not JSON/);
+    await rotateAuthority(directory, now());
+    await expect(retireAuthorities(directory, false, now())).rejects.toThrow(/^a, b would be shut out/);
   });
 });

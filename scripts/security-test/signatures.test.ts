@@ -190,4 +190,18 @@ describe('a federation that signs', () => {
     await vi.waitFor(() => expect(federation.service.runner.state.agents['site-2']?.online).toBe(false), within);
     expect(federation.service.runner.state.agents['site-1']?.online).toBe(true);
   });
+
+  it('believes an agent no more whose file is damaged, and goes on following the files of others', async () => {
+    const file = (agent: string) => join(federation.keys.server, 'agents', `${agent}.json`);
+    const records = AGENTS.map((agent) => JSON.parse(readFileSync(file(agent), 'utf8')) as AgentRecord);
+    const online = (agent: string) => federation.service.runner.state.agents[agent]?.online;
+    writeFileSync(file('site-1'), '{"version":1,"agent":"site-1",');
+    await vi.waitFor(() => expect(online('site-1')).toBe(false), within);
+    writeFileSync(file('site-2'), JSON.stringify({ ...records[1], revokedAtMs: null }));
+    await vi.waitFor(() => expect(online('site-2')).toBe(true), within);
+    writeFileSync(file('site-2'), JSON.stringify(records[1]));
+    await vi.waitFor(() => expect(online('site-2')).toBe(false), within);
+    writeFileSync(file('site-1'), JSON.stringify(records[0]));
+    await vi.waitFor(() => expect(online('site-1')).toBe(true), within);
+  });
 });

@@ -128,11 +128,14 @@ export async function certificatesCommand(options: InDirectory): Promise<void> {
   const rows = await listCertificates(await open(options), Date.now());
   say(certificatesTable(rows));
   const due = rows.filter(({ state }) => state === 'ended' || state === 'ends soon');
-  if (due.length === 0) return;
-  say(
-    `${due.length} to be renewed: agents by \`twinwatch enrolment\` running, or enrolled again; others by \`twinwatch rotate\``,
-  );
-  process.exitCode = 1;
+  const damaged = rows.filter(({ state }) => state === 'damaged');
+  if (damaged.length > 0)
+    say(`${damaged.length} not believed, since their files under agents/ are damaged: restore those from a backup`);
+  if (due.length > 0)
+    say(
+      `${due.length} to be renewed: agents by \`twinwatch enrolment\` running, or enrolled again; others by \`twinwatch rotate\``,
+    );
+  if (due.length + damaged.length > 0) process.exitCode = 1;
 }
 
 const LOOK_MS = DAY_MS / 2;
@@ -145,8 +148,9 @@ export async function enrolmentCommand(options: InDirectory & { host: string; po
   const port = options.port ?? enrolmentPort;
   const service = await startEnrolment({ directory, host: options.host, port, now: Date.now, log });
   const warn = async () => {
-    for (const { holder, daysLeft, state } of await listCertificates(directory, Date.now()))
-      if (state !== 'good' && state !== 'revoked')
+    for (const { holder, serial, daysLeft, state } of await listCertificates(directory, Date.now()))
+      if (state === 'damaged') log.error({ holder }, `its certificates are not known: ${serial}`);
+      else if (state !== 'good' && state !== 'revoked')
         log.warn(
           { holder, daysLeft },
           `a certificate ends within ${WARNING_DAYS} days, or has ended; see twinwatch certificates`,

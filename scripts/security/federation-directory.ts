@@ -9,7 +9,15 @@ import {
   newAuthority,
   revocationList,
 } from '@twinwatch/core/security/certificates';
-import { type AgentRecord, agentRecord, loadJson, type TrustFile, trustFile } from '@twinwatch/core/security/key-files';
+import {
+  type AgentRecord,
+  type AgentRecords,
+  agentRecord,
+  loadAgentRecords,
+  loadJson,
+  type TrustFile,
+  trustFile,
+} from '@twinwatch/core/security/key-files';
 import { type NewSigningKey, newSigningKey } from '@twinwatch/core/security/keys';
 import { z } from 'zod';
 import { createFile, isThere, makeDirectory, READABLE, replaceFile } from './private-files.js';
@@ -123,9 +131,8 @@ export class FederationDirectory {
     return (await isThere(file)) ? loadJson(agentRecord, file, readText) : null;
   }
 
-  async records(): Promise<readonly AgentRecord[]> {
-    const names = (await readdir(this.file('agents'))).filter((name) => name.endsWith('.json')).sort();
-    return Promise.all(names.map((name) => loadJson(agentRecord, this.file('agents', name), readText)));
+  records(): Promise<AgentRecords> {
+    return loadAgentRecords(this.path, readdir, readText);
   }
 
   writeRecord(record: AgentRecord): Promise<void> {

@@ -4,10 +4,11 @@ import { DAY_MS, type FederationDirectory } from './federation-directory.js';
 
 export interface ListedCertificate {
   readonly holder: string;
+  /** Of one that is damaged, what is wrong. */
   readonly serial: string;
-  /** Negative for one that has ended. */
-  readonly daysLeft: number;
-  readonly state: 'good' | 'ends soon' | 'ended' | 'revoked';
+  /** Negative for one that has ended; null where nobody knows. */
+  readonly daysLeft: number | null;
+  readonly state: 'good' | 'ends soon' | 'ended' | 'revoked' | 'damaged';
 }
 
 /** Time enough to notice, and to renew by hand where renewal by itself fails. */
@@ -35,11 +36,15 @@ export async function listCertificates(
       ofPem(folder, await readFile(directory.file(folder, 'certificate.pem'), 'utf8')),
     ),
   );
-  const agents = (await directory.records()).flatMap(({ agent, certificates, revokedAtMs }) => {
+  const { records, damaged } = await directory.records();
+  const agents = [...records.values()].flatMap(({ agent, certificates, revokedAtMs }) => {
     const newest = certificates.at(-1);
     return newest === undefined ? [] : [row(agent, newest.serial, newest.notAfterMs, revokedAtMs !== null)];
   });
-  return [...authorities, ...own, ...agents];
+  const unknown = [...damaged].map(
+    ([holder, { message }]): ListedCertificate => ({ holder, serial: message, daysLeft: null, state: 'damaged' }),
+  );
+  return [...authorities, ...own, ...agents, ...unknown];
 }
 
 export function certificatesTable(rows: readonly ListedCertificate[]): string {
@@ -47,7 +52,7 @@ export function certificatesTable(rows: readonly ListedCertificate[]): string {
   return rows
     .map(
       ({ holder, daysLeft, state, serial }) =>
-        `${holder.padEnd(width)}  ${String(daysLeft).padStart(6)} days  ${state.padEnd(9)}  ${serial}`,
+        `${holder.padEnd(width)}  ${String(daysLeft ?? '?').padStart(6)} days  ${state.padEnd(9)}  ${serial}`,
     )
     .join('\n');
 }

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, link, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { chmod, link, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { TwinwatchError } from '@twinwatch/core/errors';
 
@@ -57,36 +57,31 @@ async function writeDraft(path: string, text: string, mode: number): Promise<str
 const LOCK_WAIT_MS = 10_000;
 const LOOK_MS = 50;
 
-/** One command at a time changes a directory. A lock whose process is gone does not count. */
+/**
+ * One command at a time changes a directory, whichever container it runs in. The system lets go of the lock with the process.
+ * @throws TwinwatchError SECURITY_IN_USE, and STORE_FAILED where the directory cannot be written.
+ */
 export async function alone<T>(directory: string, work: () => Promise<T>): Promise<T> {
-  const lock = join(directory, '.lock');
-  const until = Date.now() + LOCK_WAIT_MS;
+  // Loads SQLite, which commands that only read need not.
+  const { lockDirectory } = await import('@twinwatch/edge-agent/store/directory-lock');
+  const until = performance.now() + LOCK_WAIT_MS;
   for (;;) {
+    let lock: ReturnType<typeof lockDirectory>;
     try {
-      await createFile(lock, String(process.pid));
-      break;
-    } catch (error) {
-      if (!(error instanceof TwinwatchError)) throw error;
-      if (await isAbandoned(lock)) await rm(lock, { force: true });
-      else if (Date.now() > until)
-        throw new TwinwatchError('SECURITY_IN_USE', `another command is changing ${directory}; try again after it`);
-      else await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+      lock = lockDirectory(directory, 'a command');
+    } catch (cause) {
+      if ((cause as TwinwatchError).code !== 'STORE_LOCKED') throw cause;
+      if (performance.now() > until)
+        throw new TwinwatchError('SECURITY_IN_USE', `another command is changing ${directory}; try again after it`, {
+          cause,
+        });
+      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+      continue;
     }
-  }
-  try {
-    return await work();
-  } finally {
-    await rm(lock, { force: true });
-  }
-}
-
-async function isAbandoned(lock: string): Promise<boolean> {
-  const holder = Number(await readFile(lock, 'utf8').catch(() => ''));
-  if (!(holder > 0)) return false;
-  try {
-    process.kill(holder, 0);
-    return false;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'ESRCH';
+    try {
+      return await work();
+    } finally {
+      lock.release();
+    }
   }
 }

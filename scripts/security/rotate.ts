@@ -56,15 +56,20 @@ export async function rotateAuthority(directory: FederationDirectory, nowMs: num
 export async function retireAuthorities(directory: FederationDirectory, force: boolean, nowMs: number): Promise<void> {
   await alone(directory.path, async () => {
     const [newest, ...older] = await directory.authorities();
-    const behind = (await directory.records()).filter(
-      ({ revokedAtMs, certificates }) =>
-        revokedAtMs === null &&
-        !certificates.some(({ authority, notAfterMs }) => authority === newest?.number && notAfterMs > nowMs),
-    );
+    const { records, damaged } = await directory.records();
+    const behind = [...records.values()]
+      .filter(
+        ({ revokedAtMs, certificates }) =>
+          revokedAtMs === null &&
+          !certificates.some(({ authority, notAfterMs }) => authority === newest?.number && notAfterMs > nowMs),
+      )
+      .map(({ agent }) => agent)
+      // Nobody knows what these have.
+      .concat(...damaged.keys());
     if (behind.length > 0 && !force)
       throw new TwinwatchError(
         'SECURITY_AUTHORITY_NEEDED',
-        `${behind.map(({ agent }) => agent).join(', ')} would be shut out: without a certificate of the newest authority yet; let them renew (\`twinwatch renew\`), or add --force`,
+        `${behind.join(', ')} would be shut out: without a certificate of the newest authority yet; let them renew (\`twinwatch renew\`), or add --force`,
       );
     for (const { number } of older) await directory.removeAuthority(number);
     // Their own certificates may be of an authority that is gone.

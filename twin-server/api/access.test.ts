@@ -114,6 +114,17 @@ describe('a server with operators', () => {
     expect((await app.inject({ url: '/api/state', ...as(other) })).statusCode).toBe(401);
   });
 
+  it('ends a session that is never quiet all the same', async () => {
+    const { app, cookieOf, as, pass } = await serving({ session: '1h', longestSession: '3h' });
+    const cookie = as(await cookieOf('Ada', PASSWORD));
+    const codes = [];
+    for (let i = 0; i < 4; i++) {
+      pass(3_000_000);
+      codes.push((await app.inject({ url: '/api/state', ...cookie })).statusCode);
+    }
+    expect(codes).toEqual([200, 200, 200, 401]);
+  });
+
   it('lets a viewer look, and nothing else', async () => {
     const { app, cookieOf, as, lift, lifted } = await serving();
     const viewer = as(await cookieOf('Wall', 'in clear, as some do'));

@@ -56,7 +56,7 @@ export async function guardAccess(app: FastifyInstance, { http, clock }: AccessO
     const fault = reads ? foreignHostFault(headers, own) : crossSiteFault(headers, own);
     if (fault !== null) throw new TwinwatchError('API_CROSS_SITE', `this request is refused: ${fault}`);
   });
-  const sessions = new Sessions(http.session);
+  const sessions = new Sessions(http.session, http.longestSession);
   sessionRoutes(app, { http, clock }, sessions);
   if (http.operators === undefined) return;
   app.addHook('onRequest', async (request) => {

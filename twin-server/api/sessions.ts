@@ -8,6 +8,7 @@ export interface Operator {
 
 interface Session {
   readonly operator: Operator;
+  readonly openedMs: number;
   lastMs: number;
 }
 
@@ -21,29 +22,32 @@ const TOKEN_BYTES = 32;
  */
 export class Sessions {
   readonly #idleMs: number;
+  readonly #longestMs: number;
   /** In the order of their last request. */
   readonly #sessions = new Map<string, Session>();
 
-  constructor(idleMs: number) {
+  /** @param longestMs even of a session that is never quiet: a cookie that was taken does not count for ever. */
+  constructor(idleMs: number, longestMs: number) {
     this.#idleMs = idleMs;
+    this.#longestMs = longestMs;
   }
 
   /** @returns the token. */
   open(operator: Operator, nowMs: number): string {
     const token = randomBytes(TOKEN_BYTES).toString('base64url');
-    this.#sessions.set(keyOf(token), { operator, lastMs: nowMs });
+    this.#sessions.set(keyOf(token), { operator, openedMs: nowMs, lastMs: nowMs });
     const [quietest] = this.#sessions.keys();
     if (this.#sessions.size > MAXIMUM_SESSIONS && quietest !== undefined) this.#sessions.delete(quietest);
     return token;
   }
 
-  /** Null where the token is none, or was not used for too long. */
+  /** Null where the token is none, was not used for too long, or was given out too long ago. */
   operator(token: string, nowMs: number): Operator | null {
     const key = keyOf(token);
     const session = this.#sessions.get(key);
     if (session === undefined) return null;
     this.#sessions.delete(key);
-    if (nowMs - session.lastMs > this.#idleMs) return null;
+    if (nowMs - session.lastMs > this.#idleMs || nowMs - session.openedMs > this.#longestMs) return null;
     session.lastMs = nowMs;
     this.#sessions.set(key, session);
     return session.operator;
