@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
-import { Link, type LinkOptions } from '@twinwatch/core/wire/link';
+import { Link } from '@twinwatch/core/wire/link';
+import type { LinkOptions } from '@twinwatch/core/wire/link-options';
 import mqtt, { type IClientOptions, type IConnackPacket, type MqttClient } from 'mqtt';
 import { type BrokerOptions, type RunningBroker, startBroker } from './broker.js';
 

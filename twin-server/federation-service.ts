@@ -8,7 +8,8 @@ import { Gate, SERVER } from '@twinwatch/core/wire/gate';
 import type { RegistryView } from '@twinwatch/core/wire/http';
 import { INLINE_PROTOCOL, withParameters } from '@twinwatch/core/wire/inline-parameters';
 import { encodeJson, parseAgentStatus, parseAlarmEvent, parseTelemetry } from '@twinwatch/core/wire/json-messages';
-import { type BrokerDoor, Link } from '@twinwatch/core/wire/link';
+import { Link } from '@twinwatch/core/wire/link';
+import type { BrokerDoor } from '@twinwatch/core/wire/link-options';
 import type {
   AgentStatus,
   AlarmCommand,

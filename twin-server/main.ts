@@ -9,7 +9,7 @@ import type { ServerConfig } from '@twinwatch/core/config/server';
 import { TwinwatchError } from '@twinwatch/core/errors';
 import { type Clock, type Logger, stopRequest, type Timers } from '@twinwatch/core/runtime';
 import { createWorkerEngine } from '@twinwatch/core/training/engine-host';
-import type { BrokerDoor } from '@twinwatch/core/wire/link';
+import type { BrokerDoor } from '@twinwatch/core/wire/link-options';
 import mqtt from 'mqtt';
 import { pino } from 'pino';
 import { settleRounds } from './advice/settle-method.js';

@@ -9,7 +9,7 @@ import type { FeatureSchema } from '@twinwatch/core/features/spec';
 import type { Architecture, TrainingEngine } from '@twinwatch/core/learning/engine';
 import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
 import { decodeLineage } from '@twinwatch/core/wire/blobs';
-import type { BrokerDoor } from '@twinwatch/core/wire/link';
+import type { BrokerDoor } from '@twinwatch/core/wire/link-options';
 import type { Journal } from './aggregator/journal.js';
 import { architectureOf, buildSchema } from './aggregator/lineage.js';
 import { type FederationPlan, RoundWork } from './aggregator/round-work.js';

@@ -1,20 +1,14 @@
 import { TwinwatchError } from '../errors.js';
-import type { Clock, Logger, Timers } from '../runtime.js';
 import { split } from './chunks.js';
-import {
-  type BackoffLimits,
-  DEFAULT_BACKOFF,
-  type LinkEffect,
-  type LinkEvent,
-  type LinkState,
-  nextLinkState,
-} from './link-state.js';
-import { accessOptions, type BrokerAccess, type MqttClientLike, type MqttConnectOptions } from './mqtt-client.js';
-import { asBuffer, deliveryRule, Outbound } from './outbound.js';
-import { type ArrivedChunk, type IncompleteTransfer, Reassembly } from './reassembly.js';
+import { CONNECT_TIMEOUT_MS, connectOptions, newConnectionId, subscribeAll } from './connection.js';
+import type { LinkOptions, PublishOptions } from './link-options.js';
+import { DEFAULT_BACKOFF, type LinkEffect, type LinkEvent, type LinkState, nextLinkState } from './link-state.js';
+import type { MqttClientLike } from './mqtt-client.js';
+import { Outbound } from './outbound.js';
+import { Reassembly } from './reassembly.js';
 import { parseTopic } from './topics.js';
-import type { ChannelTraffic } from './traffic.js';
-import { countMessage } from './traffic.js';
+import { type ChannelTraffic, countMessage } from './traffic.js';
+import { WaitingRoom } from './waiting-room.js';
 
 /**
  * The one connection of an agent or a server to its broker: keeps dialling, subscribes anew on every connection, sends what is urgent
@@ -22,59 +16,6 @@ import { countMessage } from './traffic.js';
  * in the caller's outbox until the other end's receipt.
  */
 
-/** A broker, and what dials it. */
-export interface BrokerDoor extends BrokerAccess {
-  /** `(options) => mqtt.connect(options.url, options)` */
-  readonly connect: (options: MqttConnectOptions) => MqttClientLike;
-}
-
-export interface LinkOptions extends BrokerDoor {
-  /** Stable over restarts: the broker keeps the session under it. */
-  readonly clientId: string;
-  /** What the broker publishes when the connection breaks, and the link itself when it is stopped. */
-  readonly will?: (connectionId: string) => { readonly topic: string; readonly payload: Uint8Array };
-  /** Filters, with QoS 1. */
-  readonly subscriptions: readonly string[];
-  /** Filters, with QoS 0: what comes while the link is away is not kept for it. */
-  readonly fleetingSubscriptions?: readonly string[];
-  readonly clock: Clock;
-  readonly timers: Timers;
-  /** In [0, 1). */
-  readonly random: () => number;
-  readonly log: Logger;
-  /** Every message that is not a chunk. May come twice (QoS 1). What it throws is logged. */
-  readonly onMessage: (topic: string, payload: Uint8Array, flags: { readonly retained: boolean }) => void;
-  /** A payload whose chunks have all come and whose hash fits. May come twice. */
-  readonly onTransfer?: (topic: string, bytes: Uint8Array, transfer: string) => void;
-  /** A chunk that was new, of a transfer that is not whole yet. */
-  readonly onChunk?: (topic: string, chunk: ArrivedChunk) => void;
-  /** Chunks that stay away, to be asked for; called again every `stalledMs` until they come or the transfer is forgotten. */
-  readonly onMissing?: (incomplete: IncompleteTransfer) => void;
-  /** Connected and subscribed. The id is new for every connection. */
-  readonly onOnline?: (connectionId: string) => void;
-  readonly onOffline?: (reason: string) => void;
-  /** Every message that comes, and every one that is handed to the connection, acknowledged or not. */
-  readonly onPayload?: (topic: string, bytes: number) => void;
-  /** A half-open connection is noticed after one and a half of these. 10 where absent. */
-  readonly keepaliveSeconds?: number;
-  /** 15,000 where absent. */
-  readonly publishTimeoutMs?: number;
-  /** 3,000 where absent. */
-  readonly stalledMs?: number;
-  readonly backoff?: BackoffLimits;
-  /** Handed to the connection and not acknowledged, alarms left out; one chunk where absent. More suits whoever has no alarms to send. */
-  readonly inFlightBytes?: number;
-}
-
-export interface PublishOptions {
-  /** Both as CHANNELS says for the topic where absent; 1 and false for topics of others. */
-  readonly qos?: 0 | 1;
-  readonly retain?: boolean;
-  /** Before everything; as it comes; after everything but chunks. */
-  readonly priority?: 'alarm' | 'normal' | 'replay';
-}
-
-const CONNECT_TIMEOUT_MS = 10_000;
 const STOP_TIMEOUT_MS = 2_000;
 const CHUNK_RETRY_MS = 100;
 /** A broker that speaks MQTT 5 may refuse a publish for as long as its rights or quotas stay as they are. */
@@ -86,7 +27,7 @@ export class Link {
   readonly #options: LinkOptions;
   readonly #reassembly: Reassembly;
   readonly #outbound: Outbound;
-  readonly #waiters = new Set<(error: TwinwatchError | null) => void>();
+  readonly #waiting = new WaitingRoom();
   #state: LinkState = { phase: 'stopped' };
   #client: MqttClientLike | null = null;
   #connectionId = '';
@@ -207,7 +148,7 @@ export class Link {
         this.#toldReasons.clear();
         log.info({ url, connectionId: this.#connectionId }, 'connected to the broker');
         this.#callBack('onOnline', () => this.#options.onOnline?.(this.#connectionId));
-        this.#wake(null);
+        this.#waiting.release(null);
         break;
       case 'go-offline':
         this.#toldReasons.add(this.#lastReason);
@@ -270,31 +211,22 @@ export class Link {
   #subscribe(): void {
     const client = this.#client;
     if (client === null) return;
-    const { subscriptions, fleetingSubscriptions = [], timers, clock, log } = this.#options;
-    const filters = [
-      { qos: 1, names: subscriptions } as const,
-      { qos: 0, names: fleetingSubscriptions } as const,
-    ].filter(({ names }) => names.length > 0);
-    this.#cancelTimer = timers.after('link subscribe', CONNECT_TIMEOUT_MS, () =>
+    const { timers, clock, log } = this.#options;
+    const cancelDeadline = timers.after('link subscribe', CONNECT_TIMEOUT_MS, () =>
       this.#lost(client, 'the broker does not answer'),
     );
-    const next = () => {
-      const part = filters.shift();
-      if (part === undefined) {
-        this.#cancelTimer();
+    this.#cancelTimer = cancelDeadline;
+    const isCurrent = () => this.#client === client;
+    subscribeAll(client, this.#options, isCurrent, (refusal) => {
+      cancelDeadline();
+      if (refusal === null) {
         this.#handle({ type: 'subscribed', atMs: clock.monotonic() });
         return;
       }
-      client.subscribe([...part.names], { qos: part.qos }, (error, granted) => {
-        if (this.#client !== client) return;
-        const refused = refusedFilters(part.names, error, granted);
-        if (!error && refused.length === 0) return next();
-        this.#cancelTimer();
-        log.error({ refused, error: error?.message }, 'cannot subscribe; check the rights of this user at the broker');
-        this.#lost(client, refused.length > 0 ? `the broker refuses ${refused.join(', ')}` : String(error?.message));
-      });
-    };
-    next();
+      const { refused, error } = refusal;
+      log.error({ refused, error }, 'cannot subscribe; check the rights of this user at the broker');
+      this.#lost(client, refused.length > 0 ? `the broker refuses ${refused.join(', ')}` : String(error));
+    });
   }
 
   #receive(topic: string, payload: Buffer, retained: boolean): void {
@@ -337,24 +269,10 @@ export class Link {
     this.#outbound.detach(this.#lastReason);
   }
 
-  #wake(error: TwinwatchError | null): void {
-    for (const settle of [...this.#waiters]) settle(error);
-  }
-
   #untilOnline(signal: AbortSignal | undefined): Promise<void> {
     if (this.#client !== null && this.online) return Promise.resolve();
     if (this.#state.phase === 'stopped' || this.#stopping !== null) return Promise.reject(stopped());
-    return new Promise((resolve, reject) => {
-      const settle = (error: unknown) => {
-        this.#waiters.delete(settle);
-        signal?.removeEventListener('abort', onAbort);
-        if (error === null) resolve();
-        else reject(error);
-      };
-      const onAbort = () => settle(signal?.reason);
-      this.#waiters.add(settle);
-      signal?.addEventListener('abort', onAbort, { once: true });
-    });
+    return this.#waiting.wait(signal);
   }
 
   #sweepLater(): void {
@@ -373,7 +291,7 @@ export class Link {
     if (this.online && this.#client !== null) await this.#sayGoodbye(this.#client);
     this.#lastReason = 'stopped';
     this.#handle({ type: 'stop' });
-    this.#wake(stopped());
+    this.#waiting.release(stopped());
   }
 
   async #sayGoodbye(client: MqttClientLike): Promise<void> {
@@ -391,49 +309,6 @@ export class Link {
     enough.abort();
     client.end(true, () => undefined);
   }
-}
-
-function newConnectionId(random: () => number): string {
-  const part = () =>
-    Math.floor(random() * 0x10000)
-      .toString(16)
-      .padStart(4, '0');
-  return `${part()}${part()}${part()}${part()}`;
-}
-
-function connectOptions(options: LinkOptions, connectionId: string): MqttConnectOptions {
-  const { clientId, keepaliveSeconds = 10 } = options;
-  const will = options.will?.(connectionId);
-  return {
-    ...accessOptions(options, false),
-    clientId,
-    keepalive: keepaliveSeconds,
-    connectTimeout: CONNECT_TIMEOUT_MS,
-    reconnectPeriod: 0,
-    resubscribe: false,
-    queueQoSZero: false,
-    ...(will === undefined
-      ? {}
-      : {
-          will: {
-            topic: will.topic,
-            payload: asBuffer(will.payload),
-            qos: 1,
-            retain: deliveryRule(will.topic).retained,
-          },
-        }),
-  };
-}
-
-/** mqtt.js fails a subscribe as a whole when one filter is refused; the codes are on the packet that its error carries. */
-function refusedFilters(
-  filters: readonly string[],
-  error: Error | null,
-  granted: readonly { readonly topic: string; readonly qos: number }[] = [],
-): string[] {
-  const codes = (error as { packet?: { granted?: readonly number[] } } | null)?.packet?.granted;
-  if (codes !== undefined) return filters.filter((_, index) => (codes[index] ?? 0) > 2);
-  return granted.filter(({ qos }) => qos > 2).map(({ topic }) => topic);
 }
 
 function stopped(): TwinwatchError {

@@ -8,7 +8,8 @@ import { decodeParameters, encodeParameters, hashOf } from '@twinwatch/core/wire
 import { encodeCbor } from '@twinwatch/core/wire/cbor';
 import { decodeEnvelope, encodeEnvelope } from '@twinwatch/core/wire/envelope';
 import { encodeJson } from '@twinwatch/core/wire/json-messages';
-import { Link, type LinkOptions } from '@twinwatch/core/wire/link';
+import { Link } from '@twinwatch/core/wire/link';
+import type { LinkOptions } from '@twinwatch/core/wire/link-options';
 import type { EvaluateTask, FitTask, Receipt, Update, WireMessage } from '@twinwatch/core/wire/messages';
 import { encodeDelta } from '@twinwatch/core/wire/parameter-codec';
 import { topics } from '@twinwatch/core/wire/topics';
