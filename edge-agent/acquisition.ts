@@ -4,8 +4,9 @@ import { type AssembledDevice, type AssembledRow, RowAssembler } from '@twinwatc
 import { isClockSet } from '@twinwatch/core/scada/sample';
 import type { AgentHealth, Telemetry } from '@twinwatch/core/wire/messages';
 import type { AgentRuntime } from './agent.js';
+import { sourceBrokerOf } from './broker-access.js';
 import type { DetectionPipeline } from './detection/detection-pipeline.js';
-import { brokerOf, type SiteConfig } from './site-config.js';
+import type { SiteConfig } from './site-config.js';
 import { identityOf, ModbusSource, stillAfterMs } from './sources/modbus/modbus-source.js';
 import type { WriteRequest } from './sources/modbus/requests.js';
 import { openSource } from './sources/open-sources.js';
@@ -310,7 +311,6 @@ function assemblerOf(site: SiteConfig, last: LastRow | null): RowAssembler {
 function plannedSources(site: SiteConfig, runtime: AgentRuntime): PlannedSource[] {
   const { interval, poll, agent, sources } = site.config;
   const stillMs = stillAfterMs(interval, poll.lateAfter);
-  const place = { agent, broker: brokerOf(site), configPath: site.configPath };
   return [
     ...site.buses.map(({ config, devices }) => ({
       identity: JSON.stringify([{ ...config, devices: [] }, poll.every, stillMs]),
@@ -319,9 +319,9 @@ function plannedSources(site: SiteConfig, runtime: AgentRuntime): PlannedSource[
         if (source instanceof ModbusSource) source.change(devices);
       },
     })),
-    ...sources.map((source) => ({
-      identity: JSON.stringify([source, place]),
-      open: () => openSource(source, place, runtime),
-    })),
+    ...sources.map((source) => {
+      const place = { agent, broker: sourceBrokerOf(site, source), configPath: site.configPath };
+      return { identity: JSON.stringify([source, place]), open: () => openSource(source, place, runtime) };
+    }),
   ];
 }

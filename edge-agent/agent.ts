@@ -4,11 +4,12 @@ import { createWorkerEngine } from '@twinwatch/core/training/engine-host';
 import type { MqttClientLike, MqttConnectOptions } from '@twinwatch/core/wire/mqtt-client';
 import type { ProtocolRange } from '@twinwatch/core/wire/protocol';
 import { Acquisition } from './acquisition.js';
+import { brokerOf, sparkplugBrokerOf } from './broker-access.js';
 import { AlarmOutputs } from './detection/alarm-outputs.js';
 import { DetectionPipeline } from './detection/detection-pipeline.js';
 import { AgentFederation } from './federation/agent-federation.js';
 import { type AgentTrust, NO_KEYS } from './federation/agent-trust.js';
-import { brokerOf, type SiteConfig } from './site-config.js';
+import type { SiteConfig } from './site-config.js';
 import { SparkplugPublisher } from './sparkplug/publisher.js';
 import { Store } from './store/store.js';
 
@@ -169,10 +170,10 @@ export async function runAgent(
 async function sparkplugOf(site: SiteConfig, runtime: AgentRuntime, store: Store): Promise<SparkplugPublisher | null> {
   const { agent, sparkplug } = site.config;
   if (sparkplug === undefined) return null;
-  const { url, username, password, group, node = agent, primaryHost = null } = sparkplug;
+  const { group, node = agent, primaryHost = null } = sparkplug;
   const kept = await store.call('state', BD_SEQ);
   return new SparkplugPublisher({
-    broker: url === undefined ? brokerOf(site) : { url, username, password },
+    broker: sparkplugBrokerOf(site, sparkplug),
     ...{ group, node, primaryHost, runtime },
     bdSeq: kept === null ? -1 : Number(Buffer.from(kept).toString()),
     keepBdSeq: (bdSeq) => store.write({ op: 'state', key: BD_SEQ, value: String(bdSeq) }),

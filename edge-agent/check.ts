@@ -8,8 +8,9 @@ import { agreement, SPOKEN } from '@twinwatch/core/wire/protocol';
 import { topics } from '@twinwatch/core/wire/topics';
 import mqtt from 'mqtt';
 import type { AgentRuntime } from './agent.js';
+import { brokerOf, sourceBrokerOf } from './broker-access.js';
 import { rivalWords } from './federation/identity-watch.js';
-import { brokerOf, type SiteConfig } from './site-config.js';
+import type { SiteConfig } from './site-config.js';
 import { DeviceReader, type ModbusDevice } from './sources/modbus/device-reader.js';
 import { openBus } from './sources/modbus/open-bus.js';
 import { openSource } from './sources/open-sources.js';
@@ -73,7 +74,7 @@ async function trySource(source: SourceConfig, site: SiteConfig, runtime: Source
   let fault: string | null = null;
   const place = {
     agent: `${site.config.agent}-check-${process.pid}`,
-    broker: brokerOf(site),
+    broker: sourceBrokerOf(site, source),
     configPath: site.configPath,
   };
   const isAllGood = () => source.tags.every(({ name }) => samples.get(name)?.quality === 'good');

@@ -1,9 +1,7 @@
 import { setMaxListeners } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname, resolve } from 'node:path';
-import { currentCertificates } from '@twinwatch/core/config/broker-connection';
 import type { Logger } from '@twinwatch/core/runtime';
 import mqtt from 'mqtt';
 import { pino } from 'pino';
@@ -25,7 +23,7 @@ function logger(name: string, level: string): Logger {
   return pino({ level, name }, stderr);
 }
 
-async function runtime(log: Logger, site: SiteConfig): Promise<AgentRuntime> {
+async function runtime(log: Logger): Promise<AgentRuntime> {
   const manifest = JSON.parse(await readFile(new URL('../package.json', import.meta.url), 'utf8')) as {
     version: string;
   };
@@ -35,17 +33,10 @@ async function runtime(log: Logger, site: SiteConfig): Promise<AgentRuntime> {
     timers: systemTimers,
     random: Math.random,
     log,
-    connect: (options) =>
-      mqtt.connect(options.url, { ...(options as mqtt.IClientOptions), ...renewedTls(site, options.url) }),
+    connect: (options) => mqtt.connect(options.url, options as mqtt.IClientOptions),
     rssBytes: () => process.memoryUsage.rss(),
     host: hostname(),
   };
-}
-
-/** For every connection to the federation's broker anew: certificates are renewed while an agent runs. */
-function renewedTls({ config, configPath }: SiteConfig, url: string) {
-  if (url !== config.broker.url) return {};
-  return currentCertificates(config.broker, (file) => readFileSync(resolve(dirname(configPath), file), 'utf8'));
 }
 
 /**
@@ -75,7 +66,7 @@ export async function main(configPath: string): Promise<void> {
       stop.signal,
     );
   const trust = keys === null ? {} : { trust: keys.trust };
-  await runAgent(site, { ...(await runtime(log, site)), ...trust }, stop.signal, (agent) => {
+  await runAgent(site, { ...(await runtime(log)), ...trust }, stop.signal, (agent) => {
     const ready = { ready: true };
     process.stdout.write(`${JSON.stringify(ready)}\n`);
     process.send?.(ready);
@@ -143,7 +134,7 @@ function reloadOnChange(site: SiteConfig, agent: RunningAgent, log: Logger, sign
  */
 export async function check(configPath: string): Promise<boolean> {
   const site = await loadSite(configPath, process.env);
-  const { ok, text } = await checkSite(site, await runtime(logger(site.config.agent, 'error'), site));
+  const { ok, text } = await checkSite(site, await runtime(logger(site.config.agent, 'error')));
   process.stdout.write(`${text}\n`);
   if (!ok) process.exitCode = 1;
   return ok;

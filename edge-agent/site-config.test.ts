@@ -59,4 +59,46 @@ describe('loadSite', () => {
       "agent.yaml:10:40 buses[0].devices[1].template: gives 'P2' the same tags as 'P1'; a site has each tag once, so give it a template of its own, or one whose tag names begin with ${device}",
     ]);
   });
+
+  it('refuses unit 0 where frames are those of a serial line, where nobody answers it, and takes it over TCP', async () => {
+    const bus = (url: string, name: string) =>
+      `  - { url: '${url}', devices: [{ name: ${name}, unit: 0, template: ${name}.yaml }] }\n`;
+    const urls = ['rtu:///dev/ttyS0', 'ascii+tcp://10.0.0.1:4001', 'tcp://10.0.0.2:502'];
+    const buses = urls.map((url, i) => bus(url, `P${i}`)).join('');
+    const files = Object.fromEntries(urls.map((_, i) => [`P${i}.yaml`, template(`L${i}`)]));
+    const message =
+      'unit: 0 is broadcast on a serial line: every device hears it and none answers; write the address that is set at the device, 1 to 247';
+    expect(await problems({ 'agent.yaml': `${HEAD}buses:\n${buses}`, ...files })).toEqual([
+      'agent.yaml has 2 problems:',
+      `agent.yaml:7:60 buses[0].devices[0].${message}`,
+      `agent.yaml:8:69 buses[1].devices[0].${message}`,
+    ]);
+  });
+
+  it('holds brokers of sources and of the Sparkplug publisher to the same rules as the agent’s own', async () => {
+    const source = (name: string, access: string) =>
+      `  - { kind: mqtt, name: ${name}, ${access}, tags: [{ name: ${name}, topic: t }] }\n`;
+    const sources =
+      source('A', 'url: mqtts://h, ca: gone.pem') +
+      source('B', 'url: mqtt://u:secret@h') +
+      source('C', 'url: mqtt://h, cert: c.pem') +
+      source('D', 'username: u');
+    const [, ...told] = await problems({
+      'agent.yaml': `${HEAD}sparkplug: { group: G, url: mqtts://h, key: k.pem }\nsources:\n${sources}`,
+    });
+    const withoutPlace = told.map((line) => line.replace(/^agent.yaml:\d+:\d+ /, ''));
+    expect(withoutPlace).toEqual(
+      [
+        /^sparkplug\.key: 'k\.pem' needs cert beside it|^sparkplug\.key: needs cert beside it/,
+        /^sparkplug\.key: .*names a file that cannot be read/,
+        /^sources\[0\]\.ca: .*names a file that cannot be read: ENOENT/,
+        /^sources\[1\]\.url: a URL is logged, so it holds no login/,
+        /^sources\[2\]\.cert: needs key beside it/,
+        /^sources\[2\]\.cert: 'c\.pem' is for TLS only/,
+        /^sources\[2\]\.cert: .*names a file that cannot be read/,
+        /^sources\[3\]\.username: 'u' is for a broker of its own, and needs url beside it/,
+      ].map((text) => expect.stringMatching(text)),
+    );
+    expect(told.join()).not.toContain('secret');
+  });
 });

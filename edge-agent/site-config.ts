@@ -1,12 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
 import { type AgentConfig, agentSchema, type BusConfig } from '@twinwatch/core/config/agent';
-import {
-  type BrokerFiles,
-  brokerAccess,
-  type ConnectionSecrets,
-  readBrokerFiles,
-} from '@twinwatch/core/config/broker-connection';
+import type { ConnectionSecrets } from '@twinwatch/core/config/broker-connection';
 import { checkDeviceTemplate, type deviceTemplateSchema, templateTags } from '@twinwatch/core/config/device-template';
 import {
   type CheckedConfig,
@@ -18,7 +13,7 @@ import {
 } from '@twinwatch/core/config/load';
 import { nearest } from '@twinwatch/core/config/nearest';
 import type { ParameterValue } from '@twinwatch/core/config/template-parameters';
-import type { BrokerAccess } from '@twinwatch/core/wire/mqtt-client';
+import { readSiteBrokers, type SiteBrokerFiles } from './broker-access.js';
 import type { ModbusDevice } from './sources/modbus/device-reader.js';
 
 /** An agent's configuration with its device templates read. */
@@ -32,8 +27,8 @@ export interface SiteConfig {
   readonly files?: readonly string[];
   /** All tags, bus by bus, device by device, in the order of the templates, then those of other sources: the order of values in rows. */
   readonly tags: readonly string[];
-  /** What the section `broker` names. */
-  readonly brokerFiles?: BrokerFiles;
+  /** What sections of brokers name. */
+  readonly brokerFiles?: SiteBrokerFiles;
 }
 
 /** A device's template as far as it can be read, and the device's place in the agent's file. */
@@ -62,11 +57,7 @@ export async function loadSite(
     ...sourcesTwice(agent, templates),
     ...labelTagUnknown(agent, templates),
   );
-  const { files: brokerFiles, problems: unread } = await readBrokerFiles(agent.sound.broker ?? {}, {
-    readText: (path) => readFile(resolve(directory, path), 'utf8'),
-    environment,
-  });
-  problems.push(...unread.map(({ field, message }) => agent.problemAt(['broker', field], message)));
+  const brokerFiles = await readSiteBrokers(agent, directory, environment, problems);
   const config = agent.value;
   if (problems.length > 0 || config === null) throw invalidConfig(configPath, problems);
   const templateAt = ([b, d]: readonly [number, number]) =>
@@ -245,9 +236,4 @@ function labelTagUnknown(
       `'${labelTag}' is not a tag of any device template that can be read; ${advice}`,
     ),
   ];
-}
-
-/** How to reach the broker, as clients of it want it. */
-export function brokerOf({ config, brokerFiles }: SiteConfig): BrokerAccess {
-  return brokerAccess(config.broker, brokerFiles ?? {});
 }

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { brokerConnectionSchema } from './broker-connection.js';
+import { brokerConnectionSchema, brokerContradictions, otherBrokerFields } from './broker-connection.js';
 import { type Contradiction, crossCheck, type Sound } from './cross-check.js';
 import { duration, durationBetween } from './duration.js';
 import { identifier } from './identifier.js';
@@ -15,7 +15,8 @@ const BUS_URL =
 const device = z.strictObject({
   name: identifier.meta({ description: 'name of the device, unique in this file' }),
   unit: z.int().min(0).max(255).default(1).meta({
-    description: 'unit id (slave address). 0 is broadcast on a serial line; TCP devices often take 1, 255 or 0',
+    description:
+      'unit id (slave address), on a serial line 1 to 247: 0 is broadcast there, which no device answers. TCP devices often take 1, 255 or 0',
   }),
   template: z.string().min(1).meta({ description: 'device template file, relative to this file' }),
   parameters: givenParameters,
@@ -127,9 +128,7 @@ export const agentSchema = z
     }),
     sparkplug: z
       .strictObject({
-        url: brokerConnectionSchema.shape.url.optional(),
-        username: brokerConnectionSchema.shape.username,
-        password: brokerConnectionSchema.shape.password,
+        ...otherBrokerFields,
         group: z
           .string()
           .regex(/^[^#+/]+$/, { error: 'must be without +, # and /' })
@@ -145,6 +144,7 @@ export const agentSchema = z
           .optional()
           .meta({ description: 'host application without which nothing is published' }),
       })
+      .check(crossCheck(brokerContradictions))
       .optional()
       .meta({
         description: 'tags and alarms as Sparkplug B, for other systems; nothing is published where this is absent',
@@ -208,6 +208,14 @@ export const agentSchema = z
 export type AgentConfig = z.infer<typeof agentSchema>;
 export type BusConfig = AgentConfig['buses'][number];
 
+const BROADCAST =
+  'is broadcast on a serial line: every device hears it and none answers; write the address that is set at the device, 1 to 247';
+
+/** Behind a serial device server, too, the frames are those of a serial line. */
+export function isBroadcast(url: string, unit: number): boolean {
+  return unit === 0 && !url.startsWith('tcp://');
+}
+
 function* devicesTwice({
   buses = [],
 }: Sound<{ buses: { url: string; devices: { name: string; unit: number }[] }[] }>): Generator<Contradiction> {
@@ -233,6 +241,7 @@ function* devicesTwice({
       if (other !== undefined)
         yield { path: [...path, 'unit'], message: `unit ${unit} is already '${other}' on this bus` };
       units.set(unit, name ?? `device ${d + 1}`);
+      if (url !== undefined && isBroadcast(url, unit)) yield { path: [...path, 'unit'], message: BROADCAST };
     }
   }
 }

@@ -34,6 +34,13 @@ export const brokerConnectionSchema = z
   })
   .check(crossCheck(contradictions));
 
+const { shape } = brokerConnectionSchema;
+/** The same for a broker that a source or a publisher may have of its own; the agent's where `url` is absent. */
+export const otherBrokerFields = {
+  ...shape,
+  url: shape.url.optional().meta({ description: "of the broker; the agent's own without it" }),
+};
+
 type Fields = Record<'url' | 'username' | 'password' | 'passwordFile' | 'passwordEnv' | 'ca' | 'cert' | 'key', string>;
 
 function* contradictions(given: Sound<Partial<Fields>>) {
@@ -51,7 +58,21 @@ function* contradictions(given: Sound<Partial<Fields>>) {
       yield { path: [name], message: 'is for TLS only; write a URL that begins with mqtts:// or wss://' };
 }
 
-type BrokerConnectionConfig = z.output<typeof brokerConnectionSchema>;
+/** Of a block with otherBrokerFields: what is wrong between them. */
+export function* brokerContradictions(given: Sound<Partial<Fields>>) {
+  const { url, ca, cert, key, username, password, passwordFile, passwordEnv } = given;
+  const fields = { ca, cert, key, username, password, passwordFile, passwordEnv };
+  yield* contradictions(given);
+  if (url !== undefined) return;
+  for (const [name, value] of Object.entries(fields))
+    if (value !== undefined)
+      yield {
+        path: [name],
+        message: "is for a broker of its own, and needs url beside it; the agent's is reached as its own section says",
+      };
+}
+
+export type BrokerConnectionConfig = z.output<typeof brokerConnectionSchema>;
 
 /** Where the things that a section names are read. */
 export interface ConnectionSecrets {

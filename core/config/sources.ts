@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Tag } from '../scada/tag.js';
+import { brokerContradictions, otherBrokerFields } from './broker-connection.js';
 import { type Contradiction, crossCheck, type Sound } from './cross-check.js';
 import { durationBetween } from './duration.js';
 import { identifier } from './identifier.js';
@@ -84,13 +85,7 @@ const serialLine = z.strictObject({
 const mqttSource = z.strictObject({
   ...common,
   kind: z.literal('mqtt').meta({ description: 'values from messages of an MQTT broker' }),
-  url: z
-    .string()
-    .regex(/^(mqtts?|tcp|ssl|wss?):\/\/\S+$/, { error: "must be a URL such as 'mqtt://broker.example:1883'" })
-    .optional()
-    .meta({ description: "of the broker; the agent's own without it" }),
-  username: z.string().optional().meta({ description: 'where the broker asks for one' }),
-  password: z.string().optional().meta({ description: 'where the broker asks for one' }),
+  ...otherBrokerFields,
   tags: z
     .array(
       z.strictObject({
@@ -118,7 +113,7 @@ const mqttSource = z.strictObject({
 const sparkplugSource = z.strictObject({
   ...common,
   kind: z.literal('sparkplug').meta({ description: 'metrics of a Sparkplug B edge node' }),
-  ...{ url: mqttSource.shape.url, username: mqttSource.shape.username, password: mqttSource.shape.password },
+  ...otherBrokerFields,
   group: z
     .string()
     .regex(/^[^#+/]+$/)
@@ -177,6 +172,7 @@ function* contradictions(source: Sound<SourceConfig>): Generator<Contradiction> 
     const unit = unitProblem(tag?.unit, []);
     if (unit !== null) yield { path: ['tags', i, 'unit'], message: unit };
   }
+  if (source.kind === 'mqtt' || source.kind === 'sparkplug') yield* brokerContradictions(source);
   if (source.kind !== 'serial-line' || source.format !== 'regex') return;
   if (source.pattern === undefined) {
     yield { path: ['format'], message: 'is regex, which needs a pattern' };

@@ -63,6 +63,8 @@ export interface BrokerAccess {
   /** PEM of the client's own certificate and its private key. */
   readonly cert?: string | undefined;
   readonly key?: string | undefined;
+  /** Certificates and key as they are now, for the next connection; those above stand in for what it does not give. */
+  readonly renewed?: () => { readonly ca?: string; readonly cert?: string; readonly key?: string };
   /** 4 (MQTT 3.1.1) where absent. */
   readonly protocolVersion?: 4 | 5 | undefined;
 }
@@ -72,7 +74,8 @@ const NEVER_EXPIRES = 0xffff_ffff;
 
 /** The part of the connect options that says where and as whom. */
 export function accessOptions(access: BrokerAccess, clean: boolean) {
-  const { url, username, password, ca, cert, key, protocolVersion = 4 } = access;
+  const { url, username, password, protocolVersion = 4, renewed } = access;
+  const { ca, cert, key } = { ...access, ...renewed?.() };
   return {
     ...{ url, protocolVersion, clean },
     ...(protocolVersion === 5 && !clean ? { properties: { sessionExpiryInterval: NEVER_EXPIRES } } : {}),

@@ -10,7 +10,7 @@ import { SparkplugSource } from './sparkplug/sparkplug-source.js';
 
 export interface SourcePlace {
   readonly agent: string;
-  /** The agent's own, for sources that name none. */
+  /** That the source listens to, for kinds that do. */
   readonly broker: BrokerAccess;
   /** Of the agent's file, which paths are relative to. */
   readonly configPath: string;
@@ -24,17 +24,10 @@ export function openSource(config: SourceConfig, place: SourcePlace, runtime: So
     case 'csv-tail':
       return new CsvTailSource(config, resolve(dirname(place.configPath), config.file), runtime);
     case 'mqtt':
-      return new MqttSource(config, brokerOf(config, place), clientId(config, place), runtime);
+      return new MqttSource(config, place.broker, clientId(config, place), runtime);
     case 'sparkplug':
-      return new SparkplugSource(config, brokerOf(config, place), clientId(config, place), runtime);
+      return new SparkplugSource(config, place.broker, clientId(config, place), runtime);
   }
-}
-
-function brokerOf(
-  own: { url?: string | undefined; username?: string | undefined; password?: string | undefined },
-  { broker }: SourcePlace,
-): BrokerAccess {
-  return own.url === undefined ? broker : { url: own.url, username: own.username, password: own.password };
 }
 
 const clientId = ({ name }: SourceConfig, { agent }: SourcePlace) => `${agent}-${name}`;

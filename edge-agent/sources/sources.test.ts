@@ -76,7 +76,9 @@ describe('MQTT', () => {
         ),
       );
     await publish('plant/level', '99', true);
-    await publish('plant/pump', JSON.stringify({ at: new Date().toISOString(), v: [{ x: 7 }] }), true);
+    // A sender whose clock is a little ahead: however slow this machine is, its value is not stale when it is read.
+    const aheadMs = Date.now() + 20_000;
+    await publish('plant/pump', JSON.stringify({ at: new Date(aheadMs).toISOString(), v: [{ x: 7 }] }), true);
     const { until, fault } = run(
       {
         ...{ kind: 'mqtt', name: 'M', staleAfter: '800ms' },
@@ -95,7 +97,7 @@ describe('MQTT', () => {
     await until('L', { quality: 'bad', reason: 'NOT_A_NUMBER' });
     const alive = setInterval(() => void publish('plant/level', '4'), 100);
     await publish('plant/pump', JSON.stringify({ at: '2020-01-01T00:00:00Z', v: [{ x: 8 }] }));
-    await until('P', { quality: 'stale', reason: 'NOT_HEARD_OF', sourceTimeMs: Date.UTC(2020, 0, 1) });
+    await until('P', { value: 7, quality: 'stale', reason: 'NOT_HEARD_OF' });
     clearInterval(alive);
     await end(running);
     await fault(expect.stringContaining(`127.0.0.1:${port}`));

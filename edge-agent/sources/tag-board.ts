@@ -3,16 +3,26 @@ import type { Clock } from '@twinwatch/core/runtime';
 import type { DeviceReading } from '@twinwatch/core/scada/row-assembler';
 import { isClockSet, type Sample } from '@twinwatch/core/scada/sample';
 
+/** A sender's clock may be ahead of this machine's by so much; a time further on is not believed, or one wrong date would keep out all that comes after it. */
+const PLAUSIBLE_AHEAD_MS = 60_000;
+
+interface Kept {
+  readonly sample: Sample;
+  /** The sender's time, where it is one that values can be ordered by; null for the order in which they came. */
+  readonly orderMs: number | null;
+}
+
 /**
  * The newest value of each tag of a device that sends when it likes. Nothing is queued: what comes faster than it is read replaces what came
- * before, so that a flooding sender costs no memory; and what nothing was heard of for a while is stale, whatever it was.
+ * before, so that a flooding sender costs no memory; and what nothing was heard of for a while is stale, whatever it was. Newest is what has the newest
+ * time of its sender; of equal times, and where either has none that is plausible, what came last.
  */
 export class TagBoard {
   readonly #device: string;
   readonly #tags: readonly SourceTag[];
   readonly #staleAfterMs: number;
   readonly #clock: Clock;
-  readonly #samples = new Map<string, Sample>();
+  readonly #kept = new Map<string, Kept>();
 
   constructor(device: string, tags: readonly SourceTag[], staleAfterMs: number, clock: Clock) {
     this.#device = device;
@@ -23,42 +33,53 @@ export class TagBoard {
 
   /**
    * @param raw as it came, before scale and offset.
-   * @param sourceTimeMs of the sender's clock, null where it says none. One that is older than staleAfter is stale at once.
+   * @param sourceTimeMs of the sender's clock, null where it says none. One that is older than staleAfter is stale at once; one that is older than that
+   * of a value which is still fresh comes late, and changes nothing.
    */
   put(name: string, raw: unknown, sourceTimeMs: number | null): void {
     const tag = this.#tags.find((one) => one.name === name);
-    if (tag === undefined) return;
-    const { value, reason } = read(raw, tag);
-    const nowMs = this.#clock.now();
-    const receivedMonotonicMs = this.#clock.monotonic();
-    const ageMs = sourceTimeMs === null ? 0 : Math.max(0, nowMs - sourceTimeMs);
-    this.#samples.set(name, {
-      ...{ tag: name, value, quality: reason === null ? 'good' : 'bad', ...(reason === null ? {} : { reason }) },
-      ...{ sourceTimeMs: sourceTimeMs ?? nowMs, receivedTimeMs: nowMs },
-      receivedMonotonicMs: receivedMonotonicMs - (isClockSet(nowMs) ? ageMs : 0),
-      isTimeKnown: isClockSet(sourceTimeMs ?? nowMs),
-    });
+    if (tag !== undefined) this.#keep(name, read(raw, tag), sourceTimeMs);
   }
 
   /** The sender itself said that a value is not good. */
-  spoil(name: string, reason: string): void {
-    this.put(name, Number.NaN, null);
-    const sample = this.#samples.get(name);
-    if (sample !== undefined) this.#samples.set(name, { ...sample, reason });
+  spoil(name: string, reason: string, sourceTimeMs: number | null): void {
+    this.#keep(name, { value: Number.NaN, reason }, sourceTimeMs);
   }
 
   /** Nothing is known any more: the line is down. */
   clear(): void {
-    this.#samples.clear();
+    this.#kept.clear();
+  }
+
+  #keep(tag: string, { value, reason }: ReturnType<typeof read>, sourceTimeMs: number | null): void {
+    const nowMs = this.#clock.now();
+    const ageMs = sourceTimeMs === null || !isClockSet(nowMs) ? 0 : Math.max(0, nowMs - sourceTimeMs);
+    const isAhead = sourceTimeMs !== null && sourceTimeMs > nowMs + PLAUSIBLE_AHEAD_MS;
+    const orderMs = isAhead ? null : sourceTimeMs;
+    const before = this.#kept.get(tag);
+    const isLate = orderMs !== null && before !== undefined && before.orderMs !== null && orderMs < before.orderMs;
+    // A value that was ahead keeps out what is true for as long as it is fresh itself, and no longer.
+    if (isLate && (this.#isFresh(before.sample) || ageMs > this.#staleAfterMs)) return;
+    const sample: Sample = {
+      ...{ tag, value, quality: reason === null ? 'good' : 'bad', ...(reason === null ? {} : { reason }) },
+      ...{ sourceTimeMs: sourceTimeMs ?? nowMs, receivedTimeMs: nowMs },
+      receivedMonotonicMs: this.#clock.monotonic() - ageMs,
+      isTimeKnown: isClockSet(sourceTimeMs ?? nowMs) && !(isAhead && isClockSet(nowMs)),
+    };
+    this.#kept.set(tag, { sample, orderMs });
+  }
+
+  #isFresh({ receivedMonotonicMs }: Sample): boolean {
+    return this.#clock.monotonic() - receivedMonotonicMs <= this.#staleAfterMs;
   }
 
   /** Every tag: its newest value, stale where that is old or was never there. */
   reading(): DeviceReading {
     const nowMs = this.#clock.monotonic();
     const samples = this.#tags.map(({ name }): Sample => {
-      const sample = this.#samples.get(name);
+      const sample = this.#kept.get(name)?.sample;
       if (sample === undefined) return this.#absent(name);
-      if (nowMs - sample.receivedMonotonicMs <= this.#staleAfterMs) return sample;
+      if (this.#isFresh(sample)) return sample;
       return { ...sample, quality: 'stale', reason: 'NOT_HEARD_OF' };
     });
     return { device: this.#device, samples, sequence: null, timeMs: null, arrivedMs: nowMs };
@@ -66,10 +87,7 @@ export class TagBoard {
 
   /** Whether any value is fresh. */
   get isAlive(): boolean {
-    const nowMs = this.#clock.monotonic();
-    return [...this.#samples.values()].some(
-      ({ receivedMonotonicMs }) => nowMs - receivedMonotonicMs <= this.#staleAfterMs,
-    );
+    return [...this.#kept.values()].some(({ sample }) => this.#isFresh(sample));
   }
 
   #absent(tag: string): Sample {

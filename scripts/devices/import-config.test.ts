@@ -120,6 +120,10 @@ describe('ThingsBoard Gateway', () => {
         { tag: 'n', type: 'int', functionCode: 4, objectsCount: 1, address: 8, multiplier: 3 },
         { tag: 'on', type: 'bits', functionCode: 1, objectsCount: 2, address: 0 },
         { tag: 'w', type: '16int', functionCode: 6, objectsCount: 1, address: 9 },
+        { tag: 'fourth', type: 'bits', functionCode: 2, objectsCount: 8, address: 16, bit: 3 },
+        { tag: 'status', type: 'bits', functionCode: 3, objectsCount: 3, address: 20 },
+        { tag: 'fault', type: 'bits', functionCode: 3, objectsCount: 16, address: 21, bit: 9 },
+        { tag: 'many', type: 'bits', functionCode: 3, objectsCount: 17, address: 22 },
       ],
       rpc: [{ tag: 'set', type: 'bits', functionCode: 5, address: 3 }],
     };
@@ -138,6 +142,11 @@ describe('ThingsBoard Gateway', () => {
       'Temp_Sensor 1 n: input 8 INT16 CDAB 3 0',
       'Temp_Sensor 1 on_0: coil 0 BIT ABCD 1 0',
       'Temp_Sensor 1 on_1: coil 1 BIT ABCD 1 0',
+      'Temp_Sensor 1 fourth: discrete 19 BIT ABCD 1 0',
+      'Temp_Sensor 1 status_0: holding 20.0 BIT ABCD 1 0',
+      'Temp_Sensor 1 status_1: holding 20.1 BIT ABCD 1 0',
+      'Temp_Sensor 1 status_2: holding 20.2 BIT ABCD 1 0',
+      'Temp_Sensor 1 fault: holding 21.9 BIT ABCD 1 0',
       'device-2 2 device-2_T: holding 2 UINT32 DCBA 1 0',
     ]);
     expect(buses.map(({ config }) => [config.url, config.timeoutMs])).toEqual([
@@ -148,6 +157,8 @@ describe('ThingsBoard Gateway', () => {
       "Temp Sensor: 'rpc' would write to the device, and is not taken over",
       "Temp Sensor: 'on' are 2 bits; they become 2 tags",
       "Temp Sensor: 'w' is left out: function code 6 is no read",
+      "Temp Sensor: 'status' are 3 bits of a register; they become 3 tags, status_0 the lowest bit. The gateway's own order differs between its releases: compare them",
+      "Temp Sensor: 'many' is left out: a register has 16 bits, not 17",
       'device-2: gives no byteOrder, which the gateway takes as LITTLE; so values of several registers are read as DCBA: compare them',
     ]);
   });

@@ -1,3 +1,4 @@
+import { isBroadcast } from '@twinwatch/core/config/agent';
 import { checkDeviceTemplate } from '@twinwatch/core/config/device-template';
 import type { TemplateTag } from '@twinwatch/core/config/template-tag';
 import { Document, isSeq, YAMLMap } from 'yaml';
@@ -46,6 +47,10 @@ export function draftFiles(draft: SiteDraft, origin: string): DraftedFiles {
     const devices = bus.devices.flatMap((device) => {
       if (!Number.isInteger(device.unit) || device.unit < 0 || device.unit > 255) {
         notes.push(`${device.name}: left out, ${device.unit} is no unit id`);
+        return [];
+      }
+      if (isBroadcast(bus.url, device.unit)) {
+        notes.push(`${device.name}: left out, unit 0 is broadcast on a serial line; find the device's own address`);
         return [];
       }
       const name = unused(asIdentifier(device.name), deviceNames);

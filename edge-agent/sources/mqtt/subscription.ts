@@ -30,11 +30,18 @@ export async function keepSubscribed(
   for (let failures = 0; !signal.aborted; ) {
     const reason = await new Promise<string>((resolve) => {
       let why = 'the broker closed the connection';
-      const client = connect({
-        ...{ ...accessOptions(broker, true), clientId, keepalive: KEEPALIVE_S },
-        ...{ connectTimeout: CONNECT_TIMEOUT_MS, reconnectPeriod: 0, resubscribe: false, queueQoSZero: false },
-        ...(events.will === undefined ? {} : { will: events.will() }),
-      });
+      let client: MqttClientLike;
+      try {
+        client = connect({
+          ...{ ...accessOptions(broker, true), clientId, keepalive: KEEPALIVE_S },
+          ...{ connectTimeout: CONNECT_TIMEOUT_MS, reconnectPeriod: 0, resubscribe: false, queueQoSZero: false },
+          ...(events.will === undefined ? {} : { will: events.will() }),
+        });
+      } catch (error) {
+        // A certificate or key that is none, or is being written just now.
+        resolve(`cannot connect with what ca, cert and key hold: ${(error as Error).message}`);
+        return;
+      }
       const stop = () => client.end(true, () => resolve('stopped'));
       signal.addEventListener('abort', stop, { once: true });
       if (signal.aborted) stop();

@@ -99,6 +99,8 @@ export class SparkplugSource implements Source {
     }
     const isBirth = kind === 'NBIRTH' || kind === 'DBIRTH';
     if (isBirth) {
+      // It tells everything there is, however its times compare with those of the session before.
+      this.#board.clear();
       this.#aliases = new Map(
         payload.metrics.flatMap(({ name, alias }) => (name === null || alias === null ? [] : [[alias, name] as const])),
       );
@@ -120,7 +122,7 @@ export class SparkplugSource implements Source {
       for (const tag of this.#config.tags) {
         if (tag.metric !== name) continue;
         if (metric.quality !== null && metric.quality !== GOOD_QUALITY)
-          this.#board.spoil(tag.name, `SPARKPLUG_QUALITY ${metric.quality}`);
+          this.#board.spoil(tag.name, `SPARKPLUG_QUALITY ${metric.quality}`, metric.timeMs);
         else this.#board.put(tag.name, metric.value ?? Number.NaN, metric.timeMs);
       }
     }

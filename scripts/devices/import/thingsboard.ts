@@ -9,6 +9,8 @@ import { type Fields, isFields, listOf, numberOf, serialUrl, textOf } from './fi
  */
 
 const TABLE: Readonly<Record<number, RegisterTable>> = { 1: 'coil', 2: 'discrete', 3: 'holding', 4: 'input' };
+/** Of one register: the gateway looks at no second one for bits. */
+const REGISTER_BITS = 16;
 /** That one read may ask for. */
 const MOST_BITS = 2_000;
 /** By type, and for types without a width of their own by the number of registers. */
@@ -93,8 +95,10 @@ function tagOf(value: Fields, order: ByteOrder, device: string, notes: string[])
   };
   if (register === undefined) return left(`function code ${String(value.functionCode)} is no read`);
   if (address === null) return left(`'${String(value.address)}' is no address`);
+  const count = numberOf(value.objectsCount) ?? 1;
+  const bit = numberOf(value.bit);
   if (register === 'coil' || register === 'discrete') {
-    const count = numberOf(value.objectsCount) ?? 1;
+    if (bit !== null) return [{ name, register, address: address + bit, type: 'BIT' }];
     if (!Number.isInteger(count) || count < 1 || count > MOST_BITS) return left(`${count} bits cannot be read at once`);
     if (count > 1) notes.push(`${device}: '${name}' are ${count} bits; they become ${count} tags`);
     return Array.from({ length: count }, (_, i) => ({
@@ -102,10 +106,16 @@ function tagOf(value: Fields, order: ByteOrder, device: string, notes: string[])
     }));
   }
   const kind = (textOf(value.type) ?? '').toLowerCase();
-  const count = numberOf(value.objectsCount) ?? 1;
   if (kind === 'bit' || kind === 'bits') {
-    const bit = numberOf(value.bit) ?? 0;
-    return [{ name, register, address, type: 'BIT', bit }];
+    if (bit !== null || count === 1) return [{ name, register, address, type: 'BIT', bit: bit ?? 0 }];
+    if (!Number.isInteger(count) || count < 1 || count > REGISTER_BITS)
+      return left(`a register has ${REGISTER_BITS} bits, not ${count}`);
+    notes.push(
+      `${device}: '${name}' are ${count} bits of a register; they become ${count} tags, ${name}_0 the lowest bit. The gateway's own order differs between its releases: compare them`,
+    );
+    return Array.from({ length: count }, (_, i) => ({
+      ...{ name: `${name}_${i}`, register, address, type: 'BIT' as const, bit: i },
+    }));
   }
   const type = TYPE[kind] ?? TYPE[`${kind}${count}`];
   if (type === undefined) return left(`type '${String(value.type)}' of ${count} registers is not known here`);
