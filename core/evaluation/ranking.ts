@@ -25,7 +25,11 @@ export function rankingAreas(scores: LabelledScores['scores'], labels: LabelledS
     flagged += tied.attacks + tied.normals;
     area += (tied.attacks / attacks) * (found / flagged);
   }
-  return { rocAuc: wins / (attacks * normals), prAuc: attacks === 0 ? Number.NaN : area };
+  return {
+    rocAuc: wins / (attacks * normals),
+    // The sum of many shares may end a little above their whole.
+    prAuc: attacks === 0 ? Number.NaN : Math.min(1, area),
+  };
 }
 
 export function rocAuc(scores: LabelledScores['scores'], labels: LabelledScores['labels']): number {

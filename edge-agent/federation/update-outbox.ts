@@ -103,7 +103,7 @@ export class UpdateOutbox {
     const pending = this.#pending;
     if (pending === null || pending.round !== round || pending.attempt !== attempt) return;
     const counts = verdict === 'accepted' || verdict === 'duplicate';
-    if (counts) log.info({ round, attempt }, 'update accepted');
+    if (counts) log.info({ round, attempt, verdict }, 'update accepted');
     else log.warn({ round, attempt, verdict, detail }, 'update rejected');
     if (pending.feedback !== null) this.#remember(afterVerdict(this.#feedback, pending.feedback, verdict));
     if (counts) this.#accepted = pending;

@@ -33,7 +33,7 @@ it('goes on without an agent that is frozen in a round, and records its late upd
     console.log(`an agent froze in a round: ${(tookMs / 1_000).toFixed(1)} s until rounds went on without it`);
     expect(tookMs).toBeLessThan(GOES_ON_WITHIN_MS);
 
-    const late = federation.step('its late update', ({ step }) => step === 'refused');
+    const late = federation.step('its late update', ({ refused }) => refused);
     federation.signal(FROZEN, 'SIGCONT');
     await late;
     await federation.step('a round with it', () => lastRound(folder)?.accepted.includes(FROZEN) === true);

@@ -91,6 +91,10 @@ describe('the course of a model', () => {
     );
     expect(over).toMatchObject({ current: 'v2', candidate: null, next: 'v4' });
     expect(run([turn()], over)).toMatchObject({ current: 'v2', candidate: { version: 'v4' }, next: null });
+    // One that comes before that turn was taken is newer: what waits is not to take its place later.
+    const newer = run([exported('v5')], over);
+    expect(newer).toMatchObject({ current: 'v2', candidate: { version: 'v5' }, next: null });
+    expect(stages(newer).v4).toBe('superseded');
     const refused = run([turn(false)], over);
     expect(refused).toMatchObject({ current: 'v2', candidate: null, next: null });
     expect(stages(refused).v4).toBe('refused');

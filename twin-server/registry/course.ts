@@ -125,9 +125,12 @@ function onExported(before: CourseState, contender: Contender, config: CourseCon
   const { version, gates } = contender;
   const { candidate, next } = before;
   if (before.records[version] !== undefined) return before;
-  if (candidate === null || gates.some(({ passed }) => !passed)) return begin(before, contender, config, nowMs);
+  if (gates.some(({ passed }) => !passed)) return begin(before, contender, config, nowMs);
   const clear =
-    next === null ? before : withRecord(before, next, 'superseded', `${version} came before its turn did`, nowMs);
+    next === null
+      ? before
+      : withRecord({ ...before, next: null }, next, 'superseded', `${version} came before its turn did`, nowMs);
+  if (candidate === null) return begin(clear, contender, config, nowMs);
   const reason = `it waits for the end of the trial of ${candidate.version}`;
   return withRecord({ ...clear, next: version }, version, 'waiting', reason, nowMs, gates);
 }

@@ -1,8 +1,9 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Row } from '@twinwatch/core/scada/sample';
 import { plantRows, syntheticTwin, TAGS } from '@twinwatch/twin-server/aggregator/testing/synthetic-plant';
-import { stringify } from 'yaml';
+import { parse, stringify } from 'yaml';
+import { writeLocalKeys } from '../../processes/local-keys.js';
 
 /** Configuration and rows of a federation so small that a round takes a moment: three tags, a few hundred rows, some thirty parameters. */
 
@@ -13,6 +14,8 @@ export interface FederationFiles {
   readonly agents: ReadonlyMap<string, string>;
   /** Agent → CSV to import. */
   readonly histories: ReadonlyMap<string, string>;
+  /** Of an agent that has keys and no configuration: its `security.directory`. */
+  readonly stranger: string;
 }
 
 export interface FederationSize {
@@ -22,7 +25,8 @@ export interface FederationSize {
   readonly rounds: object;
 }
 
-const FEDERATION = 'kills';
+export const FEDERATION = 'kills';
+export const STRANGER = 'stranger';
 const HIDDEN = [4];
 
 export function writeFederation(folder: string, { agents, port, httpPort, rounds }: FederationSize): FederationFiles {
@@ -33,18 +37,21 @@ export function writeFederation(folder: string, { agents, port, httpPort, rounds
     return file;
   };
   const ids = Array.from({ length: agents }, (_, k) => `site-${k + 1}`);
+  const keys = writeLocalKeys(join(folder, 'keys'), FEDERATION, [...ids, STRANGER], Date.now());
   const broker = { url: `mqtt://127.0.0.1:${port}` };
   write('twin.csv', twinCsv());
   return {
+    stranger: keys.agents[STRANGER]!,
     broker: write('broker.yaml', stringify({ host: '127.0.0.1', port, dataDir: 'broker' })),
     server: write(
       'server.yaml',
       stringify({
         ...{ federation: FEDERATION, broker, dataDir: 'server', http: { port: httpPort }, engine: 'builtin' },
+        security: { directory: keys.server },
         twin: { csv: { file: 'twin.csv', episodeColumn: 'episode' }, episodes: 4, days: 2 },
         detector: { hidden: HIDDEN, maximumFalseRate: 0.05 },
-        // Whatever is released is to be run: which models are worth it is not in question here.
-        registry: { validationMargin: 1, falseRateMargin: 1, shadow: { rows: 0 } },
+        // Whatever is released is tried, and then to be run: which models are worth it is not in question here.
+        registry: { validationMargin: 1, falseRateMargin: 1, shadow: { rows: 40, time: '5s' } },
         rounds: {
           ...{ method: 'cwa', count: 100_000, quorum: 2, minimumRows: 50, epochs: 1, twinEpochs: 1, batchSize: 64 },
           ...{ codec: 'int8', exchangeRows: 60, releaseEvery: 3, deadline: '60s', ...rounds },
@@ -58,7 +65,7 @@ export function writeFederation(folder: string, { agents, port, httpPort, rounds
           `${agent}.yaml`,
           stringify({
             ...{ federation: FEDERATION, agent, broker, dataDir: agent, interval: '15m', buses: [], statusEvery: '5s' },
-            training: { engine: 'builtin' },
+            ...{ training: { engine: 'builtin' }, security: { directory: keys.agents[agent] } },
           }),
         ),
       ]),
@@ -67,6 +74,14 @@ export function writeFederation(folder: string, { agents, port, httpPort, rounds
       ids.map((agent, k) => [agent, write(`${agent}.csv`, csv(plantRows(`site ${k}`, 2, k - 1, null).rows))]),
     ),
   };
+}
+
+/** The server's file with other settings of its rounds, beside it. */
+export function writeServerConfig(server: string, rounds: object): string {
+  const config = parse(readFileSync(server, 'utf8')) as { rounds: object };
+  const file = server.replace('.yaml', '-now.yaml');
+  writeFileSync(file, stringify({ ...config, rounds: { ...config.rounds, ...rounds } }));
+  return file;
 }
 
 const time = ({ timeMs }: Row) => new Date(timeMs).toISOString();

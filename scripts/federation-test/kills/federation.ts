@@ -3,7 +3,7 @@ import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { choosePorts } from '../../processes/ports.js';
-import { type FederationFiles, writeFederation } from './federation-files.js';
+import { type FederationFiles, writeFederation, writeServerConfig } from './federation-files.js';
 import type { Death, StepMessage } from './recorded-journal.js';
 
 /** A federation of real processes that can be killed, frozen and started again one by one. */
@@ -28,7 +28,8 @@ export interface TestFederation {
   /** Newest step of the server that runs or ran. */
   readonly newest: StepMessage;
   startBroker(): Promise<void>;
-  startServer(death?: Death | null, config?: string): void;
+  /** @param rounds settings of its own, over those of the others. */
+  startServer(death?: Death | null, rounds?: object): void;
   startAgent(agent: string): void;
   logOf(name: string): string;
   signal(name: string, signal: NodeJS.Signals): void;
@@ -48,7 +49,7 @@ export async function openTestFederation(folder: string, agents: number, rounds:
   const files = writeFederation(folder, { agents, port: ports.broker, httpPort: ports.http, rounds });
   const children = new Map<string, Child>();
   const watchers = new Set<(message: StepMessage) => void>();
-  let newest: StepMessage = { step: 'start', committed: 0 };
+  let newest: StepMessage = { step: 'start', committed: 0, refused: false };
   const logOf = (name: string) => join(folder, `${name}.log`);
 
   const start = (name: string, file: string, ...args: string[]): ChildProcess => {
@@ -108,7 +109,8 @@ export async function openTestFederation(folder: string, agents: number, rounds:
       return newest;
     },
     startBroker: () => ready('broker', start('broker', COMMAND, 'broker', '--config', files.broker)),
-    startServer(death = null, config = files.server) {
+    startServer(death = null, rounds = {}) {
+      const config = writeServerConfig(files.server, rounds);
       const spec = { config, record: join(folder, 'record'), death };
       const child = start('server', SERVER, JSON.stringify(spec));
       child.on('message', (message: StepMessage | { ready: true }) => {

@@ -1,6 +1,8 @@
 import { createRandom } from '@twinwatch/core/learning/random';
 import type { TestFederation } from './federation.js';
+import { FEDERATION, STRANGER } from './federation-files.js';
 import type { Death, JournalStep, StepMessage } from './recorded-journal.js';
+import { startStranger } from './stranger.js';
 import type { Verified, Verifier } from './verifier.js';
 
 /** Kills, one after the other, each followed by a restart at once and by a look at everything that has to be true. */
@@ -18,17 +20,21 @@ export interface KillReport {
 /** Before there is a lineage; in the order in which a federation comes to them. */
 const FIRST_STEPS: readonly JournalStep[] = ['presence', 'calibration', 'freezing', 'lineage-frozen'];
 /** The first release is due whatever the parameters are worth; later ones only where they are the best so far. */
-const RELEASE_STEPS: readonly JournalStep[] = ['score', 'released'];
+const RELEASE_STEPS: readonly JournalStep[] = ['score', 'released', 'trial-begun', 'trial-over'];
+/** What does not happen by itself, see KillRun.#provoke. */
+const PROVOKED_STEPS: readonly JournalStep[] = ['refused', 'attempt-failed'];
 const ROUND_STEPS: readonly JournalStep[] = [
   ...(['start', 'presence', 'update', 'last-update', 'aggregated', 'committed', 'twin-fitted'] as const),
 ];
 /** A step that is not of a round that goes on. */
-const IDLE: readonly JournalStep[] = ['start', 'presence', 'refused'];
+const IDLE: readonly JournalStep[] = ['start', 'presence', 'refused', 'attempt-failed', 'trial-begun', 'trial-over'];
+/** Of a round whose agents do not answer. */
+const SHORT_DEADLINE = { deadline: '1s' };
 const LONGEST_LIFE_MS = 900;
 
 /** Every step once before and once after its transaction is on the disk. */
 export function everyDeath(): Death[] {
-  return [...FIRST_STEPS, ...RELEASE_STEPS, ...ROUND_STEPS].flatMap((step) => both(step));
+  return [...FIRST_STEPS, ...RELEASE_STEPS, ...ROUND_STEPS, ...PROVOKED_STEPS].flatMap((step) => both(step));
 }
 
 /** Steps further on in a server's life. */
@@ -73,8 +79,11 @@ export class KillRun {
   async atSteps(deaths: readonly Death[]): Promise<void> {
     for (const death of deaths) {
       const name = `${death.when} ${death.step} ${death.occurrence}`;
-      await this.#goesOn(() => this.#federation.startServer(death), name, goesOn({ step: death.step }));
+      const rounds = death.step === 'attempt-failed' ? SHORT_DEADLINE : {};
+      await this.#goesOn(() => this.#federation.startServer(death, rounds), name, goesOn({ step: death.step }));
+      const calm = await this.#provoke(death.step);
       await this.#federation.killed('server', name);
+      await calm();
       this.#count(`server ${death.when} ${death.step}`);
       this.#verifier.verify();
     }
@@ -105,6 +114,19 @@ export class KillRun {
     }
   }
 
+  /** Resolves with what ends it. */
+  async #provoke(step: JournalStep): Promise<() => Promise<void>> {
+    const { url, files, agents } = this.#federation;
+    if (step === 'refused') return startStranger(url, FEDERATION, STRANGER, files.stranger);
+    if (step !== 'attempt-failed') return async () => undefined;
+    const [, ...others] = agents;
+    // Frozen, they count as there, and answer nothing.
+    for (const agent of others) this.#federation.signal(agent, 'SIGSTOP');
+    return async () => {
+      for (const agent of others) this.#federation.signal(agent, 'SIGCONT');
+    };
+  }
+
   #count(victim: string): void {
     this.#victims.set(victim, (this.#victims.get(victim) ?? 0) + 1);
   }
@@ -125,10 +147,10 @@ export class KillRun {
 
 /** What came of it, for a person. */
 export function killLines({ kills, victims, nextStepMs, nextRoundMs }: KillReport, verified: Verified): string[] {
-  const { rounds, updates, receipts, detectors, largestDifference } = verified;
+  const { rounds, updates, receipts, detectors, trials, largestDifference } = verified;
   return [
     `${kills} kills: ${[...victims].map(([victim, times]) => `${victim} ${times}`).join(', ')}`,
-    `${rounds} rounds of ${updates} updates; ${receipts} receipts and ${detectors} detectors in use by the agents' logs; parameters at most ${largestDifference.toExponential(1)} off the mean`,
+    `${rounds} rounds of ${updates} updates; ${receipts} receipts and ${detectors} detectors in use by the agents' logs; ${trials} trials of models; parameters at most ${largestDifference.toExponential(1)} off the mean`,
     `server killed at a step, from its start to the next step of a round: ${spread(nextStepMs)}`,
     ...[...nextRoundMs].map(
       ([victim, ms]) => `${victim} killed at any time, from its start to the next round: ${spread(ms)}`,

@@ -1,8 +1,7 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Manifest } from '@twinwatch/core/wire/messages';
-import { parse, stringify } from 'yaml';
 import { openTestFederation, type TestFederation } from './federation.js';
 import { type KillReport, KillRun } from './kill-run.js';
 import type { Death } from './recorded-journal.js';
@@ -55,15 +54,12 @@ export async function killStory({ deaths, randomKills, seed }: KillPlan): Promis
 /** Some rounds more, and then every agent has to run what was released last. */
 async function finish(federation: TestFederation, verifier: Verifier): Promise<Map<string, Manifest | null>> {
   await federation.stop('server');
-  const config = parse(readFileSync(federation.files.server, 'utf8')) as { rounds: { count: number } };
-  config.rounds.count = (verifier.verify()?.committed ?? 0) + LAST_ROUNDS;
-  const last = join(federation.folder, 'last.yaml');
-  writeFileSync(last, stringify(config));
-  federation.startServer(null, last);
+  const count = (verifier.verify()?.committed ?? 0) + LAST_ROUNDS;
+  federation.startServer(null, { count });
   const running = () => new Map(federation.agents.map((agent) => [agent, agentManifest(federation.folder, agent)]));
   for (let look = 0; look < LOOKS; look++) {
     const state = verifier.verify();
-    const isOver = state?.committed === config.rounds.count && state.current === null && state.release === null;
+    const isOver = state?.committed === count && state.current === null && state.release === null;
     if (isOver && [...running().values()].every((one) => one?.model.hash === verifier.newest?.model.hash)) break;
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
   }

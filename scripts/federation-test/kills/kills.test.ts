@@ -12,6 +12,7 @@ it('loses no update and doubles none, whichever step the server is killed at and
   expect(verified.rounds).toBeGreaterThan(RANDOM_KILLS);
   expect(verified.receipts).toBeGreaterThan(verified.rounds);
   expect(verified.detectors).toBeGreaterThan(0);
+  expect(verified.trials).toBeGreaterThan(0);
   expect(released).not.toBeNull();
   for (const manifest of running.values())
     expect([manifest?.modelVersion, manifest?.model]).toEqual([released?.modelVersion, released?.model]);

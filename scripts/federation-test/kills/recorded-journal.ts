@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Journal, UpdateKind } from '@twinwatch/twin-server/aggregator/journal';
 import type { FederationState } from '@twinwatch/twin-server/aggregator/rounds/round-state';
 
-/** What one transaction of the journal was about, as the harness calls it. */
+/** What one transaction of the journal, or one write of the registry's, was about, as the harness calls it. */
 export type JournalStep =
   | 'start'
   | 'presence'
@@ -18,7 +18,9 @@ export type JournalStep =
   | 'committed'
   | 'attempt-failed'
   | 'score'
-  | 'released';
+  | 'released'
+  | 'trial-begun'
+  | 'trial-over';
 
 /** Where a server is to be killed: at this step for the n-th time in its life, with the transaction not yet on the disk, or just after. */
 export interface Death {
@@ -47,6 +49,8 @@ export type RecordLine =
 export interface StepMessage {
   readonly step: JournalStep;
   readonly committed: number;
+  /** Whether it holds an update that was refused, besides others that were accepted or alone. */
+  readonly refused: boolean;
 }
 
 /**
@@ -98,6 +102,17 @@ export function recordedJournal(journal: Journal, folder: string, death: Death |
       put.add('model');
       journal.putModel(...given);
     },
+    putRegistry(json) {
+      const [was, is] = [journal.registry(), json].map((text) => isOnTrial(text));
+      const step = was === is ? null : is === true ? 'trial-begun' : 'trial-over';
+      if (step === death?.step) occurrences++;
+      const dies = step !== null && step === death?.step && occurrences === death.occurrence;
+      if (dies && death?.when === 'before') process.kill(process.pid, 'SIGKILL');
+      journal.putRegistry(json);
+      if (dies) process.kill(process.pid, 'SIGKILL');
+      if (step !== null)
+        process.send?.({ step, committed: state?.committed ?? 0, refused: false } satisfies StepMessage);
+    },
     transaction(work) {
       if (depth > 0) return journal.transaction(work);
       put = new Set();
@@ -118,7 +133,8 @@ export function recordedJournal(journal: Journal, folder: string, death: Death |
         });
         if (dies) process.kill(process.pid, 'SIGKILL');
         state = next ?? state;
-        process.send?.({ step, committed: state?.committed ?? 0 } satisfies StepMessage);
+        const told: StepMessage = { step, committed: state?.committed ?? 0, refused: put.has('rejection') };
+        process.send?.(told);
         return result;
       } finally {
         depth--;
@@ -127,10 +143,20 @@ export function recordedJournal(journal: Journal, folder: string, death: Death |
   };
 }
 
+type Round = FederationState['current'];
+
+function isAnotherAttempt(before: Round | undefined, after: Round): boolean {
+  return before != null && after?.round === before.round && after.attempt > before.attempt;
+}
+
+function isOnTrial(registry: string | null): boolean {
+  return registry !== null && (JSON.parse(registry) as { candidate: unknown }).candidate !== null;
+}
+
 function stepOf(before: FederationState | null, after: FederationState | null, put: ReadonlySet<string>): JournalStep {
   if (put.has('model')) return 'released';
   if (put.has('evaluate')) return 'score';
-  if (put.has('rejection')) return 'refused';
+  if (put.has('rejection') && !put.has('fit')) return 'refused';
   if (after === null) return 'presence';
   if (after.committed > (before?.committed ?? 0)) return 'committed';
   if (put.has('fit')) return after.current?.step === 'aggregating' ? 'last-update' : 'update';
@@ -140,6 +166,7 @@ function stepOf(before: FederationState | null, after: FederationState | null, p
   const [was, is] = [before?.current?.step, after.current?.step];
   if (was === 'twin-fit' && is === 'collecting') return 'twin-fitted';
   if (was === 'aggregating' && is === 'validating') return 'aggregated';
+  if (isAnotherAttempt(before?.current, after.current)) return 'attempt-failed';
   if (was !== undefined && was !== 'waiting' && is === 'waiting') return 'attempt-failed';
   return 'presence';
 }

@@ -7,6 +7,7 @@ import type { Manifest, ParameterCodec } from '@twinwatch/core/wire/messages';
 import { decodeDelta } from '@twinwatch/core/wire/parameter-codec';
 import type { FederationState } from '@twinwatch/twin-server/aggregator/rounds/round-state';
 import { readSqliteFile } from '@twinwatch/twin-server/aggregator/testing/sqlite-file';
+import type { CourseState } from '@twinwatch/twin-server/registry/course';
 import type { RecordLine } from './recorded-journal.js';
 
 /**
@@ -27,6 +28,7 @@ interface LogLine {
   readonly msg?: string;
   readonly round?: number;
   readonly attempt?: number;
+  readonly verdict?: string;
   readonly modelVersion?: string;
 }
 
@@ -38,6 +40,8 @@ export interface Verified {
   receipts: number;
   /** Releases that agents took into use. */
   detectors: number;
+  /** Releases that were tried beside another one, or waited for that. */
+  trials: number;
   /** Between a round's parameters and the mean computed anew. */
   largestDifference: number;
 }
@@ -46,7 +50,7 @@ export interface Verified {
 const ROUNDING = 1e-5;
 
 export class Verifier {
-  readonly verified: Verified = { rounds: 0, updates: 0, receipts: 0, detectors: 0, largestDifference: 0 };
+  readonly verified: Verified = { rounds: 0, updates: 0, receipts: 0, detectors: 0, trials: 0, largestDifference: 0 };
   /** Of what is released, at the last look. */
   newest: Manifest | null = null;
   readonly #folder: string;
@@ -104,17 +108,20 @@ export class Verifier {
           );
       }
       this.newest = versions.at(-1) ?? null;
+      this.#verifyRegistry(
+        one<{ json: string }>('SELECT json FROM registry')?.json ?? null,
+        versions.map(({ modelVersion }) => modelVersion),
+      );
       const place = new Map(versions.map(({ modelVersion }, i) => [modelVersion, i]));
       for (const [agent, lines] of logs) {
         for (const line of lines) {
           if (line.msg === 'detector in use') this.#verifyDetector(agent, place.get(line.modelVersion ?? ''), line);
           if (line.msg !== 'update accepted') continue;
-          const { round, attempt } = line;
+          const { round, attempt, verdict } = line;
+          // A duplicate says that one of this round counts, of whichever attempt.
           const kept = one(
-            'SELECT 1 FROM updates WHERE agent = ? AND round = ? AND attempt = ?',
-            agent,
-            round,
-            attempt,
+            'SELECT 1 FROM updates WHERE agent = ? AND round = ? AND (attempt = ? OR ?)',
+            ...[agent, round, attempt, verdict === 'duplicate' ? 1 : 0],
           );
           hold(
             kept !== undefined,
@@ -173,6 +180,30 @@ export class Verifier {
     const difference = Math.max(...Array.from(global, (value, i) => Math.abs(value - sum[i]! / rows)));
     hold(difference < ROUNDING, `round ${round} is ${difference} off the mean of ${names}`);
     this.verified.largestDifference = Math.max(this.verified.largestDifference, difference);
+  }
+
+  /** A release that was journalled and not offered yet is offered at the next start. */
+  #verifyRegistry(json: string | null, versions: readonly string[]): void {
+    if (json === null) return;
+    const { current, candidate, next, records } = JSON.parse(json) as CourseState;
+    const known = Object.keys(records);
+    const ofCourse = versions.filter((version) => records[version] !== undefined);
+    hold(known.join() === ofCourse.join(), `the registry knows ${known}, and ${versions} are released`);
+    hold(
+      versions.slice(ofCourse.length).length <= 1 && versions.slice(0, ofCourse.length).join() === ofCourse.join(),
+      `the registry has passed over some of ${versions}: it knows ${known}`,
+    );
+    const stageOf = (stage: string) => known.filter((version) => records[version]?.stage === stage);
+    hold(
+      stageOf('released').join() === `${current}`,
+      `${stageOf('released')} count as released, current is ${current}`,
+    );
+    hold(
+      [...stageOf('shadow'), ...stageOf('canary')].join() === (candidate?.version ?? ''),
+      `on trial are ${stageOf('shadow')} ${stageOf('canary')}, the candidate is ${candidate?.version}`,
+    );
+    hold(stageOf('waiting').join() === (next ?? ''), `${stageOf('waiting')} wait, the next is ${next}`);
+    this.verified.trials = Math.max(this.verified.trials, known.length - 1);
   }
 
   #verifyDetector(agent: string, at: number | undefined, { modelVersion }: LogLine): void {
