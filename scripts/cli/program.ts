@@ -130,7 +130,7 @@ function addDemo(program: Command): void {
     .description('the whole story on this machine: broker, server, plants and agents as processes of their own')
     .option('--attack <name>', "attack of the reference plant's catalogue, or none")
     .option('--sites <n>', 'sites, each with an agent of its own', whole, 5)
-    .option('--speed <n>', 'rows (quarter hours) per second once the detector is on watch', positive, 8)
+    .option('--speed <n>', 'rows (quarter hours) per second once the detector is on watch', positive, 4)
     .option('--rounds <n>', 'federated rounds', whole, 10)
     .addOption(
       new Option('--method <name>', 'how updates are combined').choices(['cwa', 'fedavg', 'fedprox']).default('cwa'),

@@ -77,7 +77,7 @@ function agentOf(plan: DemoPlan, site: string, keys: LocalKeys): z.input<typeof 
     }),
     security: { directory: keys.agents[site]! },
     training: { quarantine: '12h' },
-    telemetry: { everyMs: 500 },
+    telemetry: { everyMs: 250 },
   };
 }
 

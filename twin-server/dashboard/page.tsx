@@ -43,9 +43,13 @@ export function Page({ operator, onLost, onLeave }: PageProps) {
     if (connection.status === 'lost') onLost();
   }, [connection, onLost]);
   const active = alarms.filter(isActive);
-  // Until a person chooses, the site that needs attention is the one shown.
+  // Until a person chooses, the site that needs attention is the one shown, or the one that did last.
   const selected =
-    agents.find(({ id }) => id === chosen) ?? agents.find(({ id }) => activeAlarmOf(active, id)) ?? agents[0] ?? null;
+    agents.find(({ id }) => id === chosen) ??
+    agents.find(({ id }) => activeAlarmOf(active, id)) ??
+    agents.find(({ id }) => id === alarms[0]?.agent) ??
+    agents[0] ??
+    null;
 
   const shownId = selected?.id ?? null;
   const liveSinceMs = connection.status === 'live' ? connection.sinceMs : null;
@@ -95,6 +99,7 @@ export function Page({ operator, onLost, onLeave }: PageProps) {
             model={model}
             selected={selected?.id ?? null}
             onSelect={setChosen}
+            phase={server?.phase ?? null}
           />
           <Site
             agent={selected}

@@ -1,3 +1,4 @@
+import type { Tag } from '@twinwatch/core/scada/tag';
 import type { DecisionView, QuarantineView, RoundView, ServerPhase } from '@twinwatch/core/wire/http';
 import type { SilentTags } from '@twinwatch/core/wire/messages';
 
@@ -30,6 +31,14 @@ export function bytesWords(bytes: number | null | undefined): string {
 
 export function countWords(count: number | null | undefined): string {
   return count === null || count === undefined ? MISSING : count.toLocaleString('en-GB').replaceAll(',', ' ');
+}
+
+/** As precise as its tag is measured, and 'on' or 'off' of a status; as valueWords has it without a tag. */
+export function tagValueWords(value: number | null | undefined, tag: Tag | undefined): string {
+  if (tag === undefined || value === null || value === undefined || !Number.isFinite(value)) return valueWords(value);
+  if (tag.kind === 'status') return value === 0 ? 'off' : value === 1 ? 'on' : valueWords(value);
+  const decimals = Math.max(0, Math.min(3, Math.ceil(-Math.log10(tag.resolution) - 1e-9)));
+  return Math.abs(value) >= 10_000 ? valueWords(value) : value.toFixed(decimals).replace(/^-(0(\.0+)?)$/, '$1');
 }
 
 /** Four significant digits at most, none invented: 3.214, 0.05, 118.2, 12 040. */

@@ -1,7 +1,15 @@
 import type { Tag } from '@twinwatch/core/scada/tag';
 import type { SilentTags } from '@twinwatch/core/wire/messages';
 import { type Alarm, isActive } from '../alarm-list.js';
-import { dateTimeWords, durationWords, isoTime, scoreWords, shareWords, silentWords, valueWords } from '../wording.js';
+import {
+  dateTimeWords,
+  durationWords,
+  isoTime,
+  scoreWords,
+  shareWords,
+  silentWords,
+  tagValueWords,
+} from '../wording.js';
 
 interface AlarmCauseProps {
   readonly alarm: Alarm;
@@ -21,13 +29,14 @@ export function AlarmCause({ alarm, tags }: AlarmCauseProps) {
 
 /** Of an alarm that a detector raised: how sure it was, and what it looked at. */
 function Judged({ alarm: { cause, peakScore }, tags }: AlarmCauseProps) {
+  const tagOf = (of: string) => tags.find(({ name }) => name === of);
   const shown = cause.contributions.slice(0, CONTRIBUTIONS_SHOWN);
   const full = Math.max(LEAST_FULL_BAR, ...shown.map(({ share }) => share));
   return (
     <>
       <p className="when">
         Score {scoreWords(cause.score)} over the threshold {scoreWords(cause.threshold)}
-        {peakScore !== null && peakScore > cause.score && <>, at most {scoreWords(peakScore)} since</>}
+        {peakScore !== null && peakScore > cause.score && <>, later up to {scoreWords(peakScore)}</>}
       </p>
       <table className="contributions">
         <caption>Tags that moved the score most</caption>
@@ -49,7 +58,7 @@ function Judged({ alarm: { cause, peakScore }, tags }: AlarmCauseProps) {
                 <span className="share">{shareWords(share)}</span>
               </td>
               <td className="number">
-                {valueWords(value)} {tags.find(({ name }) => name === tag)?.unit}
+                {tagValueWords(value, tagOf(tag))} {tagOf(tag)?.unit}
               </td>
             </tr>
           ))}

@@ -1,4 +1,4 @@
-import type { AgentView, ModelView } from '@twinwatch/core/wire/http';
+import type { AgentView, ModelView, ServerPhase } from '@twinwatch/core/wire/http';
 import type { AgentHealth, Telemetry } from '@twinwatch/core/wire/messages';
 import { type Alarm, activeAlarmOf } from '../alarm-list.js';
 import type { PageState } from '../page-state.js';
@@ -17,10 +17,12 @@ interface FleetProps {
   readonly model: ModelView | null;
   readonly selected: string | null;
   readonly onSelect: (agent: string) => void;
+  /** Null before the server has spoken. */
+  readonly phase: ServerPhase | null;
 }
 
 /** Every site in one table: is it there, does it run the current detector, is it well. */
-export function Fleet({ agents, history, alarms, model, selected, onSelect }: FleetProps) {
+export function Fleet({ agents, history, alarms, model, selected, onSelect, phase }: FleetProps) {
   const online = agents.filter(({ status }) => status?.online).length;
   return (
     <section className="panel fleet" aria-labelledby="fleet-title">
@@ -29,8 +31,14 @@ export function Fleet({ agents, history, alarms, model, selected, onSelect }: Fl
       </h2>
       {agents.length === 0 ? (
         <Empty title="No site has joined yet.">
-          Start an agent with <code>twinwatch agent --config agent.yaml</code> that names this federation and its
-          broker; it appears here when it says hello.
+          {phase === 'simulating-twin' ? (
+            'The server listens to sites once its twin is ready; those that run already appear then.'
+          ) : (
+            <>
+              Start an agent with <code>twinwatch agent --config agent.yaml</code> that names this federation and its
+              broker; it appears here when it says hello.
+            </>
+          )}
         </Empty>
       ) : (
         // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard
@@ -42,10 +50,10 @@ export function Fleet({ agents, history, alarms, model, selected, onSelect }: Fl
                 <th scope="col">State</th>
                 <th scope="col">Score</th>
                 <th scope="col">Model</th>
-                <th scope="col" className="number" title="Rows that may be trained on">
+                <th scope="col" className="number wide" title="Rows that may be trained on">
                   Rows
                 </th>
-                <th scope="col" className="number">
+                <th scope="col" className="number wide" title="The last one that its update counted in">
                   Round
                 </th>
                 <th scope="col" className="number wide" title="Telemetry dropped because a queue was full">
@@ -120,8 +128,8 @@ function Site({ agent, history, alarm, model, selected, onSelect }: SiteProps) {
           </span>
         )}
       </td>
-      <td className="number">{countWords(agent.eligibleRows)}</td>
-      <td className="number">
+      <td className="number wide">{countWords(agent.eligibleRows)}</td>
+      <td className="number wide">
         {agent.lastRound ?? MISSING}
         {agent.rejectedUpdates > 0 && (
           <span className="attention" title="Updates the server rejected">

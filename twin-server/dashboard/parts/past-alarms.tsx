@@ -2,16 +2,7 @@ import type { Tag } from '@twinwatch/core/scada/tag';
 import type { DecisionView } from '@twinwatch/core/wire/http';
 import { Fragment, type ReactNode, useState } from 'react';
 import type { Alarm } from '../alarm-list.js';
-import {
-  dateTimeWords,
-  decisionWords,
-  durationWords,
-  isoTime,
-  MISSING,
-  scoreWords,
-  silentWords,
-  spanWords,
-} from '../wording.js';
+import { dateTimeWords, decisionWords, durationWords, isoTime, MISSING, silentWords, spanWords } from '../wording.js';
 import { AlarmCause } from './alarm-cause.js';
 
 interface PastAlarmsProps {
@@ -41,7 +32,9 @@ export function PastAlarms({ alarms, tags, decisions, deciding, onSelect }: Past
             <th scope="col">Cleared</th>
             <th scope="col">From, to</th>
             <th scope="col">Lasted</th>
-            <th scope="col">Mostly</th>
+            <th scope="col" className="wide">
+              Mostly
+            </th>
           </tr>
         </thead>
         <tbody>
@@ -58,7 +51,7 @@ export function PastAlarms({ alarms, tags, decisions, deciding, onSelect }: Past
                   </th>
                   <td>{spanWords(alarm.raisedAtMs, alarm.clearedAtMs)}</td>
                   <td>{lasted(alarm)}</td>
-                  <td className="tags">{topTags(alarm, 2)}</td>
+                  <td className="tags wide">{topTags(alarm, 2)}</td>
                 </tr>
                 <tr className="deciding">
                   <td colSpan={4}>
@@ -86,18 +79,11 @@ export function PastAlarms({ alarms, tags, decisions, deciding, onSelect }: Past
 
 function Details({ alarm, tags, decisions }: Pick<PastAlarmsProps, 'tags' | 'decisions'> & { readonly alarm: Alarm }) {
   const made = decisions.filter(({ alarmId, agent }) => alarmId === alarm.alarmId && agent === alarm.agent);
-  const isJudged = alarm.cause.communication === undefined;
   return (
     <div className="details" data-testid="alarm-details">
       <dl className="facts">
         <PlantTime name="raised" atMs={alarm.raisedAtMs} />
         <PlantTime name="cleared" atMs={alarm.clearedAtMs} />
-        {isJudged && (
-          <div>
-            <dt>highest score</dt>
-            <dd>{scoreWords(alarm.peakScore)}</dd>
-          </div>
-        )}
       </dl>
       <AlarmCause alarm={alarm} tags={tags} />
       <ul aria-label="Who decided what about it">

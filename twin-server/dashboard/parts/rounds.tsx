@@ -13,6 +13,8 @@ interface RoundsProps {
   readonly waitingFor: string | null;
 }
 
+/** Where the logarithmic axis of bytes begins. */
+const LEAST_BYTES = 1_000;
 const PHASE_WORDS: Readonly<Record<RoundView['phase'], string>> = {
   'twin-fit': 'twin fits',
   collecting: 'collecting',
@@ -61,7 +63,7 @@ export function Rounds({ rounds, planned, waitingFor }: RoundsProps) {
               <span className="key roc" title="On the twin’s validation episodes; a detector that guesses has 0.5">
                 ROC AUC {scoreWords(judged?.rocAuc)}
               </span>
-              <span className="key bytes">bytes per round</span>
+              <span className="key bytes">bytes per round (log)</span>
             </figcaption>
             <Plot
               kind="rounds"
@@ -168,7 +170,11 @@ function options(palette: Palette): Omit<uPlot.Options, 'width' | 'height'> {
       x: { time: false, range: (_, low, high) => [low - 0.5, Math.max(high, low + 4) + 0.5] },
       // From the tenth below the lowest value to 1, so that a change near 1 can be seen.
       y: { range: (_, low) => [Math.min(0.9, Math.floor((low ?? 0) * 10) / 10), 1] },
-      bytes: { range: (_, __, high) => [0, (high || 1) * 3] },
+      // The first round sends rows of the twin as well, a hundred times the others.
+      bytes: {
+        distr: 3,
+        range: (_, __, high) => [LEAST_BYTES, Math.max(high || 1, LEAST_BYTES) ** 3 / LEAST_BYTES ** 2],
+      },
     },
     axes: [
       axis(palette, { size: 26, space: 28, incrs: [1, 2, 5, 10, 20, 50, 100] }),
@@ -179,6 +185,8 @@ function options(palette: Palette): Omit<uPlot.Options, 'width' | 'height'> {
         size: 50,
         space: 30,
         grid: { show: false },
+        splits: () => [LEAST_BYTES, 1e6],
+        filter: (_, splits) => splits,
         values: (_, splits) => splits.map((bytes) => bytesWords(bytes)),
       }),
     ],
@@ -189,6 +197,7 @@ function options(palette: Palette): Omit<uPlot.Options, 'width' | 'height'> {
         fill: palette.faint,
         width: 0,
         paths: uPlot.paths.bars!({ size: [0.6, 24] }),
+        fillTo: () => LEAST_BYTES,
         points: { show: false },
       },
       { stroke: palette.trace, width: 2, points: { show: true, size: 4, fill: palette.trace } },

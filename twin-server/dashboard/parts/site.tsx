@@ -95,17 +95,32 @@ function Health({ agent }: { readonly agent: AgentView }) {
   return (
     <>
       <dl className="facts">
-        <Fact name="rows" value={countWords(health.rowsAcquired)} />
-        <Fact name="missing" value={countWords(health.rowsMissing)} warn={health.rowsMissing > 0} />
-        <Fact name="bad samples" value={countWords(health.badSamples)} />
-        <Fact name="dropped" value={countWords(health.droppedTelemetry)} warn={health.droppedTelemetry > 0} />
-        <Fact name="unsent" value={countWords(health.outboxEvents)} />
+        <Fact name="rows" value={countWords(health.rowsAcquired)} title="Rows acquired since the agent started" />
+        <Fact
+          name="missing"
+          value={countWords(health.rowsMissing)}
+          warn={health.rowsMissing > 0}
+          title="Rows that should have come and did not"
+        />
+        <Fact name="bad samples" value={countWords(health.badSamples)} title="Values whose quality was not good" />
+        <Fact
+          name="dropped"
+          value={countWords(health.droppedTelemetry)}
+          warn={health.droppedTelemetry > 0}
+          title="Telemetry for this page that was left out because the line was busy or down"
+        />
+        <Fact
+          name="unsent"
+          value={countWords(health.outboxEvents)}
+          title="Alarm events without a receipt of the server: they are kept on the device and sent again"
+        />
         {(health.droppedEvents ?? 0) > 0 && (
           <Fact name="alarm events lost" value={countWords(health.droppedEvents)} warn />
         )}
         <Fact name="memory" value={bytesWords(health.rssBytes)} />
         <Fact
           name="latency p50 / p99"
+          title="From the first device’s answer of a row’s scan to the alarm decided"
           value={
             health.sensorToAlarmMsP50 === null
               ? MISSING

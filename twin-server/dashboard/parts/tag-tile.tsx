@@ -1,6 +1,6 @@
 import type { Tag } from '@twinwatch/core/scada/tag';
 import type { Telemetry } from '@twinwatch/core/wire/messages';
-import { MISSING, shareWords, valueWords } from '../wording.js';
+import { MISSING, shareWords, tagValueWords } from '../wording.js';
 import { Sparkline } from './sparkline.js';
 
 interface TagTileProps {
@@ -40,11 +40,9 @@ export function TagTile({ name, tag, history, share }: TagTileProps) {
       <span className={now?.text === undefined ? 'tile-value' : 'tile-value letters'} title={now?.text}>
         {now?.text !== undefined ? (
           now.text
-        ) : tag?.kind === 'status' && good && now?.value !== null ? (
-          statusWords(now!.value!)
         ) : (
           <>
-            {good ? valueWords(now?.value) : MISSING} <small>{tag?.unit}</small>
+            {good ? tagValueWords(now?.value, tag) : MISSING} <small>{tag?.unit}</small>
           </>
         )}
       </span>
@@ -54,10 +52,6 @@ export function TagTile({ name, tag, history, share }: TagTileProps) {
       )}
     </li>
   );
-}
-
-function statusWords(value: number): string {
-  return value === 0 ? 'off' : value === 1 ? 'on' : valueWords(value);
 }
 
 function leastSpan(tag: Tag | undefined, values: readonly (number | null)[]): number {

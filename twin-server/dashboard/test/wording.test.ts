@@ -1,3 +1,4 @@
+import type { Tag } from '@twinwatch/core/scada/tag';
 import type { RoundView } from '@twinwatch/core/wire/http';
 import { describe, expect, it } from 'vitest';
 import {
@@ -9,11 +10,13 @@ import {
   shareWords,
   silentWords,
   spanWords,
+  tagValueWords,
   timeAxisWords,
   trafficWords,
   valueWords,
 } from '../wording.js';
 
+const FLOW: Tag = { name: 'F', unit: 'L/s', kind: 'analog', resolution: 0.1 };
 const ROUND: RoundView = {
   ...{ round: 1, phase: 'committed', method: 'm', asked: [], accepted: [], rejected: [], validation: null },
   ...{ bytesUp: 5, bytesDown: 6, startedAtMs: 1, milliseconds: 1 },
@@ -40,6 +43,14 @@ describe('wording', () => {
     [valueWords(-118.22), '-118.2'],
     [valueWords(12_040.4), '12 040'],
     [valueWords(7), '7'],
+    [tagValueWords(52, FLOW), '52.0'],
+    [tagValueWords(50.4444, { ...FLOW, resolution: 0.01 }), '50.44'],
+    [tagValueWords(-0.04, FLOW), '0.0'],
+    [tagValueWords(1450.6, { ...FLOW, resolution: 5 }), '1451'],
+    [tagValueWords(123_456, FLOW), '123 456'],
+    [tagValueWords(1, { ...FLOW, kind: 'status' }), 'on'],
+    [tagValueWords(7, undefined), '7'],
+    [tagValueWords(null, FLOW), '—'],
     [valueWords(Number.NaN), '—'],
     [scoreWords(0.98765), '0.988'],
     [shareWords(0.376), '38 %'],
