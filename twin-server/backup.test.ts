@@ -2,8 +2,9 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type Journal, openJournal } from './aggregator/journal.js';
+import type { Journal } from './aggregator/journal.js';
 import { INITIAL_STATE } from './aggregator/rounds/round-state.js';
+import { openJournal } from './aggregator/sqlite-journal.js';
 import { backupServer, restoreServer } from './backup.js';
 
 const RUN = 'run';

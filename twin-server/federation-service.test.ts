@@ -7,9 +7,10 @@ import type { AlarmCommand, AlarmEvent, Hello, Update, WireMessage } from '@twin
 import type { MqttClientLike } from '@twinwatch/core/wire/mqtt-client';
 import { topics } from '@twinwatch/core/wire/topics';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { type Journal, openJournal } from './aggregator/journal.js';
+import type { Journal } from './aggregator/journal.js';
 import { buildSchema } from './aggregator/lineage.js';
 import { RoundWork } from './aggregator/round-work.js';
+import { openJournal } from './aggregator/sqlite-journal.js';
 import { SILENT, syntheticConfig, syntheticTwin, TAGS } from './aggregator/testing/synthetic-plant.js';
 import { splitEpisodes, twinFeatures } from './aggregator/twin-rows.js';
 import { FederationService } from './federation-service.js';

@@ -13,7 +13,7 @@ import type { BrokerDoor } from '@twinwatch/core/wire/link-options';
 import mqtt from 'mqtt';
 import { pino } from 'pino';
 import { settleRounds } from './advice/settle-method.js';
-import { openJournal } from './aggregator/journal.js';
+import { openJournal } from './aggregator/sqlite-journal.js';
 import { openTwin } from './open-twin.js';
 import { type ServerOptions, startServer } from './server.js';
 import { loadServerConfig } from './server-config.js';

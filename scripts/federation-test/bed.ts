@@ -9,10 +9,11 @@ import { AgentFederation, type FederationOptions } from '@twinwatch/edge-agent/f
 import { NO_KEYS } from '@twinwatch/edge-agent/federation/agent-trust';
 import type { StoreStats } from '@twinwatch/edge-agent/store/agent-database';
 import { Store } from '@twinwatch/edge-agent/store/store';
-import { type Journal, openJournal } from '@twinwatch/twin-server/aggregator/journal';
+import type { Journal } from '@twinwatch/twin-server/aggregator/journal';
 import { buildSchema } from '@twinwatch/twin-server/aggregator/lineage';
 import { RoundWork } from '@twinwatch/twin-server/aggregator/round-work';
 import type { Step } from '@twinwatch/twin-server/aggregator/rounds/step';
+import { openJournal } from '@twinwatch/twin-server/aggregator/sqlite-journal';
 import { syntheticConfig, syntheticTwin, TAGS } from '@twinwatch/twin-server/aggregator/testing/synthetic-plant';
 import { splitEpisodes, twinFeatures } from '@twinwatch/twin-server/aggregator/twin-rows';
 import { FederationService } from '@twinwatch/twin-server/federation-service';

@@ -12,9 +12,10 @@ import { topics } from '@twinwatch/core/wire/topics';
 import { type AgentRuntime, openStore, runAgent } from '@twinwatch/edge-agent/agent';
 import { type OpenTrust, openAgentTrust } from '@twinwatch/edge-agent/federation/agent-trust';
 import type { SiteConfig } from '@twinwatch/edge-agent/site-config';
-import { type Journal, openJournal } from '@twinwatch/twin-server/aggregator/journal';
+import type { Journal } from '@twinwatch/twin-server/aggregator/journal';
 import { buildSchema } from '@twinwatch/twin-server/aggregator/lineage';
 import { RoundWork } from '@twinwatch/twin-server/aggregator/round-work';
+import { openJournal } from '@twinwatch/twin-server/aggregator/sqlite-journal';
 import {
   normalClients,
   SILENT,

@@ -12,7 +12,7 @@ import { topics } from '@twinwatch/core/wire/topics';
 import { type AgentRuntime, runAgent } from '@twinwatch/edge-agent/agent';
 import { loadSite } from '@twinwatch/edge-agent/site-config';
 import { tcpDevice } from '@twinwatch/edge-agent/sources/modbus/testing/scripted-device';
-import { openJournal } from '@twinwatch/twin-server/aggregator/journal';
+import { openJournal } from '@twinwatch/twin-server/aggregator/sqlite-journal';
 import {
   plantRows,
   SILENT,

@@ -16,9 +16,9 @@ import { topics } from '@twinwatch/core/wire/topics';
 import { type ClientRows, clientExamples } from '@twinwatch/twin-server/aggregator/client-examples';
 import { runRounds } from '@twinwatch/twin-server/aggregator/in-process';
 import { InProcessClient } from '@twinwatch/twin-server/aggregator/in-process-client';
-import { openJournal } from '@twinwatch/twin-server/aggregator/journal';
 import { buildSchema } from '@twinwatch/twin-server/aggregator/lineage';
 import { RoundWork } from '@twinwatch/twin-server/aggregator/round-work';
+import { openJournal } from '@twinwatch/twin-server/aggregator/sqlite-journal';
 import {
   normalClients,
   SILENT,

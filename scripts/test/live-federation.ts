@@ -6,10 +6,10 @@ import type { RoundView } from '@twinwatch/core/wire/http';
 import { type AgentRuntime, openStore, runAgent } from '@twinwatch/edge-agent/agent';
 import type { SiteConfig } from '@twinwatch/edge-agent/site-config';
 import type { ClientRows } from '@twinwatch/twin-server/aggregator/client-examples';
-import { openJournal } from '@twinwatch/twin-server/aggregator/journal';
 import { buildSchema } from '@twinwatch/twin-server/aggregator/lineage';
 import { RoundWork } from '@twinwatch/twin-server/aggregator/round-work';
 import type { FederationState } from '@twinwatch/twin-server/aggregator/rounds/round-state';
+import { openJournal } from '@twinwatch/twin-server/aggregator/sqlite-journal';
 import {
   SILENT,
   syntheticConfig,

@@ -10,8 +10,8 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { type ClientRows, clientExamples } from './client-examples.js';
 import { type FederationOutcome, runFederation, runRounds } from './in-process.js';
-import { openJournal } from './journal.js';
 import { buildSchema } from './lineage.js';
+import { openJournal } from './sqlite-journal.js';
 import { normalClients, plantRows, SILENT, syntheticConfig, syntheticTwin } from './testing/synthetic-plant.js';
 import { splitEpisodes, twinFeatures } from './twin-rows.js';
 

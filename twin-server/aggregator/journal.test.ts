@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'libsql';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { openJournal } from './journal.js';
+import { openJournal } from './sqlite-journal.js';
 
 let directory: string;
 beforeEach(async () => {

@@ -9,11 +9,12 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { clientExamples } from './client-examples.js';
 import type { AgentChannel } from './effect-performer.js';
 import { InProcessClient } from './in-process-client.js';
-import { type Journal, openJournal } from './journal.js';
+import type { Journal } from './journal.js';
 import { buildSchema } from './lineage.js';
 import { openMemoryJournal } from './memory-journal.js';
 import { RoundRunner } from './round-runner.js';
 import { RoundWork } from './round-work.js';
+import { openJournal } from './sqlite-journal.js';
 import { normalClients, SILENT, syntheticConfig, syntheticTwin, TAGS } from './testing/synthetic-plant.js';
 import { splitEpisodes, twinFeatures } from './twin-rows.js';
 

@@ -1,4 +1,4 @@
-import { openJournal } from '@twinwatch/twin-server/aggregator/journal';
+import { openJournal } from '@twinwatch/twin-server/aggregator/sqlite-journal';
 import { main } from '@twinwatch/twin-server/main';
 import { endWithParent } from '../../cli/child-of.js';
 import { type Death, recordedJournal } from './recorded-journal.js';

@@ -8,7 +8,7 @@ import { startBroker } from '@twinwatch/broker/broker';
 import { httpAccess } from '@twinwatch/core/config/http-access';
 import { registryConfig } from '@twinwatch/core/config/registry';
 import { roundsConfig } from '@twinwatch/core/config/server';
-import { openJournal } from '@twinwatch/twin-server/aggregator/journal';
+import { openJournal } from '@twinwatch/twin-server/aggregator/sqlite-journal';
 import { ChangeFeed } from '@twinwatch/twin-server/api/change-feed';
 import { createApi, listen } from '@twinwatch/twin-server/api/http';
 import { LiveView } from '@twinwatch/twin-server/api/live-view';
