@@ -12,32 +12,31 @@ import type {
   AlarmEvent,
   Manifest,
   ServerStatus,
-  Telemetry,
   TrustAnnouncement,
   WireMessage,
 } from '@twinwatch/core/wire/messages';
 import type { BrokerAccess, MqttClientLike, MqttConnectOptions } from '@twinwatch/core/wire/mqtt-client';
-import { PARAMETER_CODECS } from '@twinwatch/core/wire/parameter-codec';
 import { type Agreement, agreement, type ProtocolRange, SPOKEN } from '@twinwatch/core/wire/protocol';
 import type { Floor, Floors } from '@twinwatch/core/wire/replay';
-import { ReportByException } from '@twinwatch/core/wire/report-by-exception';
-import { keyIdText, signJson } from '@twinwatch/core/wire/signing';
+import { signJson } from '@twinwatch/core/wire/signing';
 import { parseTopic, topics } from '@twinwatch/core/wire/topics';
 import type { DetectionPipeline } from '../detection/detection-pipeline.js';
 import type { Store } from '../store/store.js';
-import { countEligible, type TrainingLimits } from '../training/local-training.js';
+import type { TrainingLimits } from '../training/local-training.js';
 import type { AgentTrust } from './agent-trust.js';
 import { AlarmOutbox } from './alarm-outbox.js';
 import { BlobFetcher } from './blob-fetcher.js';
 import { CommandTaker } from './command-taker.js';
-import { enveloped, type FederationContext } from './federation-context.js';
+import type { FederationContext } from './federation-context.js';
+import { HelloSender } from './hello-sender.js';
 import { IdentityWatch, isSignedBy, newInstanceId, rivalWords } from './identity-watch.js';
 import { MessageMemory } from './message-memory.js';
 import { ModelKeeper } from './model-keeper.js';
 import { TaskRunner } from './task-runner.js';
+import { type TelemetryOptions, tellTelemetry } from './telemetry.js';
 import { UpdateOutbox } from './update-outbox.js';
 
-export interface FederationOptions {
+export interface FederationOptions extends TelemetryOptions {
   readonly federation: string;
   readonly agent: string;
   readonly softwareVersion: string;
@@ -56,12 +55,6 @@ export interface FederationOptions {
   } | null;
   readonly siteTags: () => readonly string[];
   readonly health: () => Promise<AgentHealth>;
-  /** Wall-clock ms between two telemetry messages, null where the site has not opted in. */
-  readonly telemetryEveryMs: number | null;
-  /** Tag → smallest change that telemetry tells; may change with the site. */
-  readonly deadbands: () => ReadonlyMap<string, number>;
-  /** Of tags that hold letters, for telemetry. */
-  readonly texts: () => Telemetry['values'];
   readonly statusEveryMs: number;
   readonly clock: Clock;
   readonly timers: Timers;
@@ -76,8 +69,6 @@ export interface FederationOptions {
 const TRUST = 'trust';
 /** For as long an agent that gave way to another of the same id stays away; then it looks whether that one is gone. */
 const HOLD_MS = 10 * 60_000;
-/** More rows to learn from by this share: worth telling the server. */
-const HELLO_GROWTH = 1.1;
 
 /** An agent's life in its federation: see "On the wire" in docs/architecture.md. */
 export class AgentFederation {
@@ -92,14 +83,13 @@ export class AgentFederation {
   readonly #identity: IdentityWatch;
   readonly #instance: AgentInstance;
   readonly #memory: MessageMemory;
+  readonly #hello: HelloSender;
   #gate: Gate;
   #signal: AbortSignal = AbortSignal.abort();
   #lineageHash: string | null = null;
   #serverConnection: string | null = null;
   /** Null until a server was heard of. */
   #agreement: Agreement | null = null;
-  #toldEligible = -1;
-  #isCounting = false;
 
   constructor(options: FederationOptions) {
     const { federation, agent, store, clock, timers, log, pipeline, siteTags, training, trust } = options;
@@ -123,10 +113,16 @@ export class AgentFederation {
       protocol: () => this.#protocol(),
     };
     const context = this.#context;
+    this.#hello = new HelloSender({
+      ...{ context, softwareVersion: options.softwareVersion, protocols: this.#protocols, siteTags, training },
+      mayTalk: () => this.#agreement?.agreed !== false,
+      lineageHash: () => this.#lineageHash,
+      modelVersion: () => this.#models.current?.modelVersion ?? null,
+    });
     this.#blobs = new BlobFetcher(context);
     this.#updates = new UpdateOutbox(context);
     this.#outbox = new AlarmOutbox(context);
-    this.#commands = new CommandTaker({ context, pipeline, onLabels: () => void this.#hello() });
+    this.#commands = new CommandTaker({ context, pipeline, onLabels: () => void this.#hello.say() });
     this.#models = new ModelKeeper({
       context,
       blobs: this.#blobs,
@@ -148,7 +144,7 @@ export class AgentFederation {
               if (hash === this.#lineageHash) return;
               this.#lineageHash = hash;
               store.write({ op: 'state', key: 'lineage', value: hash });
-              void this.#hello();
+              void this.#hello.say();
             },
           });
   }
@@ -183,7 +179,11 @@ export class AgentFederation {
     const { link } = this.#context;
     link.start();
     await this.#updates.restore(signal);
-    await Promise.all([this.#outbox.run(signal), this.#statusLoop(signal), this.#telemetryLoop(signal)]);
+    await Promise.all([
+      this.#outbox.run(signal),
+      this.#statusLoop(signal),
+      tellTelemetry(this.#context, this.#options, signal),
+    ]);
     await this.#tasks?.idle();
     await this.#models.idle();
     await link.stop();
@@ -303,7 +303,7 @@ export class AgentFederation {
         break;
       case 'update-receipt':
         this.#updates.received(message);
-        if (message.verdict === 'unknown-agent') void this.#hello();
+        if (message.verdict === 'unknown-agent') void this.#hello.say();
         break;
       case 'alarm-receipt':
         this.#outbox.received(message.eventIds);
@@ -346,46 +346,18 @@ export class AgentFederation {
     if (trust.pinned?.take(announced) !== true) return;
     store.write({ op: 'state', key: TRUST, value: JSON.stringify(announced) });
     log.info({ revision, keys: serverKeys.map(({ id }) => id) }, 'other keys of the server are believed from now on');
-    void this.#hello();
+    void this.#hello.say();
   }
 
   /** On every connection, and whenever what they say has changed. */
   #announce(): void {
     void this.#publishStatus();
-    void this.#hello();
+    void this.#hello.say();
   }
 
   /** The site has other tags than it told. */
   siteChanged(): void {
-    void this.#hello();
-  }
-
-  async #hello(): Promise<void> {
-    if (this.#agreement?.agreed === false) return;
-    const { training, store, siteTags, softwareVersion, log, trust } = this.#options;
-    const topic = this.#context.topics.hello;
-    try {
-      const { eligible, labelled } =
-        training === null ? { eligible: 0, labelled: 0 } : await countEligible(store, training.limits);
-      const hello = enveloped(this.#context, topic, {
-        kind: 'hello',
-        softwareVersion,
-        tags: siteTags(),
-        eligibleRows: eligible,
-        labelledRows: labelled,
-        codecs: PARAMETER_CODECS,
-        engine: training?.engineName ?? 'none',
-        lineageHash: this.#lineageHash,
-        modelVersion: this.#models.current?.modelVersion ?? null,
-        ...(trust.pinned === null ? {} : { trustRevision: trust.pinned.current.revision }),
-        publicKeyId: trust.signer === null ? null : keyIdText(trust.signer.keyId),
-        protocols: this.#protocols,
-      });
-      await this.link.publish(topic, hello);
-      this.#toldEligible = eligible;
-    } catch (error) {
-      log.debug({ error: String(error) }, 'hello not sent; the next connection sends it');
-    }
+    void this.#hello.say();
   }
 
   #status(online: boolean, connectionId: string, health: AgentHealth | null): AgentStatus {
@@ -431,48 +403,12 @@ export class AgentFederation {
   }
 
   async #statusLoop(signal: AbortSignal): Promise<void> {
-    const { timers, statusEveryMs, training } = this.#options;
+    const { timers, statusEveryMs } = this.#options;
     while (!signal.aborted) {
       await timers.sleep('status', statusEveryMs, signal).catch(() => undefined);
       if (signal.aborted || !this.link.online) continue;
       await this.#publishStatus();
-      if (training !== null) void this.#helloWhenGrown(training.limits);
-    }
-  }
-
-  /** Beside the status, which does not wait for the disk: it may have to say that the disk does not answer. */
-  async #helloWhenGrown(limits: TrainingLimits): Promise<void> {
-    if (this.#isCounting) return;
-    this.#isCounting = true;
-    const counted = await countEligible(this.#options.store, limits).catch(() => null);
-    this.#isCounting = false;
-    if (counted !== null && counted.eligible > this.#toldEligible * HELLO_GROWTH) await this.#hello();
-  }
-
-  /** Decimated by wall clock: however fast rows come, the page gets the newest one. */
-  async #telemetryLoop(signal: AbortSignal): Promise<void> {
-    const { telemetryEveryMs, timers, pipeline, texts } = this.#options;
-    if (telemetryEveryMs === null) return;
-    let sentMs: number | null = null;
-    let deadbands = this.#options.deadbands();
-    let report = new ReportByException(deadbands);
-    while (!signal.aborted) {
-      await timers.sleep('telemetry', telemetryEveryMs, signal).catch(() => undefined);
-      const { latest } = pipeline;
-      if (!this.link.online) report.forget();
-      if (signal.aborted || latest === null || latest.atMs === sentMs || !this.link.online) continue;
-      sentMs = latest.atMs;
-      if (deadbands !== this.#options.deadbands()) {
-        deadbands = this.#options.deadbands();
-        report = new ReportByException(deadbands);
-      }
-      const { telemetry } = this.#context.topics;
-      const signed = signJson(
-        telemetry,
-        encodeJson(report.next({ ...latest, values: { ...latest.values, ...texts() } })),
-        this.#options.trust.signer,
-      );
-      await this.link.publish(telemetry, signed).catch(() => report.forget());
+      void this.#hello.sayWhenGrown();
     }
   }
 }
