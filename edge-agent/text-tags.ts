@@ -1,5 +1,5 @@
 import type { DeviceReading } from '@twinwatch/core/scada/row-assembler';
-import type { Telemetry } from '@twinwatch/core/wire/messages';
+import type { Telemetry } from '@twinwatch/core/wire/telemetry';
 import type { SiteConfig } from './site-config.js';
 
 type Values = Telemetry['values'];

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { deviceTemplateSchema } from '@twinwatch/core/config/device-template';
 import type { Clock, Logger } from '@twinwatch/core/runtime';
 import { parseAgentStatus, parseAlarmEvent } from '@twinwatch/core/wire/json-messages';
-import type { AgentStatus } from '@twinwatch/core/wire/messages';
+import type { AgentStatus } from '@twinwatch/core/wire/status';
 import { topics } from '@twinwatch/core/wire/topics';
 import { Aedes } from 'aedes';
 import Database from 'libsql';

@@ -8,9 +8,10 @@ import { Gate, SERVER, type Trust, UNSIGNED } from '@twinwatch/core/wire/gate';
 import { encodeJson } from '@twinwatch/core/wire/json-messages';
 import { Link } from '@twinwatch/core/wire/link';
 import type { BrokerDoor } from '@twinwatch/core/wire/link-options';
-import type { CalibrateTask, ServerStatus } from '@twinwatch/core/wire/messages';
+import type { CalibrateTask } from '@twinwatch/core/wire/messages';
 import { commonProtocol, SPOKEN } from '@twinwatch/core/wire/protocol';
 import { signJson } from '@twinwatch/core/wire/signing';
+import type { ServerStatus } from '@twinwatch/core/wire/status';
 import { parseTopic, topics } from '@twinwatch/core/wire/topics';
 
 /** Asks the agents how their sites run, before there is a twin: what its demands are fitted to. */

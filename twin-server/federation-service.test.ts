@@ -1,9 +1,11 @@
 import { EventEmitter } from 'node:events';
 import { BuiltinEngine } from '@twinwatch/core/learning/builtin-engine';
+import type { AlarmEvent } from '@twinwatch/core/wire/alarm-event';
 import { decodeChunk, split } from '@twinwatch/core/wire/chunks';
+import type { AlarmCommand } from '@twinwatch/core/wire/commands';
 import { decodeEnvelope, encodeEnvelope } from '@twinwatch/core/wire/envelope';
 import { encodeJson, parseServerStatus } from '@twinwatch/core/wire/json-messages';
-import type { AlarmCommand, AlarmEvent, Hello, Update, WireMessage } from '@twinwatch/core/wire/messages';
+import type { Hello, Update, WireMessage } from '@twinwatch/core/wire/messages';
 import type { MqttClientLike } from '@twinwatch/core/wire/mqtt-client';
 import { topics } from '@twinwatch/core/wire/topics';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';

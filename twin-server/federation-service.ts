@@ -2,7 +2,9 @@ import { type RegistryConfig, registryConfig } from '@twinwatch/core/config/regi
 import { type ErrorCode, TwinwatchError } from '@twinwatch/core/errors';
 import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
 import type { TrustFile } from '@twinwatch/core/security/key-files';
+import type { AlarmEvent } from '@twinwatch/core/wire/alarm-event';
 import { chunkCount, UNASKED_CHUNKS } from '@twinwatch/core/wire/chunks';
+import type { AlarmCommand, LabelCommand } from '@twinwatch/core/wire/commands';
 import { encodeEnvelope, readAnsweredTask } from '@twinwatch/core/wire/envelope';
 import { Gate, SERVER } from '@twinwatch/core/wire/gate';
 import type { RegistryView } from '@twinwatch/core/wire/http';
@@ -11,17 +13,11 @@ import { encodeJson, parseAgentStatus, parseAlarmEvent, parseTelemetry } from '@
 import { Link } from '@twinwatch/core/wire/link';
 import type { BrokerDoor } from '@twinwatch/core/wire/link-options';
 import type {
-  AgentStatus,
-  AlarmCommand,
-  AlarmEvent,
   BlobRef,
   CalibrateTask,
   EvaluateTask,
   FitTask,
-  LabelCommand,
   Manifest,
-  ServerStatus,
-  Telemetry,
   Update,
   WireMessage,
 } from '@twinwatch/core/wire/messages';
@@ -29,6 +25,8 @@ import { supersedes } from '@twinwatch/core/wire/presence';
 import { type ProtocolRange, SPOKEN, type Version } from '@twinwatch/core/wire/protocol';
 import { type Floor, risingSequence } from '@twinwatch/core/wire/replay';
 import { signJson } from '@twinwatch/core/wire/signing';
+import type { AgentStatus, ServerStatus } from '@twinwatch/core/wire/status';
+import type { Telemetry } from '@twinwatch/core/wire/telemetry';
 import { type AgentChannel as Channel, parseTopic, topics } from '@twinwatch/core/wire/topics';
 import { TrafficTally } from '@twinwatch/core/wire/traffic';
 import { AgentVersions } from './agent-versions.js';

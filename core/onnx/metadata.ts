@@ -4,7 +4,7 @@ import type { Scaler } from '../features/moments.js';
 import type { FeatureSchema } from '../features/spec.js';
 import type { Architecture } from '../learning/engine.js';
 import { layers, parameterCount } from '../learning/network.js';
-import { architectureSchema, featureSchema, scalerSchema } from '../wire/schemas.js';
+import { architectureSchema, featureSchema, scalerSchema } from '../wire/schemas/lineage.js';
 import { GRAPH, MODEL, STRING_ENTRY, TENSOR, tensorName } from './export.js';
 import { readFields } from './protobuf.js';
 

@@ -3,7 +3,7 @@ import { TwinwatchError } from '../errors.js';
 import { decodeCbor, encodeCbor } from './cbor.js';
 import { checked } from './envelope.js';
 import type { BlobRef, Lineage } from './messages.js';
-import { lineageSchema } from './schemas.js';
+import { lineageSchema } from './schemas/lineage.js';
 
 /** Blobs: bytes named by their own hash. A lineage is CBOR; parameters are float32, little-endian, as laid out by the network. */
 

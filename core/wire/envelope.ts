@@ -3,7 +3,8 @@ import { TwinwatchError } from '../errors.js';
 import { decodeCbor, encodeCbor } from './cbor.js';
 import type { Envelope, WireMessage } from './messages.js';
 import { type ProtocolRange, requireSpoken, SPOKEN } from './protocol.js';
-import { answeredTaskSchema, envelopeSchema, messageSchemas } from './schemas.js';
+import { envelopeSchema, messageSchemas } from './schemas/message.js';
+import { answeredTaskSchema } from './schemas/round.js';
 import { SIGNATURE_BYTES, type Signer, signInPlace } from './signing.js';
 
 /** Small messages stay far below; anything large is a transfer in chunks. A broker's payload limit must not be lower. */

@@ -1,13 +1,9 @@
 import type { Tag } from '../scada/tag.js';
-import type {
-  AgentStatus,
-  AlarmAction,
-  AlarmEvent,
-  CommandReceipt,
-  DataWindow,
-  LabelCommand,
-  Telemetry,
-} from './messages.js';
+import type { AlarmEvent } from './alarm-event.js';
+import type { AlarmAction, CommandReceipt, LabelCommand } from './commands.js';
+import type { DataWindow } from './messages.js';
+import type { AgentStatus } from './status.js';
+import type { Telemetry } from './telemetry.js';
 import type { AgentTraffic } from './traffic.js';
 
 /** What the twin-server tells the page and other tools: GET /api/state, and the same pieces one by one on GET /api/events (server-sent events). */

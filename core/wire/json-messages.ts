@@ -1,8 +1,12 @@
 import type { ZodType } from 'zod';
 import { TwinwatchError } from '../errors.js';
+import type { AlarmEvent } from './alarm-event.js';
 import { checked, MAXIMUM_ENVELOPE_BYTES } from './envelope.js';
-import type { AgentStatus, AlarmEvent, ServerStatus, Telemetry } from './messages.js';
-import { agentStatusSchema, alarmEventSchema, serverStatusSchema, telemetrySchema } from './schemas.js';
+import { alarmEventSchema } from './schemas/alarms.js';
+import { agentStatusSchema, serverStatusSchema } from './schemas/status.js';
+import { telemetrySchema } from './schemas/telemetry.js';
+import type { AgentStatus, ServerStatus } from './status.js';
+import type { Telemetry } from './telemetry.js';
 
 /** The messages that people and other tools read. Every parser throws TwinwatchError WIRE_TOO_LARGE, WIRE_MALFORMED or WIRE_INVALID. */
 

@@ -2,10 +2,11 @@ import type { ProfileRequest, SiteProfile } from '../calibration/profile.js';
 import type { FeatureSchema } from '../features/spec.js';
 import type { Architecture } from '../learning/engine.js';
 import type { PublicKeyEntry } from '../security/keys.js';
+import type { AlarmCommand, CommandReceipt, LabelCommand } from './commands.js';
 import type { ProtocolRange } from './protocol.js';
 
 /**
- * What agents and server say to each other. CBOR inside an Envelope, except status and alarms, which are JSON.
+ * What agents and server say to each other. CBOR inside an Envelope; status, alarms and telemetry, which are JSON, are in files of their own.
  * Binary things (parameters, ONNX files, the twin's exchange rows) are blobs, named by the SHA-256 of their bytes,
  * so that whoever has one never fetches it again.
  */
@@ -130,12 +131,13 @@ export interface EvaluateTask {
   readonly deadlineMs: number;
 }
 
-/** agent → server, sent again until its receipt arrives. */
+/** Source times of the oldest and the newest row. */
 export interface DataWindow {
   readonly fromMs: number;
   readonly toMs: number;
 }
 
+/** agent → server, sent again until its receipt arrives. */
 export interface Update {
   readonly kind: 'update';
   readonly round: number;
@@ -237,49 +239,6 @@ export interface ModelReport {
   readonly detail: string;
 }
 
-/** Of every command: names it for good, so that it may be sent until it is answered, and says whose it is. */
-interface Decided {
-  /** Unique; the agent does a command once, however often it comes, and answers each time. */
-  readonly commandId: string;
-  /** Who decided, as they named themselves. */
-  readonly by: string;
-  /** Server's wall clock; rises with every decision of a server. Of two decisions about the same, the later one stands. */
-  readonly decidedAtMs: number;
-}
-
-export type AlarmAction = 'acknowledge' | 'shelve' | 'unshelve' | 'confirm' | 'dismiss';
-
-/** server → agent: what an operator decided about an alarm. Confirm and dismiss also label its rows for training. */
-export interface AlarmCommand extends Decided {
-  readonly kind: 'alarm-command';
-  readonly action: AlarmAction;
-  readonly alarmId: string;
-  /** How long, in the plant's time, for shelve; null otherwise. */
-  readonly shelveMs: number | null;
-}
-
-/** server → agent: what the rows of a time range were, as a person knows. Overrules everything else that is known of them. */
-export interface LabelCommand extends Decided {
-  readonly kind: 'label-command';
-  /** Source time, both ends included. */
-  readonly fromMs: number;
-  readonly toMs: number;
-  readonly label: 'normal' | 'anomalous';
-}
-
-/** 'superseded': a later decision about the same alarm was taken before. */
-export type CommandVerdict = 'done' | 'unchanged' | 'superseded' | 'unknown-alarm';
-
-/** agent → server: the command is on the agent's disk, or cannot be done; either way it need not be sent again. */
-export interface CommandReceipt {
-  readonly kind: 'command-receipt';
-  readonly commandId: string;
-  readonly verdict: CommandVerdict;
-  readonly detail: string;
-  /** Stored rows that the decision is about, 0 for acknowledge and shelving. */
-  readonly rows: number;
-}
-
 /**
  * server → agent: the server's keys from now on, in place of those that the agent was enrolled with, signed with one of those that it believes.
  * Told to whoever says hello with an older revision, and kept by it.
@@ -322,110 +281,4 @@ export interface Envelope<M extends WireMessage = WireMessage> {
   readonly keyId?: Uint8Array;
   /** [64] Ed25519 over topic and payload; null in a federation that does not sign. */
   readonly signature: Uint8Array | null;
-}
-
-/** JSON on agents/<id>/status, retained; the last will has online: false and the same connectionId. */
-export interface AgentStatus {
-  readonly online: boolean;
-  readonly connectionId: string;
-  readonly atMs: number;
-  readonly softwareVersion: string;
-  readonly modelVersion: string | null;
-  readonly health: AgentHealth | null;
-  /** The process that says so; absent from older agents. */
-  readonly instance?: AgentInstance;
-  /** See protocol.ts; absent from older agents. */
-  readonly protocols?: ProtocolRange;
-}
-
-/** A running agent: two that say the same id are told apart by it. */
-export interface AgentInstance {
-  /** New with every start. */
-  readonly id: string;
-  /** Its wall clock. */
-  readonly startedAtMs: number;
-  /** Of the machine; empty where it is not known. */
-  readonly host: string;
-}
-
-export interface AgentHealth {
-  readonly rowsAcquired: number;
-  readonly rowsMissing: number;
-  readonly badSamples: number;
-  /** Readings of a row that was complete already. */
-  readonly duplicateReadings: number;
-  /** Readings that came after their row had gone on without them, or that were refused for an implausible time. */
-  readonly lateReadings: number;
-  readonly droppedTelemetry: number;
-  readonly outboxEvents: number;
-  /** Alarm events that a full outbox gave up before the server had them, ever; absent from older agents. */
-  readonly droppedEvents?: number;
-  readonly rssBytes: number;
-  /** Over the newest rows that were judged: from the first device's response of a row's scan to the decision about an alarm. */
-  readonly sensorToAlarmMsP50: number | null;
-  readonly sensorToAlarmMsP99: number | null;
-  /** Rows that the percentiles are over. */
-  readonly sensorToAlarmCount: number;
-  /** Device name → what is wrong, for devices that do not answer now or are not where the rows are, and for the agent's own disk and clock. */
-  readonly deviceFaults: Readonly<Record<string, string>>;
-  /** Error code → messages that were refused with it since the agent was started; absent where there were none. */
-  readonly refusedMessages?: Readonly<Record<string, number>>;
-}
-
-/** JSON on server/status, retained; the last will has online: false. A new connection id asks every agent for a hello. */
-export interface ServerStatus {
-  readonly online: boolean;
-  readonly connectionId: string;
-  readonly softwareVersion: string;
-  /** See protocol.ts; absent from older servers. */
-  readonly protocols?: ProtocolRange;
-}
-
-/** JSON on agents/<id>/alarms, one per transition, kept by the agent until its receipt. */
-export interface AlarmEvent {
-  /** Unique: `<agent>:<alarm number>:<transition number>`. */
-  readonly eventId: string;
-  readonly alarmId: string;
-  readonly agent: string;
-  readonly transition: 'raised' | 'cleared' | 'acknowledged' | 'shelved' | 'unshelved';
-  /** Source time of the row that caused it. */
-  readonly atMs: number;
-  readonly score: number;
-  readonly threshold: number;
-  readonly modelVersion: string;
-  /** Tags that moved the score most, most first; shares sum to at most 1. */
-  readonly contributions: readonly { readonly tag: string; readonly share: number; readonly value: number }[];
-  /** From the first device's response of the row's scan to alarm decided, milliseconds. */
-  readonly latencyMs: number;
-  /** Of an alarm that says that values do not come, and that no detector raised. Score and threshold are 0 then. */
-  readonly communication?: SilentTags;
-  /** The highest score since the alarm was raised. Absent from agents of earlier releases, and without a detector. */
-  readonly peakScore?: number;
-}
-
-/** Which values do not come, and why: told when the alarm is raised, with empty lists afterwards. */
-export interface SilentTags {
-  readonly tags: readonly string[];
-  readonly reason: string;
-  /** Whose tags they are. */
-  readonly devices?: readonly string[];
-  /** Time of the first row that one of them was missing from. */
-  readonly sinceMs?: number;
-}
-
-export interface TagValue {
-  /** Null where it is not good, and for letters. */
-  readonly value: number | null;
-  readonly quality: string;
-  /** Of a tag that holds letters, where it is good. */
-  readonly text?: string;
-}
-
-/** JSON on agents/<id>/telemetry, for the page only. */
-export interface Telemetry {
-  readonly atMs: number;
-  readonly score: number | null;
-  readonly values: Readonly<Record<string, TagValue>>;
-  /** Only values that changed; the others are as they were told last. */
-  readonly isPartial?: boolean;
 }

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
-import type { Telemetry } from './messages.js';
 import { ReportByException, withChanges } from './report-by-exception.js';
+import type { Telemetry } from './telemetry.js';
 
 const at = (atMs: number, a: number | null, b: number, quality = 'good'): Telemetry => ({
   ...{ atMs, score: 0.5 },

@@ -1,4 +1,4 @@
-import type { Telemetry } from './messages.js';
+import type { Telemetry } from './telemetry.js';
 
 type Values = Telemetry['values'];
 

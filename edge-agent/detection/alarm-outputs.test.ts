@@ -1,5 +1,5 @@
 import { agentSchema } from '@twinwatch/core/config/agent';
-import type { AlarmEvent } from '@twinwatch/core/wire/messages';
+import type { AlarmEvent } from '@twinwatch/core/wire/alarm-event';
 import { expect, it } from 'vitest';
 import type { WriteRequest } from '../sources/modbus/requests.js';
 import { AlarmOutputs } from './alarm-outputs.js';

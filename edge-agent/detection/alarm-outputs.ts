@@ -1,6 +1,6 @@
 import type { AgentConfig } from '@twinwatch/core/config/agent';
 import type { Logger, Timers } from '@twinwatch/core/runtime';
-import type { AlarmEvent } from '@twinwatch/core/wire/messages';
+import type { AlarmEvent } from '@twinwatch/core/wire/alarm-event';
 import type { WriteRequest } from '../sources/modbus/requests.js';
 
 export interface AlarmOutputsOptions {

@@ -17,7 +17,9 @@ import {
 } from '@twinwatch/core/scada/communication-alarm';
 import type { AssembledRow } from '@twinwatch/core/scada/row-assembler';
 import type { Row } from '@twinwatch/core/scada/sample';
-import type { AlarmCommand, AlarmEvent, Telemetry } from '@twinwatch/core/wire/messages';
+import type { AlarmEvent } from '@twinwatch/core/wire/alarm-event';
+import type { AlarmCommand } from '@twinwatch/core/wire/commands';
+import type { Telemetry } from '@twinwatch/core/wire/telemetry';
 import { ANOMALOUS, NORMAL, type RowLabel, UNKNOWN, UNLABELLED } from '../store/row-table.js';
 import type { Store } from '../store/store.js';
 import type { Contribution, Detector } from './detector.js';

@@ -2,23 +2,16 @@ import { TwinwatchError } from '@twinwatch/core/errors';
 import type { TrainingEngine } from '@twinwatch/core/learning/engine';
 import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
 import { type TrustFile, trustFile } from '@twinwatch/core/security/key-files';
+import type { AlarmEvent } from '@twinwatch/core/wire/alarm-event';
 import { Gate, SERVER } from '@twinwatch/core/wire/gate';
 import { encodeJson, parseAgentStatus, parseServerStatus } from '@twinwatch/core/wire/json-messages';
 import { Link } from '@twinwatch/core/wire/link';
-import type {
-  AgentHealth,
-  AgentInstance,
-  AgentStatus,
-  AlarmEvent,
-  Manifest,
-  ServerStatus,
-  TrustAnnouncement,
-  WireMessage,
-} from '@twinwatch/core/wire/messages';
+import type { Manifest, TrustAnnouncement, WireMessage } from '@twinwatch/core/wire/messages';
 import type { BrokerAccess, MqttClientLike, MqttConnectOptions } from '@twinwatch/core/wire/mqtt-client';
 import { type Agreement, agreement, type ProtocolRange, SPOKEN } from '@twinwatch/core/wire/protocol';
 import type { Floor, Floors } from '@twinwatch/core/wire/replay';
 import { signJson } from '@twinwatch/core/wire/signing';
+import type { AgentHealth, AgentInstance, AgentStatus, ServerStatus } from '@twinwatch/core/wire/status';
 import { parseTopic, topics } from '@twinwatch/core/wire/topics';
 import type { DetectionPipeline } from '../detection/detection-pipeline.js';
 import type { Store } from '../store/store.js';

@@ -1,5 +1,5 @@
+import type { AlarmEvent } from '@twinwatch/core/wire/alarm-event';
 import { encodeJson } from '@twinwatch/core/wire/json-messages';
-import type { AlarmEvent } from '@twinwatch/core/wire/messages';
 import { signJson } from '@twinwatch/core/wire/signing';
 import type { FederationContext } from './federation-context.js';
 

@@ -1,4 +1,4 @@
-import type { AlarmCommand, CommandReceipt, LabelCommand } from '@twinwatch/core/wire/messages';
+import type { AlarmCommand, CommandReceipt, LabelCommand } from '@twinwatch/core/wire/commands';
 import type { DetectionPipeline } from '../detection/detection-pipeline.js';
 import { enveloped, type FederationContext } from './federation-context.js';
 

@@ -1,6 +1,6 @@
 import type { Clock } from '@twinwatch/core/runtime';
-import type { AgentInstance, AgentStatus } from '@twinwatch/core/wire/messages';
 import { type Signer, signJson } from '@twinwatch/core/wire/signing';
+import type { AgentInstance, AgentStatus } from '@twinwatch/core/wire/status';
 
 /**
  * Two agents with one id (a card that was copied, a file that was not edited) push each other off the broker for ever. Every agent reads

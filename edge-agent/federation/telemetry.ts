@@ -1,7 +1,7 @@
 import { encodeJson } from '@twinwatch/core/wire/json-messages';
-import type { Telemetry } from '@twinwatch/core/wire/messages';
 import { ReportByException } from '@twinwatch/core/wire/report-by-exception';
 import { signJson } from '@twinwatch/core/wire/signing';
+import type { Telemetry } from '@twinwatch/core/wire/telemetry';
 import type { DetectionPipeline } from '../detection/detection-pipeline.js';
 import type { FederationContext } from './federation-context.js';
 

@@ -1,6 +1,6 @@
 import type { AssembledRow } from '@twinwatch/core/scada/row-assembler';
 import type { Quality } from '@twinwatch/core/scada/sample';
-import type { AlarmEvent } from '@twinwatch/core/wire/messages';
+import type { AlarmEvent } from '@twinwatch/core/wire/alarm-event';
 import type { MqttConnectOptions } from '@twinwatch/core/wire/mqtt-client';
 import { decodeSparkplug, encodeSparkplug } from '@twinwatch/core/wire/sparkplug-payload';
 import mqtt from 'mqtt';

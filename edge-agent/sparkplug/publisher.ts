@@ -1,5 +1,5 @@
 import type { AssembledRow } from '@twinwatch/core/scada/row-assembler';
-import type { AlarmEvent } from '@twinwatch/core/wire/messages';
+import type { AlarmEvent } from '@twinwatch/core/wire/alarm-event';
 import type { BrokerAccess, MqttClientLike } from '@twinwatch/core/wire/mqtt-client';
 import { decodeSparkplug } from '@twinwatch/core/wire/sparkplug-payload';
 import { keepSubscribed } from '../sources/mqtt/subscription.js';

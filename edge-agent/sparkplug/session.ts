@@ -1,5 +1,5 @@
 import type { Quality } from '@twinwatch/core/scada/sample';
-import type { AlarmEvent } from '@twinwatch/core/wire/messages';
+import type { AlarmEvent } from '@twinwatch/core/wire/alarm-event';
 import { encodeSparkplug, type SparkplugMetric } from '@twinwatch/core/wire/sparkplug-payload';
 
 /**

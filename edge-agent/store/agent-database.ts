@@ -1,5 +1,6 @@
 import { join } from 'node:path';
-import type { AlarmCommand, AlarmEvent, CommandReceipt, LabelCommand } from '@twinwatch/core/wire/messages';
+import type { AlarmEvent } from '@twinwatch/core/wire/alarm-event';
+import type { AlarmCommand, CommandReceipt, LabelCommand } from '@twinwatch/core/wire/commands';
 import type Database from 'libsql';
 import { type DatabaseFile, isDamage, isFull, moveAside, openDatabase } from './database-file.js';
 import { commandReceipt, DECISION_TABLES, decide, keepReceipt } from './decisions.js';

@@ -1,4 +1,4 @@
-import type { AlarmCommand, CommandReceipt, CommandVerdict, LabelCommand } from '@twinwatch/core/wire/messages';
+import type { AlarmCommand, CommandReceipt, CommandVerdict, LabelCommand } from '@twinwatch/core/wire/commands';
 import type Database from 'libsql';
 import type { RowTable } from './row-table.js';
 

@@ -3,7 +3,7 @@ import { mkdtempSync, rmdirSync, rmSync, statfsSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from '@twinwatch/core/runtime';
-import type { AlarmEvent } from '@twinwatch/core/wire/messages';
+import type { AlarmEvent } from '@twinwatch/core/wire/alarm-event';
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { systemTimers } from '../system-runtime.js';
 import { Store } from './store.js';

@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import { TwinwatchError } from '@twinwatch/core/errors';
 import type { Logger, Timers } from '@twinwatch/core/runtime';
-import type { AlarmEvent } from '@twinwatch/core/wire/messages';
+import type { AlarmEvent } from '@twinwatch/core/wire/alarm-event';
 import type { StoreOptions, StoreStats, StoreWrite } from './agent-database.js';
 import { type DirectoryLock, lockDirectory } from './directory-lock.js';
 import type { CallArguments, CallResult, FromWorker, StoreCall, StoreWork, ToWorker } from './store-messages.js';

@@ -1,18 +1,13 @@
 import type { Logger } from '@twinwatch/core/runtime';
+import type { AlarmEvent } from '@twinwatch/core/wire/alarm-event';
 import { blobRef } from '@twinwatch/core/wire/blobs';
 import { decodeEnvelope, encodeEnvelope } from '@twinwatch/core/wire/envelope';
 import { parseAgentStatus, parseAlarmEvent, parseTelemetry } from '@twinwatch/core/wire/json-messages';
 import { Link } from '@twinwatch/core/wire/link';
-import type {
-  AgentStatus,
-  AlarmEvent,
-  BlobRef,
-  FitTask,
-  Manifest,
-  Telemetry,
-  WireMessage,
-} from '@twinwatch/core/wire/messages';
+import type { BlobRef, FitTask, Manifest, WireMessage } from '@twinwatch/core/wire/messages';
 import { withChanges } from '@twinwatch/core/wire/report-by-exception';
+import type { AgentStatus } from '@twinwatch/core/wire/status';
+import type { Telemetry } from '@twinwatch/core/wire/telemetry';
 import { parseTopic, topics } from '@twinwatch/core/wire/topics';
 import mqtt from 'mqtt';
 import { systemClock, systemTimers } from '../system-runtime.js';

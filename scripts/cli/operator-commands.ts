@@ -1,4 +1,4 @@
-import type { AlarmAction } from '@twinwatch/core/wire/messages';
+import type { AlarmAction } from '@twinwatch/core/wire/commands';
 import { type Command, Option } from 'commander';
 import type { DecideOptions } from '../operator/decide.js';
 import type { ServerOption } from '../operator/server-client.js';

@@ -1,5 +1,5 @@
+import type { AlarmEvent } from '@twinwatch/core/wire/alarm-event';
 import type { AgentView, RoundView, ServerState } from '@twinwatch/core/wire/http';
-import type { AlarmEvent } from '@twinwatch/core/wire/messages';
 import { describe, expect, it } from 'vitest';
 import { type StoryEffect, type StoryEvent, type StoryOptions, startStory, tell } from './story.js';
 import { stopped } from './wording.js';

@@ -1,5 +1,5 @@
+import type { AlarmEvent } from '@twinwatch/core/wire/alarm-event';
 import type { AgentView, ModelView, RoundView, ServerPhase } from '@twinwatch/core/wire/http';
-import type { AlarmEvent } from '@twinwatch/core/wire/messages';
 import type { SiteProgress } from '../plant/plant-messages.js';
 import type { ServerEvent } from '../processes/server-events.js';
 import * as wording from './wording.js';

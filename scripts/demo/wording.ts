@@ -1,6 +1,6 @@
 import { join } from 'node:path';
+import type { AlarmEvent } from '@twinwatch/core/wire/alarm-event';
 import type { ModelView, RoundView, ServerPhase } from '@twinwatch/core/wire/http';
-import type { AlarmEvent } from '@twinwatch/core/wire/messages';
 import type { SeenAlarm, StoryOptions, StoryState } from './story.js';
 
 /** The demonstration's sentences, and its figures in the end. */

@@ -1,8 +1,11 @@
 import { join } from 'node:path';
 import { BuiltinEngine } from '@twinwatch/core/learning/builtin-engine';
 import type { Clock, Logger } from '@twinwatch/core/runtime';
+import type { AlarmEvent } from '@twinwatch/core/wire/alarm-event';
 import { encodeEnvelope } from '@twinwatch/core/wire/envelope';
-import type { AgentHealth, AgentStatus, AlarmEvent, BlobRef, Manifest, Telemetry } from '@twinwatch/core/wire/messages';
+import type { BlobRef, Manifest } from '@twinwatch/core/wire/messages';
+import type { AgentHealth, AgentStatus } from '@twinwatch/core/wire/status';
+import type { Telemetry } from '@twinwatch/core/wire/telemetry';
 import { topics } from '@twinwatch/core/wire/topics';
 import { DetectionPipeline } from '@twinwatch/edge-agent/detection/detection-pipeline';
 import { AgentFederation, type FederationOptions } from '@twinwatch/edge-agent/federation/agent-federation';

@@ -1,5 +1,5 @@
+import type { AlarmEvent } from '@twinwatch/core/wire/alarm-event';
 import type { DecisionView } from '@twinwatch/core/wire/http';
-import type { AlarmEvent } from '@twinwatch/core/wire/messages';
 import { describe, expect, it } from 'vitest';
 import { decideAlarms, labelRange } from './decide.js';
 import { alarmTable, alarmWords, decisionLine, quarantineTable } from './words.js';

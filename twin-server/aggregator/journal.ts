@@ -1,15 +1,7 @@
+import type { AlarmEvent } from '@twinwatch/core/wire/alarm-event';
+import type { AlarmCommand, CommandReceipt, LabelCommand } from '@twinwatch/core/wire/commands';
 import type { Contributor, ModelView, RoundView } from '@twinwatch/core/wire/http';
-import type {
-  AlarmCommand,
-  AlarmEvent,
-  BlobRef,
-  Calibration,
-  CommandReceipt,
-  LabelCommand,
-  Manifest,
-  ScoreHistogram,
-  Update,
-} from '@twinwatch/core/wire/messages';
+import type { BlobRef, Calibration, Manifest, ScoreHistogram, Update } from '@twinwatch/core/wire/messages';
 import type { Floor, Floors } from '@twinwatch/core/wire/replay';
 import type { FederationState } from './rounds/round-state.js';
 

@@ -1,14 +1,8 @@
+import type { AlarmEvent } from '@twinwatch/core/wire/alarm-event';
 import { hashOf } from '@twinwatch/core/wire/blobs';
+import type { CommandReceipt } from '@twinwatch/core/wire/commands';
 import type { ModelView, RoundView } from '@twinwatch/core/wire/http';
-import type {
-  AlarmEvent,
-  Calibration,
-  CommandReceipt,
-  DataWindow,
-  Manifest,
-  ScoreHistogram,
-  Update,
-} from '@twinwatch/core/wire/messages';
+import type { Calibration, DataWindow, Manifest, ScoreHistogram, Update } from '@twinwatch/core/wire/messages';
 import type { Floor } from '@twinwatch/core/wire/replay';
 import type Database from 'libsql';
 import type { Journal, JournalledDecision, JournalledRejection } from './journal.js';

@@ -1,4 +1,5 @@
 import { TwinwatchError } from '@twinwatch/core/errors';
+import type { AlarmAction } from '@twinwatch/core/wire/commands';
 import {
   type AgentView,
   type AlarmDecisionRequest,
@@ -9,7 +10,6 @@ import {
   type RegistryView,
   ROLLBACK_PATH,
 } from '@twinwatch/core/wire/http';
-import type { AlarmAction } from '@twinwatch/core/wire/messages';
 import type { FastifyInstance } from 'fastify';
 import { type ZodType, z } from 'zod';
 import type { DecisionDesk } from '../decisions/decision-desk.js';

@@ -1,9 +1,11 @@
 import type { RoundsConfig } from '@twinwatch/core/config/server';
 import type { Tag } from '@twinwatch/core/scada/tag';
+import type { AlarmEvent } from '@twinwatch/core/wire/alarm-event';
 import type { Refusals } from '@twinwatch/core/wire/gate';
 import type { AgentView, DecisionView, RegistryView } from '@twinwatch/core/wire/http';
-import type { AgentStatus, AlarmEvent, Telemetry } from '@twinwatch/core/wire/messages';
 import { withChanges } from '@twinwatch/core/wire/report-by-exception';
+import type { AgentStatus } from '@twinwatch/core/wire/status';
+import type { Telemetry } from '@twinwatch/core/wire/telemetry';
 import type { Journal } from '../aggregator/journal.js';
 import type { FederationState } from '../aggregator/rounds/round-state.js';
 import { closedRoundView } from '../aggregator/rounds/round-view.js';

@@ -1,5 +1,5 @@
 import { HISTORY_ROWS } from '@twinwatch/core/wire/http';
-import type { Telemetry } from '@twinwatch/core/wire/messages';
+import type { Telemetry } from '@twinwatch/core/wire/telemetry';
 import { describe, expect, it } from 'vitest';
 import { MAXIMUM_CELLS, TelemetryHistory } from './telemetry-history.js';
 

@@ -1,5 +1,5 @@
 import { type AgentHistory, HISTORY_ROWS, type HistoryView } from '@twinwatch/core/wire/http';
-import type { Telemetry } from '@twinwatch/core/wire/messages';
+import type { Telemetry } from '@twinwatch/core/wire/telemetry';
 
 /** Values of all agents together, 4 bytes each: 16 MB. Agents and tags that come when it is full are not kept. */
 export const MAXIMUM_CELLS = 4_000_000;

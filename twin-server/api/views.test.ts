@@ -1,4 +1,4 @@
-import type { AgentStatus } from '@twinwatch/core/wire/messages';
+import type { AgentStatus } from '@twinwatch/core/wire/status';
 import { describe, expect, it } from 'vitest';
 import {
   type AgentState,

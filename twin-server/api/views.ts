@@ -1,4 +1,5 @@
 import type { Tag } from '@twinwatch/core/scada/tag';
+import type { AlarmEvent } from '@twinwatch/core/wire/alarm-event';
 import type { Refusals } from '@twinwatch/core/wire/gate';
 import type {
   AgentView,
@@ -10,7 +11,8 @@ import type {
   RoundView,
   ServerState,
 } from '@twinwatch/core/wire/http';
-import type { AgentStatus, AlarmEvent, Telemetry } from '@twinwatch/core/wire/messages';
+import type { AgentStatus } from '@twinwatch/core/wire/status';
+import type { Telemetry } from '@twinwatch/core/wire/telemetry';
 import { isReady } from '../aggregator/rounds/admission.js';
 import type { AgentState, FederationState, MachineConfig } from '../aggregator/rounds/round-state.js';
 import { currentRoundView } from '../aggregator/rounds/round-view.js';

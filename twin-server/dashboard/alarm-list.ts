@@ -1,4 +1,4 @@
-import type { AlarmEvent } from '@twinwatch/core/wire/messages';
+import type { AlarmEvent } from '@twinwatch/core/wire/alarm-event';
 
 /** One alarm of one site: the transitions that belong together. */
 export interface Alarm {

@@ -1,10 +1,10 @@
+import type { AlarmAction } from '@twinwatch/core/wire/commands';
 import {
   type AlarmDecisionRequest,
   alarmActionPath,
   CHANGE_HEADER,
   type DecisionView,
 } from '@twinwatch/core/wire/http';
-import type { AlarmAction } from '@twinwatch/core/wire/messages';
 
 /** What the page lets a person decide about an alarm. */
 export type PageAction = Extract<AlarmAction, 'acknowledge' | 'confirm' | 'dismiss'>;

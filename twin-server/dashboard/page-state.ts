@@ -11,7 +11,7 @@ import {
   type ServerEvents,
   type ServerPhase,
 } from '@twinwatch/core/wire/http';
-import type { Telemetry } from '@twinwatch/core/wire/messages';
+import type { Telemetry } from '@twinwatch/core/wire/telemetry';
 import { type Alarm, alarmsFrom, withAlarmEvent } from './alarm-list.js';
 
 /** All the page knows. Every list has a bound, so that a page left open for months does not grow. */

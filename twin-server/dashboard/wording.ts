@@ -1,6 +1,6 @@
 import type { Tag } from '@twinwatch/core/scada/tag';
+import type { SilentTags } from '@twinwatch/core/wire/alarm-event';
 import type { DecisionView, QuarantineView, RoundView, ServerPhase } from '@twinwatch/core/wire/http';
-import type { SilentTags } from '@twinwatch/core/wire/messages';
 
 /** Numbers and times as the page shows them. All pure; a missing value is an em dash. */
 

@@ -1,6 +1,7 @@
 import { httpAccess } from '@twinwatch/core/config/http-access';
+import type { AlarmEvent } from '@twinwatch/core/wire/alarm-event';
+import type { AlarmCommand, CommandReceipt, LabelCommand } from '@twinwatch/core/wire/commands';
 import { CHANGE_HEADER, type DecisionView } from '@twinwatch/core/wire/http';
-import type { AlarmCommand, AlarmEvent, CommandReceipt, LabelCommand } from '@twinwatch/core/wire/messages';
 import Fastify from 'fastify';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Journal } from '../aggregator/journal.js';

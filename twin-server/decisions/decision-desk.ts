@@ -1,6 +1,6 @@
 import { TwinwatchError } from '@twinwatch/core/errors';
+import type { AlarmAction, AlarmCommand, CommandReceipt, LabelCommand } from '@twinwatch/core/wire/commands';
 import type { AlarmDecisionRequest, DecisionView, LabelRequest } from '@twinwatch/core/wire/http';
-import type { AlarmAction, AlarmCommand, CommandReceipt, LabelCommand } from '@twinwatch/core/wire/messages';
 import type { Journal, JournalledDecision } from '../aggregator/journal.js';
 
 export interface DecisionDeskOptions {

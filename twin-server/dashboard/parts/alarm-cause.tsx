@@ -1,5 +1,5 @@
 import type { Tag } from '@twinwatch/core/scada/tag';
-import type { SilentTags } from '@twinwatch/core/wire/messages';
+import type { SilentTags } from '@twinwatch/core/wire/alarm-event';
 import { type Alarm, isActive } from '../alarm-list.js';
 import {
   dateTimeWords,

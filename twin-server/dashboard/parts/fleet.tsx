@@ -1,5 +1,6 @@
 import type { AgentView, ModelView, ServerPhase } from '@twinwatch/core/wire/http';
-import type { AgentHealth, Telemetry } from '@twinwatch/core/wire/messages';
+import type { AgentHealth } from '@twinwatch/core/wire/status';
+import type { Telemetry } from '@twinwatch/core/wire/telemetry';
 import { type Alarm, activeAlarmOf } from '../alarm-list.js';
 import type { PageState } from '../page-state.js';
 import { bytesWords, countWords, durationWords, MISSING, quarantineWords, scoreWords } from '../wording.js';

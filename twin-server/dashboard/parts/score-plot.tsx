@@ -1,4 +1,4 @@
-import type { Telemetry } from '@twinwatch/core/wire/messages';
+import type { Telemetry } from '@twinwatch/core/wire/telemetry';
 import { useMemo, useRef } from 'react';
 import type uPlot from 'uplot';
 import type { Alarm } from '../alarm-list.js';

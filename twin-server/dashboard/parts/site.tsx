@@ -1,6 +1,6 @@
 import type { Tag } from '@twinwatch/core/scada/tag';
 import type { AgentView } from '@twinwatch/core/wire/http';
-import type { Telemetry } from '@twinwatch/core/wire/messages';
+import type { Telemetry } from '@twinwatch/core/wire/telemetry';
 import { type Alarm, isActive } from '../alarm-list.js';
 import { bytesWords, countWords, dateTimeWords, durationWords, MISSING } from '../wording.js';
 import { Fact } from './fact.js';

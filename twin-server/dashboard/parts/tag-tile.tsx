@@ -1,5 +1,5 @@
 import type { Tag } from '@twinwatch/core/scada/tag';
-import type { Telemetry } from '@twinwatch/core/wire/messages';
+import type { Telemetry } from '@twinwatch/core/wire/telemetry';
 import { MISSING, shareWords, tagValueWords } from '../wording.js';
 import { Sparkline } from './sparkline.js';
 

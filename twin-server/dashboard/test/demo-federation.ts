@@ -1,6 +1,7 @@
 import type { Tag } from '@twinwatch/core/scada/tag';
+import type { AlarmEvent } from '@twinwatch/core/wire/alarm-event';
 import type { AgentView, RoundView, ServerState } from '@twinwatch/core/wire/http';
-import type { AlarmEvent, Telemetry } from '@twinwatch/core/wire/messages';
+import type { Telemetry } from '@twinwatch/core/wire/telemetry';
 
 /** A federation of five sites as a twin-server would show it some minutes into a demonstration. Deterministic. */
 
