@@ -10,6 +10,7 @@ import { Link } from '@twinwatch/core/wire/link';
 import type { BrokerDoor } from '@twinwatch/core/wire/link-options';
 import type { CalibrateTask } from '@twinwatch/core/wire/messages';
 import { commonProtocol, SPOKEN } from '@twinwatch/core/wire/protocol';
+import { statusPlaces } from '@twinwatch/core/wire/replay';
 import { signJson } from '@twinwatch/core/wire/signing';
 import type { ServerStatus } from '@twinwatch/core/wire/status';
 import { parseTopic, topics } from '@twinwatch/core/wire/topics';
@@ -45,6 +46,7 @@ export async function surveySites(options: SurveyOptions): Promise<ReadonlyMap<s
   const asked = new Set<string>();
   const profiles = new Map<string, SiteProfile>();
   let sequence = clock.now() * 1_000;
+  const place = statusPlaces(() => sequence++);
   let cancelDeadline: (() => void) | null = null;
   const status = (online: boolean, connectionId: string) =>
     signJson(
@@ -54,6 +56,7 @@ export async function surveySites(options: SurveyOptions): Promise<ReadonlyMap<s
         connectionId,
         softwareVersion: options.softwareVersion,
         protocols: SPOKEN,
+        ...place(connectionId, online),
       } satisfies ServerStatus),
       trust.signer,
     );

@@ -23,7 +23,7 @@ import type {
 } from '@twinwatch/core/wire/messages';
 import { supersedes } from '@twinwatch/core/wire/presence';
 import { type ProtocolRange, SPOKEN, type Version } from '@twinwatch/core/wire/protocol';
-import { type Floor, risingSequence } from '@twinwatch/core/wire/replay';
+import { type Floor, risingSequence, statusPlaces } from '@twinwatch/core/wire/replay';
 import { signJson } from '@twinwatch/core/wire/signing';
 import type { AgentStatus, ServerStatus } from '@twinwatch/core/wire/status';
 import type { Telemetry } from '@twinwatch/core/wire/telemetry';
@@ -125,6 +125,7 @@ export class FederationService {
   readonly #trust: ServerTrust;
   readonly #gate: Gate;
   readonly #nextSequence: () => number;
+  readonly #places: ReturnType<typeof statusPlaces>;
   #isTellingRefused = false;
   /** Risen since they were last kept. */
   readonly #floors = new Map<string, Floor>();
@@ -140,6 +141,7 @@ export class FederationService {
     this.#announced = trust.announced();
     this.#topics = topics(plan.federation);
     this.#nextSequence = risingSequence(journal.nextSequence(), clock.now(), (next) => journal.putNextSequence(next));
+    this.#places = statusPlaces(this.#nextSequence);
     this.#gate = new Gate({
       ...{ federation: plan.federation, trust, floors: journal.floors(), now: () => clock.now() },
       protocols,
@@ -284,7 +286,7 @@ export class FederationService {
   /** What a revoked agent says does not count, its last will included: but that it is out does, so that nobody waits for it. */
   #statusIn(topic: string, payload: Uint8Array, agent: string): AgentStatus {
     try {
-      return this.#gate.openJson(topic, payload, agent, parseAgentStatus);
+      return this.#gate.openStatus(topic, payload, agent, parseAgentStatus);
     } catch (error) {
       const known = this.#statuses.get(agent);
       // Nobody looked at the signature: this holds for an agent that is out, and must not for one whose key before has had its time.
@@ -527,7 +529,8 @@ export class FederationService {
 
   #serverStatus(online: boolean, connectionId: string): Uint8Array {
     const { softwareVersion, protocols = SPOKEN } = this.#options;
-    const status: ServerStatus = { online, connectionId, softwareVersion, protocols };
+    const place = this.#places(connectionId, online);
+    const status: ServerStatus = { online, connectionId, softwareVersion, protocols, ...place };
     return signJson(this.#topics.serverStatus, encodeJson(status), this.#trust.signer);
   }
 }

@@ -2,7 +2,15 @@ import { type ErrorCode, TwinwatchError } from '../errors.js';
 import { decodeEnvelope, MAXIMUM_ENVELOPE_BYTES } from './envelope.js';
 import type { Envelope, WireMessage } from './messages.js';
 import { type ProtocolRange, SPOKEN } from './protocol.js';
-import { type Floor, type Floors, floorKey, freshness } from './replay.js';
+import {
+  type Floor,
+  type Floors,
+  floorKey,
+  freshness,
+  type StatusPlace,
+  statusFloorKeys,
+  statusFreshness,
+} from './replay.js';
 import { type Signer, type Verifier, verifyEnvelope, verifyJson } from './signing.js';
 import { type Channel, parseTopic } from './topics.js';
 
@@ -102,7 +110,7 @@ export class Gate {
   }
 
   /**
-   * What `read` makes of a JSON message that is from `sender` and for this topic. Status and alarms may come again: they hold a connection's and an event's own id.
+   * What `read` makes of a JSON message that is from `sender` and for this topic. Alarms may come again: they hold their own id.
    * @throws TwinwatchError WIRE_UNSIGNED, WIRE_KEY_UNKNOWN, WIRE_KEY_REVOKED, WIRE_SIGNATURE_INVALID, and what `read` throws. All are counted.
    */
   openJson<T>(topic: string, payload: Uint8Array, sender: string, read: (payload: Uint8Array) => T): T {
@@ -110,6 +118,27 @@ export class Gate {
       const { verifier } = this.#options.trust;
       if (verifier !== null) verifyJson(topic, payload, sender, verifier);
       return read(payload);
+    });
+  }
+
+  /**
+   * As openJson, for a status, which counts only where none after it was taken. One without a place is of an older release, and counts for as long as
+   * its key has signed none with one.
+   * @throws what openJson throws, and TwinwatchError WIRE_REPLAYED.
+   */
+  openStatus<T extends Partial<StatusPlace> & { readonly online: boolean }>(
+    topic: string,
+    payload: Uint8Array,
+    sender: string,
+    read: (payload: Uint8Array) => T,
+  ): T {
+    return this.#counted(sender, () => {
+      const { verifier } = this.#options.trust;
+      const keyId = verifier === null ? null : verifyJson(topic, payload, sender, verifier);
+      const status = read(payload);
+      if (keyId !== null)
+        this.#requireNewStatus(topic, status, statusFloorKeys(keyId, sender === SERVER ? 'serverStatus' : 'status'));
+      return status;
     });
   }
 
@@ -166,8 +195,38 @@ export class Gate {
         { context: { topic, kind: message.kind, sequence, sentAtMs } },
       );
     if (found === 'newest') return;
-    const risen = { sequence, sentAtMs };
-    this.#floors.set(key, risen);
-    this.#options.onFloor(key, risen);
+    this.#raise(key, { sequence, sentAtMs });
+  }
+
+  #requireNewStatus(
+    topic: string,
+    { online, sequence, connectionSequence }: Partial<StatusPlace> & { readonly online: boolean },
+    [connectionKey, saidKey]: readonly [string, string],
+  ): void {
+    const [connection, said] = [this.#floors.get(connectionKey), this.#floors.get(saidKey)];
+    const floor = connection === undefined || said === undefined ? null : { connection, said };
+    if (sequence === undefined || connectionSequence === undefined) {
+      if (floor === null) return;
+      throw new TwinwatchError(
+        'WIRE_REPLAYED',
+        `a status on ${topic} has no sequence, and its sender's had one before; it is ignored. Where the sender went back to an older release, give it a new key`,
+        { context: { topic } },
+      );
+    }
+    const next = statusFreshness(floor, { online, sequence, connectionSequence }, this.#options.now());
+    if (next.found === 'replayed')
+      throw new TwinwatchError(
+        'WIRE_REPLAYED',
+        `a status on ${topic} that says ${online ? 'online' : 'offline'} is not newer than one that was taken before; it is ignored`,
+        { context: { topic, sequence, connectionSequence } },
+      );
+    if (next.found === 'newest') return;
+    this.#raise(connectionKey, next.floor.connection);
+    this.#raise(saidKey, next.floor.said);
+  }
+
+  #raise(key: string, floor: Floor): void {
+    this.#floors.set(key, floor);
+    this.#options.onFloor(key, floor);
   }
 }

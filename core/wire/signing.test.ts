@@ -5,9 +5,9 @@ import { publicKeyOf } from '../security/keys.js';
 import { ed25519Signer, ed25519Verifier, type TrustedKey } from './ed25519.js';
 import { encodeEnvelope } from './envelope.js';
 import { Gate } from './gate.js';
-import { encodeJson, parseServerStatus } from './json-messages.js';
+import { encodeJson, parseAgentStatus, parseServerStatus } from './json-messages.js';
 import type { Manifest, Update, WireMessage } from './messages.js';
-import { type Floor, type Floors, risingSequence } from './replay.js';
+import { type Floor, type Floors, risingSequence, type StatusPlace, statusPlaces } from './replay.js';
 import { signJson, verifyEnvelope } from './signing.js';
 import { topics } from './topics.js';
 
@@ -165,6 +165,58 @@ describe('a signed JSON message', () => {
     expect(codeOf(() => read(changed))).toBe('WIRE_SIGNATURE_INVALID');
     expect(codeOf(() => read(signed, topics('other').serverStatus))).toBe('WIRE_SIGNATURE_INVALID');
     expect(codeOf(() => read(encodeJson(status)))).toBe('WIRE_UNSIGNED');
+  });
+});
+
+describe('a signed status', () => {
+  const { status } = topics('plant').agent('site-1');
+  const places = () => {
+    let next = 10;
+    return statusPlaces(() => next++);
+  };
+  const said = (connectionId: string, online: boolean, place: Partial<StatusPlace>, key = siteKey) => {
+    const told = { online, connectionId, atMs: 1, softwareVersion: '1', modelVersion: null, health: null, ...place };
+    return signJson(
+      status,
+      encodeJson(told),
+      ed25519Signer(() => key),
+    );
+  };
+  const opened = (at: Gate, payload: Uint8Array) =>
+    codeOf(() => at.openStatus(status, payload, 'site-1', parseAgentStatus));
+
+  it('counts once nothing after it was taken: an end, written first, comes after all that its connection said', () => {
+    const place = places();
+    const lives = ['a', 'b', 'c'].map((id) => {
+      const will = said(id, false, place(id, false));
+      return { will, first: said(id, true, place(id, true)), second: said(id, true, place(id, true)) };
+    });
+    const [a, b, c] = lives as [(typeof lives)[0], (typeof lives)[0], (typeof lives)[0]];
+    const risen: Record<string, Floor> = {};
+    let at = gate(() => enrolled, {}, risen);
+    const codes = (...payloads: Uint8Array[]) => payloads.map((payload) => opened(at, payload));
+    // A broker may bring each twice; an end of which nobody was told, and one that comes late.
+    expect(codes(a.first, a.first, a.second, a.second)).toEqual(Array(4).fill('none'));
+    expect(codes(a.first)).toEqual(['WIRE_REPLAYED']);
+    expect(codes(a.will, a.will)).toEqual(['none', 'none']);
+    expect(codes(a.first, a.second)).toEqual(['WIRE_REPLAYED', 'WIRE_REPLAYED']);
+    expect(codes(b.first, a.will, b.second)).toEqual(['none', 'WIRE_REPLAYED', 'none']);
+    at = gate(() => enrolled, risen);
+    expect(codes(b.first, a.will, a.second, b.second, b.will, b.second)).toEqual([
+      ...['WIRE_REPLAYED', 'WIRE_REPLAYED', 'WIRE_REPLAYED'],
+      ...['none', 'none', 'WIRE_REPLAYED'],
+    ]);
+    expect(codes(c.second, b.will, b.second, c.first)).toEqual(['none', ...Array(3).fill('WIRE_REPLAYED')]);
+  });
+
+  it('of an older release has no place, and counts until one of the same key has', () => {
+    const at = gate(() => [...enrolled, trusted('site-1', otherKey)]);
+    const place = places();
+    const old = said('a', true, {});
+    expect(opened(at, old)).toBe('none');
+    expect(opened(at, said('b', true, place('b', true)))).toBe('none');
+    expect(opened(at, old)).toBe('WIRE_REPLAYED');
+    expect(opened(at, said('c', true, {}, otherKey))).toBe('none');
   });
 });
 

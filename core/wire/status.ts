@@ -14,6 +14,9 @@ export interface AgentStatus {
   readonly instance?: AgentInstance;
   /** See protocol.ts; absent from older agents. */
   readonly protocols?: ProtocolRange;
+  /** See StatusPlace in replay.ts; both absent from older agents. */
+  readonly sequence?: number;
+  readonly connectionSequence?: number;
 }
 
 /** A running agent: two that say the same id are told apart by it. */
@@ -57,4 +60,7 @@ export interface ServerStatus {
   readonly softwareVersion: string;
   /** See protocol.ts; absent from older servers. */
   readonly protocols?: ProtocolRange;
+  /** See StatusPlace in replay.ts; both absent from older servers. */
+  readonly sequence?: number;
+  readonly connectionSequence?: number;
 }

@@ -9,7 +9,7 @@ import { Link } from '@twinwatch/core/wire/link';
 import type { Manifest, TrustAnnouncement, WireMessage } from '@twinwatch/core/wire/messages';
 import type { BrokerAccess, MqttClientLike, MqttConnectOptions } from '@twinwatch/core/wire/mqtt-client';
 import { type Agreement, agreement, type ProtocolRange, SPOKEN } from '@twinwatch/core/wire/protocol';
-import type { Floor, Floors } from '@twinwatch/core/wire/replay';
+import { type Floor, type Floors, statusPlaces } from '@twinwatch/core/wire/replay';
 import { signJson } from '@twinwatch/core/wire/signing';
 import type { AgentHealth, AgentInstance, AgentStatus, ServerStatus } from '@twinwatch/core/wire/status';
 import { parseTopic, topics } from '@twinwatch/core/wire/topics';
@@ -77,6 +77,7 @@ export class AgentFederation {
   readonly #instance: AgentInstance;
   readonly #memory: MessageMemory;
   readonly #hello: HelloSender;
+  readonly #places: ReturnType<typeof statusPlaces>;
   #gate: Gate;
   #signal: AbortSignal = AbortSignal.abort();
   #lineageHash: string | null = null;
@@ -89,6 +90,7 @@ export class AgentFederation {
     const agentTopics = topics(federation).agent(agent);
     this.#options = options;
     this.#memory = new MessageMemory(options);
+    this.#places = statusPlaces(() => this.#memory.nextSequence());
     this.#instance = { id: newInstanceId(options.random), startedAtMs: clock.now(), host: options.host ?? '' };
     this.#identity = new IdentityWatch(this.#instance, clock);
     this.#gate = this.#gateFrom({});
@@ -227,7 +229,7 @@ export class AgentFederation {
       return;
     }
     if (channel === 'serverStatus') {
-      const server = this.#gate.openJson(topic, payload, SERVER, parseServerStatus);
+      const server = this.#gate.openStatus(topic, payload, SERVER, parseServerStatus);
       if (!server.online || server.connectionId === this.#serverConnection) return;
       this.#serverConnection = server.connectionId;
       this.#meet(server);
@@ -356,7 +358,7 @@ export class AgentFederation {
   #status(online: boolean, connectionId: string, health: AgentHealth | null): AgentStatus {
     const { clock, softwareVersion, pipeline } = this.#options;
     const { modelVersion } = pipeline;
-    const told = { instance: this.#instance, protocols: this.#protocols };
+    const told = { instance: this.#instance, protocols: this.#protocols, ...this.#places(connectionId, online) };
     return { online, connectionId, atMs: clock.now(), softwareVersion, modelVersion, health, ...told };
   }
 

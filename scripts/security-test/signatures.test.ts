@@ -125,6 +125,9 @@ describe('a federation that signs', () => {
     );
     await federation.publish(first.hello, oldHello);
     await vi.waitFor(() => expect(refusedAtServer('site-1', 'WIRE_REPLAYED')).toBe(1), within);
+    // Nor is a server back, or of another release, that said so once.
+    await federation.publish(all.serverStatus, firstOn(all.serverStatus));
+    await vi.waitFor(() => expect(refusedAtAgent('site-1', 'WIRE_REPLAYED')).toBe(2), within);
   });
 
   it('follows the server to a new key, told with the old one, and forgets the old one', async () => {
@@ -157,6 +160,25 @@ describe('a federation that signs', () => {
     const before = refusedAtAgent('site-1', 'WIRE_KEY_UNKNOWN');
     await federation.publish(first.task, firstOn(first.task));
     await vi.waitFor(() => expect(refusedAtAgent('site-1', 'WIRE_KEY_UNKNOWN')).toBe(before + 1), within);
+  });
+
+  it('refuses recorded states: one that has ended is not back by them, and one that is there not away', async () => {
+    const online = () => federation.service.runner.state.agents['site-1']?.online;
+    const states = () => federation.seen.filter(({ topic }) => topic === first.status).map(({ payload }) => payload);
+    const [before, newest] = [firstOn(first.status), lastOn(first.status)];
+    const refused = refusedAtServer('site-1', 'WIRE_REPLAYED');
+    await federation.stopAgent('site-1');
+    await vi.waitFor(() => expect(online()).toBe(false), within);
+    const end = states().at(-1)!;
+    expect(parseAgentStatus(end).online).toBe(false);
+    for (const state of [before, newest, end]) await federation.publish(first.status, state);
+    await vi.waitFor(() => expect(refusedAtServer('site-1', 'WIRE_REPLAYED')).toBe(refused + 2), within);
+    expect(online()).toBe(false);
+    await federation.startAgent('site-1');
+    await vi.waitFor(() => expect(online()).toBe(true), within);
+    for (const state of [end, newest]) await federation.publish(first.status, state);
+    await vi.waitFor(() => expect(refusedAtServer('site-1', 'WIRE_REPLAYED')).toBe(refused + 4), within);
+    expect(online()).toBe(true);
   });
 
   it('counts no agent as away because somebody names a key that it had before', async () => {

@@ -4,6 +4,8 @@ import { count, name, protocols, text } from './fields.js';
 
 /** Who is there, and how it is (JSON). */
 
+const place = { sequence: count.exactOptional(), connectionSequence: count.exactOptional() };
+
 export const agentStatusSchema: ZodType<AgentStatus> = z.object({
   online: z.boolean(),
   connectionId: name,
@@ -30,6 +32,7 @@ export const agentStatusSchema: ZodType<AgentStatus> = z.object({
     .nullable(),
   instance: z.object({ id: name, startedAtMs: z.number(), host: z.string().max(256) }).exactOptional(),
   protocols: protocols.exactOptional(),
+  ...place,
 });
 
 export const serverStatusSchema: ZodType<ServerStatus> = z.object({
@@ -37,4 +40,5 @@ export const serverStatusSchema: ZodType<ServerStatus> = z.object({
   connectionId: name,
   softwareVersion: name,
   protocols: protocols.exactOptional(),
+  ...place,
 });
