@@ -142,9 +142,24 @@ export async function configText(path: string, read: (path: string) => Promise<s
   try {
     return await read(path);
   } catch (cause) {
-    throw new TwinwatchError('CONFIG_UNREADABLE', `cannot read ${path}: ${(cause as Error).message}; check the path`, {
+    throw new TwinwatchError('CONFIG_UNREADABLE', `${path} cannot be read: ${whyUnreadable(cause)}`, {
       cause,
       context: { file: path },
     });
+  }
+}
+
+/** What the file system said, in words with what to do. */
+export function whyUnreadable(cause: unknown): string {
+  switch ((cause as { readonly code?: string }).code) {
+    case 'ENOENT':
+      return 'it is not there; check the path';
+    case 'EISDIR':
+      return 'it is a folder; name the file in it';
+    case 'EACCES':
+    case 'EPERM':
+      return 'this user has no right to; change its owner or its mode';
+    default:
+      return `${(cause as Error).message}; check the path`;
   }
 }

@@ -1,12 +1,7 @@
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
+import { whole, withExamples } from './options.js';
 
 /** `twinwatch experiment …`: what was measured for docs/results, each with its command. */
-
-function whole(text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value <= 0) throw new InvalidArgumentError('write a whole number above 0');
-  return value;
-}
 
 export function addExperiments(program: Command): void {
   const experiment = program
@@ -36,20 +31,26 @@ export function addExperiments(program: Command): void {
       const { runExperiments } = await import('../experiments/runner/experiment.js');
       await runExperiments(files, options);
     });
+  withExamples(
+    experiment,
+    'experiment --quick --out out/experiments-quick',
+    'experiment configs/experiments/label-free.yaml --out out/experiments',
+  );
   addLeaveFamilyOut(experiment);
   addBaselines(experiment);
   addDismissals(experiment);
-  experiment
+  const poisoning = experiment
     .command('poisoning')
     .description('what hostile clients do to each way of combining updates, on a small made-up plant; a minute')
     .action(async () => {
       const { runPoisoning } = await import('../experiments/poisoning.js');
       await runPoisoning();
     });
+  withExamples(poisoning, 'experiment poisoning');
 }
 
 function addLeaveFamilyOut(experiment: Command): void {
-  experiment
+  const leaving = experiment
     .command('leave-family-out')
     .description('detectors that never saw a family of attacks, judged on that family alone')
     .option('--plant <file>', 'plant.yaml', 'configs/reference-plant/plant.yaml')
@@ -65,10 +66,11 @@ function addLeaveFamilyOut(experiment: Command): void {
       const { runLeaveFamilyOut } = await import('../experiments/leave-family-out.js');
       await runLeaveFamilyOut(options);
     });
+  withExamples(leaving, 'experiment leave-family-out --seeds 1 --out out/leave-family-out.json');
 }
 
 function addBaselines(experiment: Command): void {
-  experiment
+  const baselines = experiment
     .command('baselines')
     .description("the field trial's detector beside others, on the same rows and over several seeds")
     .requiredOption('--history <csv>', 'rows without attacks, split among the agents')
@@ -85,10 +87,14 @@ function addBaselines(experiment: Command): void {
       const { runBaselines } = await import('../experiments/field-trial-baselines.js');
       await runBaselines(options);
     });
+  withExamples(
+    baselines,
+    'experiment baselines --history BATADAL_dataset03.csv --feed BATADAL_dataset04.csv --network ctown.inp --seeds 1',
+  );
 }
 
 function addDismissals(experiment: Command): void {
-  experiment
+  const dismissals = experiment
     .command('dismissals')
     .description('what ten dismissals do to the false alarms of sites that come to run otherwise than their twin')
     .option('--plant <file>', 'plant.yaml', 'configs/reference-plant/plant.yaml')
@@ -108,4 +114,5 @@ function addDismissals(experiment: Command): void {
       const { runDismissals } = await import('../experiments/dismissals.js');
       await runDismissals({ ...options, drift, weights: [1, 4] });
     });
+  withExamples(dismissals, 'experiment dismissals --seeds 1 --drift demand');
 }

@@ -2,7 +2,7 @@ import type { AlarmAction } from '@twinwatch/core/wire/commands';
 import { type Command, Option } from 'commander';
 import type { DecideOptions } from '../operator/decide.js';
 import type { ServerOption } from '../operator/server-client.js';
-import { withExamples } from './options.js';
+import { asDefault, withExamples } from './options.js';
 
 const serverOption = () =>
   new Option('--server <url>', 'the twin-server').default('http://127.0.0.1:8080').env('TWINWATCH_SERVER');
@@ -43,7 +43,8 @@ export function addOperator(program: Command): void {
       const { listAlarms } = await import('../operator/decide.js');
       await listAlarms(options);
     });
-  withExamples(list, 'alarms list', 'alarms list --site site-3 --all');
+  withExamples(asDefault(list), 'alarms list', 'alarms list --site site-3 --all');
+  withExamples(alarms, 'alarms', 'alarms show site-3:1767225601', 'alarms dismiss site-3:1767225601 --by Ada');
   const show = alarms
     .command('show')
     .description('one alarm: when, how high its score, which tags, and who decided what about it')
@@ -105,7 +106,8 @@ function addModels(program: Command): void {
     .description('newest first, with what became of each and why; * is the one that agents run')
     .addOption(serverOption())
     .action(async (options: ServerOption) => (await import('../operator/models.js')).listModels(options));
-  withExamples(list, 'model list');
+  withExamples(asDefault(list), 'model list');
+  withExamples(model, 'model', 'model show v2-r20-1f3c9a70', 'model rollback --by Ada');
   const show = model
     .command('show')
     .description('where one comes from: round, agents, scores, hashes, gates')
@@ -150,7 +152,8 @@ function addQuarantine(program: Command): void {
       const { listQuarantine } = await import('../operator/quarantine.js');
       await listQuarantine(options);
     });
-  withExamples(list, 'quarantine list', 'quarantine list --server http://plant-server:8080');
+  withExamples(quarantine, 'quarantine', 'quarantine lift site-3 --by Ada');
+  withExamples(asDefault(list), 'quarantine list', 'quarantine list --server http://plant-server:8080');
   const lift = quarantine
     .command('lift')
     .description('trust one again: it is asked from the next task on')

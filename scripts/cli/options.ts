@@ -1,10 +1,22 @@
 import { parseDuration } from '@twinwatch/core/config/duration';
+import { TwinwatchError } from '@twinwatch/core/errors';
 import { type Command, InvalidArgumentError } from 'commander';
 
 /** What the commands' options have in common. */
 
 export const withExamples = (command: Command, ...examples: string[]) =>
   command.addHelpText('after', `\nExamples:\n${examples.map((example) => `  $ twinwatch ${example}`).join('\n')}\n`);
+
+/**
+ * A command that is run where none of its siblings is named: says so of a name that none of them has, instead of taking it for an argument.
+ * @throws TwinwatchError CLI_USAGE
+ */
+export const asDefault = (command: Command): Command =>
+  command.allowExcessArguments().hook('preAction', (_, { args, parent }) => {
+    if (args.length === 0 || parent === null) return;
+    const names = parent.commands.map((sibling) => sibling.name()).join(', ');
+    throw new TwinwatchError('CLI_USAGE', `'${parent.name()}' has no '${args[0]}'; it has ${names}`);
+  });
 
 export function positive(text: string): number {
   const value = Number(text);

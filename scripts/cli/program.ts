@@ -9,7 +9,7 @@ import { addHashPassword } from './hash-password.js';
 import { addOperator } from './operator-commands.js';
 import { collect, firstPort, positive, whole, withExamples } from './options.js';
 import { addSecurity } from './security-commands.js';
-import { addTwin } from './twin-commands.js';
+import { addBench, addTwin } from './twin-commands.js';
 
 /**
  * The twinwatch command: a thin door. Every command loads its own part only when it is asked for, so that an agent on a
@@ -25,21 +25,36 @@ export function createProgram(): Command {
     .showHelpAfterError('(--help shows examples)')
     .configureHelp({ showGlobalOptions: true })
     .exitOverride();
+  program.commandsGroup('Run a federation:');
   addServices(program);
   addAgent(program);
+  program.commandsGroup('Connect devices and brokers:');
   addDevices(program);
-  addPlant(program);
-  addDemo(program);
-  addCatalogue(program);
-  addFieldTrial(program);
-  addExperiments(program);
-  addTwin(program);
-  addSecurity(program);
-  addOperator(program);
-  addHashPassword(program);
   addBrokerCheck(program);
+  program.commandsGroup('Operate:');
+  addOperator(program);
+  program.commandsGroup('Keys, passwords and who belongs:');
+  addSecurity(program);
+  addHashPassword(program);
+  program.commandsGroup('The twin of your plant:');
+  addTwin(program);
+  program.commandsGroup('Try it out:');
+  addDemo(program);
+  addPlant(program);
   addFetchData(program);
-  return program;
+  addFieldTrial(program);
+  program.commandsGroup('Measure:');
+  addCatalogue(program);
+  addExperiments(program);
+  addBench(program);
+  program.commandsGroup('Help:').helpCommand(true);
+  return withExamples(
+    program,
+    'demo                                       # the whole story on this machine, with a page to watch',
+    'agent --config agent.yaml --check          # tries a configuration against the real devices',
+    'alarms                                     # what is active or waits for a decision',
+    'help agent                                 # options and examples of one command',
+  );
 }
 
 function version(): string {
@@ -79,7 +94,8 @@ function addAgent(program: Command): void {
     .option('-c, --config <file>', 'YAML configuration file')
     .option('--check', 'check the file, try every connection, read every tag once, print a table, and end')
     .action(async ({ config, check }: { config?: string; check?: boolean }) => {
-      if (config === undefined) throw new TwinwatchError('CLI_USAGE', 'an agent needs --config FILE');
+      if (config === undefined)
+        throw new TwinwatchError('CLI_USAGE', 'an agent needs --config FILE, such as configs/examples/agent.yaml');
       endWithParent();
       const edge = await import('@twinwatch/edge-agent/main');
       await (check === true ? edge.check(config) : edge.main(config));
@@ -90,7 +106,8 @@ function addAgent(program: Command): void {
     .argument('<files...>', 'CSV files, one column per tag and one of times')
     .action(async (files: string[], _options: object, command: Command) => {
       const { config } = command.optsWithGlobals<{ config?: string }>();
-      if (config === undefined) throw new TwinwatchError('CLI_USAGE', 'agent import needs --config FILE');
+      if (config === undefined)
+        throw new TwinwatchError('CLI_USAGE', 'agent import needs --config FILE, the file that the agent runs with');
       endWithParent();
       const edge = await import('@twinwatch/edge-agent/main');
       await edge.importCsv(config, ...files);

@@ -9,7 +9,6 @@ export function addTwin(program: Command): void {
   addFitDemands(program);
   addAdvise(program);
   addImportAttacks(program);
-  addBench(program);
 }
 
 const REFERENCE_PLANT = 'configs/reference-plant/plant.yaml';
@@ -120,7 +119,8 @@ function addImportAttacks(program: Command): void {
   withExamples(importing, 'import-attacks scenario01.cpa scenario03.cpa --network ctown.inp --out attacks.yaml');
 }
 
-function addBench(program: Command): void {
+/** What is measured of the product itself. */
+export function addBench(program: Command): void {
   const bench = program
     .command('bench')
     .description('measure how fast something is on this machine')

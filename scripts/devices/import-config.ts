@@ -1,5 +1,6 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { whyUnreadable } from '@twinwatch/core/config/load';
 import { TwinwatchError } from '@twinwatch/core/errors';
 import { readNeuron } from './import/neuron.js';
 import { readTelegraf } from './import/telegraf.js';
@@ -32,7 +33,7 @@ function unreadable(format: ForeignFormat, file: string, cause: unknown): Twinwa
  */
 export async function importConfig(format: ForeignFormat, file: string, out: string, url: string): Promise<void> {
   const text = await readFile(file, 'utf8').catch((cause: unknown) => {
-    throw unreadable(format, file, cause);
+    throw new TwinwatchError('CLI_IMPORT_UNREADABLE', `${file} cannot be read: ${whyUnreadable(cause)}`, { cause });
   });
   await writeDraft(draftOf(format, text, file, url), out, `From ${file} (${format})`);
 }

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { parseConfig } from '@twinwatch/core/config/load';
+import { parseConfig, whyUnreadable } from '@twinwatch/core/config/load';
 import { TwinwatchError } from '@twinwatch/core/errors';
 import type { z } from 'zod';
 
@@ -8,8 +8,7 @@ export async function readTextFile(path: string): Promise<string> {
   try {
     return await readFile(path, 'utf8');
   } catch (cause) {
-    const why = (cause as NodeJS.ErrnoException).code === 'ENOENT' ? 'is not there' : (cause as Error).message;
-    throw new TwinwatchError('CONFIG_UNREADABLE', `${path} cannot be read: it ${why}; check the path and the rights`, {
+    throw new TwinwatchError('CONFIG_UNREADABLE', `${path} cannot be read: ${whyUnreadable(cause)}`, {
       cause,
       context: { file: path },
     });

@@ -17,6 +17,9 @@ interface SiteProps {
   readonly threshold: number | null;
 }
 
+/** Below it a tag is not marked: it would read 0 %. */
+const LEAST_SHARE = 0.01;
+
 /** One site in detail: health, score against threshold, and every tag it shows. */
 export function Site({ agent, history, alarms, tags, threshold }: SiteProps) {
   if (agent === null) {
@@ -33,7 +36,10 @@ export function Site({ agent, history, alarms, tags, threshold }: SiteProps) {
   const live = agent.status?.online === true;
   const when = last === undefined ? '' : dateTimeWords(last.atMs);
   const accused = new Map(
-    alarms.filter(isActive).flatMap(({ cause }) => cause.contributions.map(({ tag, share }) => [tag, share] as const)),
+    alarms
+      .filter(isActive)
+      .flatMap(({ cause }) => cause.contributions.map(({ tag, share }) => [tag, share] as const))
+      .filter(([, share]) => share >= LEAST_SHARE),
   );
   return (
     <section className={live ? 'panel site' : 'panel site offline'} aria-labelledby="site-title" data-testid="site">
