@@ -8,7 +8,7 @@ import { Gate, SERVER, type Trust, UNSIGNED } from '@twinwatch/core/wire/gate';
 import { encodeJson } from '@twinwatch/core/wire/json-messages';
 import { Link } from '@twinwatch/core/wire/link';
 import type { BrokerDoor } from '@twinwatch/core/wire/link-options';
-import type { CalibrateTask } from '@twinwatch/core/wire/messages';
+import type { CalibrateTask, WireMessage } from '@twinwatch/core/wire/messages';
 import { commonProtocol, SPOKEN } from '@twinwatch/core/wire/protocol';
 import { statusPlaces } from '@twinwatch/core/wire/replay';
 import { signJson } from '@twinwatch/core/wire/signing';
@@ -64,12 +64,23 @@ export async function surveySites(options: SurveyOptions): Promise<ReadonlyMap<s
   const gate = new Gate({ federation, trust, floors: {}, onFloor: () => undefined, now: () => clock.now() });
   const quiet = (error: unknown) => log.debug({ error: String(error) }, 'survey message not sent; it is sent again');
 
+  const answered = (agent: string, message: WireMessage) => {
+    if (message.kind !== 'calibration' || message.schemaHash !== task.schemaHash || message.profile === undefined)
+      return;
+    profiles.set(agent, message.profile);
+    log.info({ agent, days: message.profile.days, profiles: profiles.size, quorum: rounds.quorum }, 'site profile');
+    if (profiles.size < rounds.quorum) return;
+    if ([...asked].every((each) => profiles.has(each))) finish();
+    else cancelDeadline ??= timers.after('survey deadline', rounds.deadline, () => finish());
+  };
+
   const link = new Link({
     ...options.broker,
     ...{ clock, timers, log, random: options.random },
     clientId: `${federation}-server`,
     will: (connectionId) => ({ topic: all.serverStatus, payload: status(false, connectionId) }),
-    subscriptions: [all.everyAgent.hello],
+    // Profiles of large plants come in chunks.
+    subscriptions: [all.everyAgent.hello, all.everyAgent.up],
     onOnline: (connectionId) => {
       asked.clear();
       // Agents that see a server with another connection say hello.
@@ -79,7 +90,8 @@ export async function surveySites(options: SurveyOptions): Promise<ReadonlyMap<s
       const agent = parseTopic(topic)?.agent ?? null;
       if (agent === null) return;
       const message = gate.open(topic, payload, agent);
-      if (message.kind === 'hello' && !asked.has(agent) && !profiles.has(agent)) {
+      // At every hello: with a connection some of an answer may have been lost, and an agent that is at it goes on.
+      if (message.kind === 'hello' && !profiles.has(agent)) {
         asked.add(agent);
         const protocol = commonProtocol(SPOKEN, message.protocols) ?? SPOKEN.newest;
         const fields = { federation, sender: SERVER, sequence: sequence++, sentAtMs: clock.now(), protocol };
@@ -90,13 +102,11 @@ export async function surveySites(options: SurveyOptions): Promise<ReadonlyMap<s
           quiet(error);
         });
       }
-      if (message.kind !== 'calibration' || message.schemaHash !== task.schemaHash || message.profile === undefined)
-        return;
-      profiles.set(agent, message.profile);
-      log.info({ agent, days: message.profile.days, profiles: profiles.size, quorum: rounds.quorum }, 'site profile');
-      if (profiles.size < rounds.quorum) return;
-      if ([...asked].every((each) => profiles.has(each))) finish();
-      else cancelDeadline ??= timers.after('survey deadline', rounds.deadline, () => finish());
+      answered(agent, message);
+    },
+    onTransfer: (topic, bytes) => {
+      const agent = parseTopic(topic)?.agent ?? null;
+      if (agent !== null) answered(agent, gate.open(topic, bytes, agent));
     },
   });
   let finish: () => void = () => undefined;

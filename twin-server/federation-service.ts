@@ -15,6 +15,7 @@ import type { BrokerDoor } from '@twinwatch/core/wire/link-options';
 import type {
   BlobRef,
   CalibrateTask,
+  Calibration,
   EvaluateTask,
   FitTask,
   Manifest,
@@ -349,9 +350,9 @@ export class FederationService {
     const parsed = parseTopic(topic);
     if (parsed?.channel !== 'up') return;
     const { agent } = parsed;
-    let update: Update;
+    let message: Update | Calibration;
     try {
-      update = this.#openUpdate(topic, agent, bytes);
+      message = this.#openTransfer(topic, agent, bytes);
     } catch (error) {
       // Whoever sent what is not signed, it was not that agent: nothing of it may be held against it. Nor may its release.
       if (!(error instanceof TwinwatchError) || (this.#gate.verifies && FORGED.has(error.code))) throw error;
@@ -360,7 +361,8 @@ export class FederationService {
       this.runner.onMalformedUpdate(agent, readAnsweredTask(bytes, MAXIMUM_UPDATE_BYTES), error.message);
       return;
     }
-    this.#gather({ agent, update, bytes: bytes.length });
+    if (message.kind === 'update') this.#gather({ agent, update: message, bytes: bytes.length });
+    else this.#onEnvelope(agent, message);
   }
 
   /** What comes within a moment is written together: a disk takes one transaction as fast as twenty. */
@@ -394,13 +396,17 @@ export class FederationService {
     }
   }
 
-  /** @throws TwinwatchError WIRE_* where it is no update of that agent. */
-  #openUpdate(topic: string, agent: string, bytes: Uint8Array): Update {
+  /** @throws TwinwatchError WIRE_* where it is neither an update nor a calibration of that agent. */
+  #openTransfer(topic: string, agent: string, bytes: Uint8Array): Update | Calibration {
     const message = this.#gate.open(topic, bytes, agent, MAXIMUM_UPDATE_BYTES);
-    if (message.kind === 'update') return message;
-    throw new TwinwatchError('WIRE_INVALID', `a ${message.kind} is not an update; it is ignored`, {
-      context: { agent },
-    });
+    if (message.kind === 'update' || message.kind === 'calibration') return message;
+    throw new TwinwatchError(
+      'WIRE_INVALID',
+      `a ${message.kind} is neither an update nor a calibration; it is ignored`,
+      {
+        context: { agent },
+      },
+    );
   }
 
   /** Agents that are here and whose word counts. */

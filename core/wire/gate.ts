@@ -178,14 +178,17 @@ export class Gate {
       throw new TwinwatchError('WIRE_WRONG_TOPIC', `a message on ${topic} says it is from ${from}; it is ignored`, {
         context,
       });
-    if (CHANNEL_OF[message.kind] !== parseTopic(topic)?.channel)
+    const channel = parseTopic(topic)?.channel;
+    if (channel !== CHANNEL_OF[message.kind] && !(channel === 'up' && message.kind === 'calibration'))
       throw new TwinwatchError('WIRE_WRONG_TOPIC', `a ${message.kind} does not belong on ${topic}; it is ignored`, {
         context,
       });
   }
 
   #requireNew(topic: string, { sequence, sentAtMs, message }: Envelope, keyId: string): void {
-    const key = floorKey(keyId, CHANNEL_OF[message.kind]);
+    // In chunks it takes a while to come, and is older by then than what went on the same channel meanwhile.
+    const isWholeOfChunks = message.kind === 'calibration' && parseTopic(topic)?.channel === 'up';
+    const key = floorKey(keyId, isWholeOfChunks ? 'calibration' : CHANNEL_OF[message.kind]);
     const floor = this.#floors.get(key);
     const found = freshness(floor, sequence);
     if (found === 'replayed')

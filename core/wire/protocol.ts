@@ -11,7 +11,7 @@ export interface ProtocolRange {
   readonly newest: number;
 }
 
-/** Of this release. 2: a task may hold its parameters (inline-parameters.ts). */
+/** Of this release. 2: a task may hold its parameters (inline-parameters.ts), and a large calibration goes up in chunks. */
 export const SPOKEN: ProtocolRange = { oldest: 1, newest: 2 };
 
 /** Of releases that do not tell. */

@@ -21,8 +21,9 @@ export type Floors = Readonly<Record<string, Floor>>;
  */
 export type Freshness = 'fresh' | 'newest' | 'replayed';
 
-export function floorKey(keyId: string, channel: Channel): string {
-  return `${keyId} ${channel}`;
+/** @param what comes in one order: a channel, or calibrations in chunks. */
+export function floorKey(keyId: string, what: Channel | 'calibration'): string {
+  return `${keyId} ${what}`;
 }
 
 export function freshness(floor: Floor | undefined, sequence: number): Freshness {

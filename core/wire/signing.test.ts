@@ -121,6 +121,24 @@ describe('a signed message', () => {
     expect(codeOf(() => after.open(site.request, early, 'site-1'))).toBe('none');
   });
 
+  it('of a calibration in chunks may be older than what overtook it, and not than the last one', () => {
+    const at = gate(() => enrolled);
+    const calibration: WireMessage = {
+      kind: 'calibration',
+      schemaHash: hash,
+      moments: { count: 3, mean: [1], m2: [1] },
+    };
+    const [first, second] = [4, 6].map((sequence) => sent(calibration, { sequence })) as [Uint8Array, Uint8Array];
+    at.open(site.up, sent(UPDATE, { sequence: 9 }), 'site-1');
+    for (const bytes of [first, second]) expect(at.open(site.up, bytes, 'site-1').kind).toBe('calibration');
+    expect(codeOf(() => at.open(site.up, first, 'site-1'))).toBe('WIRE_REPLAYED');
+    expect(codeOf(() => at.open(site.up, sent(UPDATE, { sequence: 9 }), 'site-1'))).toBe('none');
+    // As one message it belongs to the hellos, and to their order.
+    const whole = (sequence: number) => sent(calibration, { sequence, topic: site.hello });
+    expect(codeOf(() => at.open(site.hello, whole(3), 'site-1'))).toBe('none');
+    expect(codeOf(() => at.open(site.hello, whole(2), 'site-1'))).toBe('WIRE_REPLAYED');
+  });
+
   it('is refused from the moment on at which its key is revoked, and a new key begins anew', () => {
     let keys: readonly TrustedKey[] = enrolled;
     const at = gate(() => keys);

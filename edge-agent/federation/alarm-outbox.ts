@@ -2,19 +2,11 @@ import type { AlarmEvent } from '@twinwatch/core/wire/alarm-event';
 import { encodeJson } from '@twinwatch/core/wire/json-messages';
 import { signJson } from '@twinwatch/core/wire/signing';
 import type { FederationContext } from './federation-context.js';
+import { type Priority, SentEvents } from './sent-events.js';
 
 /** Without a receipt, of what is sent again or late: the server has as many before a new alarm, at most. */
 const BATCH = 32;
-const FIRST_AGAIN_MS = 5_000;
-const LONGEST_AGAIN_MS = 60_000;
 const LOOK_MS = 1_000;
-
-interface Sent {
-  /** Monotonic; infinite while the broker has not acknowledged it. */
-  againMs: number;
-  readonly pauseMs: number;
-  readonly priority: 'alarm' | 'replay';
-}
 
 /**
  * Sends what is in the outbox again and again until the server says that it has journalled it. A broker's acknowledgement deletes nothing.
@@ -23,7 +15,7 @@ interface Sent {
  */
 export class AlarmOutbox {
   readonly #context: FederationContext;
-  readonly #sent = new Map<string, Sent>();
+  readonly #sent = new SentEvents();
   /** Received, but perhaps still in a list that was read before. */
   readonly #received = new Set<string>();
   #urgent: Promise<void> = Promise.resolve();
@@ -87,30 +79,24 @@ export class AlarmOutbox {
     await this.#urgent;
     for (const eventId of deleted) {
       this.#received.delete(eventId);
-      this.#sent.delete(eventId);
+      this.#sent.forget(eventId);
     }
     await Promise.all(events.map((event) => this.#send(event, 'replay')));
   }
 
   /** Never rejects: what the link gives back is sent again. */
-  async #send(event: AlarmEvent, priority: 'alarm' | 'replay'): Promise<void> {
+  async #send(event: AlarmEvent, priority: Priority): Promise<void> {
     const { clock, link, topics, log, trust } = this.#context;
     const { eventId } = event;
-    const before = this.#sent.get(eventId);
     if (this.#received.has(eventId)) return;
-    // What still waits its turn among the rest must not come after the same alarm's news; twice is once for the server.
-    const overtakes =
-      priority === 'alarm' && before?.priority === 'replay' && before.againMs === Number.POSITIVE_INFINITY;
-    if (before !== undefined && !overtakes && clock.monotonic() < before.againMs) return;
-    const pauseMs = before === undefined ? FIRST_AGAIN_MS : Math.min(LONGEST_AGAIN_MS, before.pauseMs * 2);
-    const sent: Sent = { againMs: Number.POSITIVE_INFINITY, pauseMs, priority };
-    this.#sent.set(eventId, sent);
+    const attempt = this.#sent.begin(eventId, priority, clock.monotonic());
+    if (attempt === null) return;
     try {
       await link.publish(topics.alarms, signJson(topics.alarms, encodeJson(event), trust.signer), { priority });
-      sent.againMs = clock.monotonic() + pauseMs;
+      attempt.acknowledged(clock.monotonic());
     } catch (error) {
       log.debug({ eventId, error: String(error) }, 'alarm event not sent yet');
-      if (this.#sent.get(eventId) === sent) this.#sent.delete(eventId);
+      attempt.failed();
     }
   }
 

@@ -1,4 +1,5 @@
 import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
+import { CHUNK_DATA_BYTES } from '@twinwatch/core/wire/chunks';
 import { type EnvelopeFields, encodeEnvelope } from '@twinwatch/core/wire/envelope';
 import type { Link } from '@twinwatch/core/wire/link';
 import type { WireMessage } from '@twinwatch/core/wire/messages';
@@ -57,4 +58,27 @@ export async function publishUntilTaken(
       await context.timers.sleep('publish-retry', 500, signal).catch(() => undefined);
     }
   }
+}
+
+/** From which on a server reads a calibration that comes in chunks. */
+const CHUNKED_CALIBRATION = 2;
+/** For the server's status to come, which a broker may deliver after its task. */
+const STATUS_WAIT_MS = 2_000;
+
+/**
+ * A calibration with a profile has tens of kilobytes: in chunks, where the server reads that, an alarm passes it on a slow line. What gets lost
+ * with a broker is asked for again by the server, after the next hello.
+ */
+export async function sendCalibration(
+  context: FederationContext,
+  message: WireMessage,
+  signal: AbortSignal,
+): Promise<void> {
+  const { link, topics, timers } = context;
+  const isSmall = enveloped(context, topics.hello, message).length <= CHUNK_DATA_BYTES;
+  if (!isSmall && context.protocol() < CHUNKED_CALIBRATION)
+    await timers.sleep('calibration', STATUS_WAIT_MS, signal).catch(() => undefined);
+  if (isSmall || context.protocol() < CHUNKED_CALIBRATION)
+    await publishUntilTaken(context, topics.hello, message, signal);
+  else await link.sendTransfer(topics.up, enveloped(context, topics.up, message), { signal });
 }

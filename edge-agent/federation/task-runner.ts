@@ -17,7 +17,7 @@ import {
 } from '../training/local-training.js';
 import { ownProfile } from '../training/own-profile.js';
 import type { BlobFetcher } from './blob-fetcher.js';
-import { type FederationContext, publishUntilTaken } from './federation-context.js';
+import { type FederationContext, sendCalibration } from './federation-context.js';
 import type { UpdateOutbox } from './update-outbox.js';
 
 export type Task = CalibrateTask | FitTask | EvaluateTask;
@@ -128,7 +128,7 @@ export class TaskRunner {
           task.profile === undefined
             ? undefined
             : await ownProfile(context.store, task.schema, limits, task.profile, signal);
-        await publishUntilTaken(context, context.topics.hello, calibration(task.schemaHash, own, profile), signal);
+        await sendCalibration(context, calibration(task.schemaHash, own, profile), signal);
         return;
       }
       context.log.debug({ eligible, needed: task.minimumRows }, 'not enough rows to calibrate yet');

@@ -37,6 +37,10 @@ it('a server fits its twin to what its agents tell, once', async () => {
     rssBytes: () => process.memoryUsage.rss(),
   };
   const agents: Promise<void>[] = [];
+  const sizes: Record<string, number[]> = { hello: [], up: [] };
+  const observer = await mqtt.connectAsync(url);
+  observer.on('message', (topic, payload) => sizes[topic.split('/').at(-1)!]?.push(payload.length));
+  await observer.subscribeAsync('tw/v1/survey/agents/+/+', { qos: 1 });
   try {
     for (const [i, name] of ['north', 'south'].entries()) {
       const file = await siteWithHistory(directory, name, i, broker.port);
@@ -57,6 +61,9 @@ it('a server fits its twin to what its agents tell, once', async () => {
         survey: { ...runtime, broker: { url, connect: runtime.connect } },
       });
     const first = await open();
+    // One message of many kilobytes would hold up an alarm on a slow line.
+    expect(sizes.up!.length).toBeGreaterThan(4);
+    expect(Math.max(...sizes.up!, ...sizes.hello!)).toBeLessThanOrEqual(4_096);
     const written = readFileSync(join(directory, 'server', 'demands.yaml'), 'utf8');
     const { multipliers, hourNoise } = parseConfig(demandFileSchema, written, 'demands.yaml');
     expect(written).toContain('the summaries of north, south');
@@ -74,6 +81,7 @@ it('a server fits its twin to what its agents tell, once', async () => {
   } finally {
     stop.abort();
     await Promise.all(agents);
+    await observer.endAsync(true);
     await broker.close();
     rmSync(directory, { recursive: true });
   }
