@@ -62,9 +62,30 @@ describe('the course of a model', () => {
       trial,
     );
     expect(noisy.current).toBe('v1');
-    expect(noisy.records.v2).toMatchObject({ stage: 'refused', reason: expect.stringMatching(/10.00 % of 1000 rows/) });
-    const broken = run([numbers('site-1', 0, { rows: 0, failed: true, detail: 'no such tag' })], trial);
-    expect(broken.records.v2).toMatchObject({ stage: 'refused', reason: 'it does not run on site-1: no such tag' });
+    expect(noisy.records.v2).toMatchObject({ stage: 'refused', reason: expect.stringMatching(/10.00 % of 2000 rows/) });
+    const failure = { rows: 0, failed: true, detail: 'no such tag' };
+    const broken = run([numbers('site-1', 0, failure), numbers('site-2', 0, failure)], trial);
+    expect(broken.records.v2).toMatchObject({
+      stage: 'refused',
+      reason: 'it does not run on site-1: no such tag; site-2: no such tag',
+    });
+  });
+
+  it('is neither held back nor let through by the numbers of one agent', () => {
+    const [quiet, loud] = [
+      numbers('site-1', 0, { rows: 1e12, currentAbove: 1e12 }),
+      numbers('site-1', 1e12, { rows: 1e12, currentAbove: 0 }),
+    ];
+    const unable = numbers('site-1', 0, { rows: 0, failed: true, detail: 'it says' });
+    const others = (above: number) => ['site-2', 'site-3'].map((agent) => numbers(agent, above));
+    for (const lie of [loud, unable]) {
+      const alone = run([lie], trial);
+      expect(alone.candidate?.version).toBe('v2');
+      expect(run(others(5), alone).current).toBe('v2');
+    }
+    const bad = run([quiet, ...others(300)], trial);
+    expect(bad).toMatchObject({ current: 'v1', candidate: null });
+    expect(stages(bad).v2).toBe('refused');
   });
 
   it('is judged by what has been told when time is up, and waits for the first one to tell anything', () => {

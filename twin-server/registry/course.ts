@@ -1,30 +1,14 @@
 import { createHash } from 'node:crypto';
 import type { RegistryConfig } from '@twinwatch/core/config/registry';
 import type { GateView, ModelStage } from '@twinwatch/core/wire/http';
+import { type Bounds, judged, type ShadowNumbers } from './shadow-numbers.js';
 
 /**
  * The course of an exported model, as one pure function: gates → shadow beside the current one on the agents' rows → canary on a share of agents →
  * released to all, or back. What is journalled is the state; manifests follow from it.
  */
 
-export interface CourseConfig extends RegistryConfig {
-  /** Share of normal rows above the threshold that the detector was made for. */
-  readonly maximumFalseRate: number;
-}
-
-/** What an agent counted on its own rows, with both models beside each other. */
-export interface ShadowNumbers {
-  readonly rows: number;
-  /** Rows that the candidate scores above its threshold. */
-  readonly above: number;
-  /** The same of the model that is current. */
-  readonly currentAbove: number;
-  /** Rows that the candidate could not score. */
-  readonly errors: number;
-  /** The candidate cannot be loaded there, or failed its check. */
-  readonly failed: boolean;
-  readonly detail: string;
-}
+export type CourseConfig = RegistryConfig & Bounds;
 
 export interface Candidate {
   readonly version: string;
@@ -85,8 +69,6 @@ const KEPT_RECORDS = 200;
 const MOST_AGENTS = 1_000;
 /** Rows without which a canary is not ended early. */
 const TELLING_ROWS = 50;
-/** Of the agents that were asked. */
-const LARGEST_FAILED_SHARE = 0.1;
 
 export function courseStep(state: CourseState, event: CourseEvent, config: CourseConfig, nowMs: number): CourseState {
   switch (event.type) {
@@ -199,36 +181,13 @@ export function canaryAgents(version: string, agents: readonly string[], share: 
     .sort();
 }
 
-interface Judged {
-  readonly rows: number;
-  readonly rate: number;
-  readonly currentRate: number;
-  readonly bound: number;
-  readonly failed: readonly string[];
-  readonly words: string;
-}
-
-/** All agents' rows together. */
-export function judged({ numbers }: Pick<Candidate, 'numbers'>, config: CourseConfig): Judged {
-  const told = Object.entries(numbers);
-  const sum = (of: (numbers: ShadowNumbers) => number) =>
-    told.reduce((total, [, one]) => total + (one.failed ? 0 : of(one)), 0);
-  const rows = sum((one) => one.rows);
-  const rate = rows === 0 ? 0 : (sum((one) => one.above) + sum((one) => one.errors)) / rows;
-  const currentRate = rows === 0 ? 0 : sum((one) => one.currentAbove) / rows;
-  const bound = Math.max(currentRate, config.maximumFalseRate) + config.falseRateMargin;
-  const failed = told.filter(([, one]) => one.failed).map(([agent, { detail }]) => `${agent}: ${detail}`);
-  const words = `${percent(rate)} of ${rows} rows are above its threshold, ${percent(currentRate)} above that of the current one, at most ${percent(bound)} is allowed`;
-  return { rows, rate, currentRate, bound, failed, words };
-}
-
 function decide(state: CourseState, config: CourseConfig, nowMs: number, isTick: boolean): CourseState {
   const { candidate } = state;
   if (candidate === null) return state;
   const { stage, agents, numbers, sinceMs } = candidate;
   const limits = stage === 'shadow' ? config.shadow : config.canary;
-  const { rows, rate, bound, failed, words } = judged(candidate, config);
-  if (failed.length > Math.floor(agents.length * LARGEST_FAILED_SHARE))
+  const { rows, rate, bound, isBad, failed, isBroken, words } = judged(numbers, agents.length, config);
+  if (isBroken)
     return takenBack(
       state,
       candidate,
@@ -236,8 +195,6 @@ function decide(state: CourseState, config: CourseConfig, nowMs: number, isTick:
       `it does not run on ${failed.join('; ')}`,
       nowMs,
     );
-  if (rate > bound && rows >= TELLING_ROWS)
-    return takenBack(state, candidate, stage === 'shadow' ? 'refused' : 'rolled-back', words, nowMs);
   const isComplete = agents.every(
     (agent) => numbers[agent]?.failed === true || (numbers[agent]?.rows ?? 0) >= limits.rows,
   );
@@ -245,6 +202,9 @@ function decide(state: CourseState, config: CourseConfig, nowMs: number, isTick:
   // A canary runs for its time as well, and for twice of it where an agent has gone away; a shadow is over once all have told.
   const isLate = nowMs - sinceMs >= 2 * limits.time;
   const isDue = stage === 'shadow' ? isComplete || isOver : isLate || (isComplete && isOver);
+  // Before everybody has told, only what would be too much whatever the others tell.
+  if ((isDue ? rate > bound : isBad) && rows >= TELLING_ROWS)
+    return takenBack(state, candidate, stage === 'shadow' ? 'refused' : 'rolled-back', words, nowMs);
   if (!isDue) return state;
   if (rows === 0 || rate > bound) {
     const waits = `no agent has told yet what it makes of its rows; \`twinwatch model release ${candidate.version}\` does not wait for that`;
@@ -333,8 +293,4 @@ function withRecord(
 ): CourseState {
   const records = { ...state.records, [version]: { stage, reason, atMs, gates } };
   return { ...state, records: Object.fromEntries(Object.entries(records).slice(-KEPT_RECORDS)) };
-}
-
-function percent(share: number): string {
-  return `${(share * 100).toFixed(2)} %`;
 }

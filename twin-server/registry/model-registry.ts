@@ -3,7 +3,8 @@ import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
 import type { CandidateView, GateView, ModelView, RegistryView } from '@twinwatch/core/wire/http';
 import type { Manifest, ModelReport } from '@twinwatch/core/wire/messages';
 import type { Journal } from '../aggregator/journal.js';
-import { type CourseConfig, type CourseEvent, type CourseState, courseStep, judged, NO_COURSE } from './course.js';
+import { type CourseConfig, type CourseEvent, type CourseState, courseStep, NO_COURSE } from './course.js';
+import { judged } from './shadow-numbers.js';
 
 export interface ModelRegistryOptions {
   readonly journal: Journal;
@@ -113,8 +114,8 @@ export class ModelRegistry {
   #candidateView(): CandidateView | null {
     const { candidate, records } = this.#state;
     if (candidate === null) return null;
-    const { rows, rate, currentRate, bound } = judged(candidate, this.#options.config);
     const { version, stage, sinceMs, agents, numbers } = candidate;
+    const { rows, rate, currentRate, bound } = judged(numbers, agents.length, this.#options.config);
     return {
       ...{ modelVersion: version, stage, sinceMs, agents, told: Object.keys(numbers).length },
       ...{ rows, falseRate: rate, currentFalseRate: currentRate, bound, reason: records[version]?.reason ?? '' },
