@@ -57,6 +57,8 @@ export function openStore(
 export interface RunningAgent {
   /** Takes up other devices while it runs. What else differs waits for a restart, and is told. */
   reload(site: SiteConfig): Promise<void>;
+  /** Rows that the disk has not taken. */
+  unwrittenRows(): number;
 }
 
 const BD_SEQ = 'sparkplug-bdseq';
@@ -141,6 +143,7 @@ export async function runAgent(
   const acquiring = acquisition.run(signal);
   log.info({ tags: tags.length, devices: acquisition.devices.length, dataDir: site.dataDir }, 'agent started');
   onReady({
+    unwrittenRows: () => store.unwrittenRows,
     reload: async (changed) => {
       deadbands = deadbandsOf(changed);
       const fields = Object.keys(changed.config) as (keyof typeof changed.config)[];

@@ -1,5 +1,5 @@
-import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,6 +11,30 @@ const cleanUps: (() => unknown)[] = [];
 afterEach(async () => {
   for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
 });
+
+/** An agent as a process of its own; `log` is what it has said on stderr. */
+function start(directory: string, config: object) {
+  writeFileSync(join(directory, 'agent.yaml'), JSON.stringify(config));
+  const main = JSON.stringify(new URL('./main.js', import.meta.url).href);
+  writeFileSync(join(directory, 'run.mjs'), `import { main } from ${main};\nawait main('agent.yaml');\n`);
+  const child = spawn(process.execPath, ['run.mjs'], { cwd: directory });
+  const ended = new Promise<string>((resolve) => child.once('exit', (code, signal) => resolve(String(signal ?? code))));
+  cleanUps.push(async () => {
+    child.kill('SIGKILL');
+    await ended;
+  });
+  let log = '';
+  child.stderr.on('data', (text: Buffer) => {
+    log += text.toString();
+  });
+  return { child, ended, log: () => log };
+}
+
+function newDirectory(): string {
+  const directory = mkdtempSync(join(tmpdir(), 'twinwatch-main-'));
+  cleanUps.push(() => rmSync(directory, { recursive: true }));
+  return directory;
+}
 
 it('says once why it has no broker, however often it dials, and nothing of listeners, however many buses it reads', async () => {
   let dials = 0;
@@ -25,8 +49,7 @@ it('says once why it has no broker, however often it dials, and nothing of liste
   });
   await new Promise<void>((resolve) => refusing.listen(0, '127.0.0.1', resolve));
   cleanUps.push(() => new Promise((resolve) => refusing.close(resolve)));
-  const directory = mkdtempSync(join(tmpdir(), 'twinwatch-log-'));
-  cleanUps.push(() => rmSync(directory, { recursive: true }));
+  const directory = newDirectory();
   const buses = Array.from({ length: 12 }, (_, i) => i + 1).map((port) => ({
     url: `tcp://127.0.0.1:${port}`,
     devices: [{ name: `P${port}`, template: `p${port}.yaml` }],
@@ -47,21 +70,34 @@ it('says once why it has no broker, however often it dials, and nothing of liste
     training: { enabled: false },
     buses,
   };
-  writeFileSync(join(directory, 'agent.yaml'), JSON.stringify(agent));
-  const main = JSON.stringify(new URL('./main.js', import.meta.url).href);
-  writeFileSync(join(directory, 'run.mjs'), `import { main } from ${main};\nawait main('agent.yaml');\n`);
-  const child = spawn(process.execPath, ['run.mjs'], { cwd: directory });
-  const ended = new Promise((resolve) => child.once('exit', resolve));
-  cleanUps.push(async () => {
-    child.kill('SIGKILL');
-    await ended;
-  });
-  let log = '';
-  child.stderr.on('data', (text: Buffer) => {
-    log += text.toString();
-  });
+  const { log } = start(directory, agent);
   await expect.poll(() => dials, { timeout: 20_000 }).toBeGreaterThanOrEqual(3);
-  expect(log.split('no connection to the broker').length - 1).toBe(1);
-  expect(log).toMatch(/"level":40.*"url":"mqtt:\/\/127\.0\.0\.1:\d+","reason":"Connection refused: Not authorized"/);
-  expect(log).not.toContain('MaxListenersExceededWarning');
+  expect(log().split('no connection to the broker').length - 1).toBe(1);
+  expect(log()).toMatch(/"level":40.*"url":"mqtt:\/\/127\.0\.0\.1:\d+","reason":"Connection refused: Not authorized"/);
+  expect(log()).not.toContain('MaxListenersExceededWarning');
 }, 30_000);
+
+it.skipIf(process.platform === 'win32')(
+  'ends, and says why, when it is told to stop while its disk hangs',
+  async () => {
+    const directory = newDirectory();
+    const config = {
+      ...{ federation: 'f', agent: 'a', broker: { url: 'mqtt://127.0.0.1:1' }, dataDir: 'data', interval: '1m' },
+      ...{ training: { enabled: false }, buses: [] },
+    };
+    const sound = start(directory, config);
+    await expect.poll(sound.log, { timeout: 20_000 }).toContain('agent started');
+    sound.child.kill('SIGTERM');
+    expect(await sound.ended).toBe('0');
+    // Whoever opens a pipe to read from waits in the system until somebody writes, as for a disk that is gone: here the thread that looks for an unfinished transaction.
+    execFileSync('mkfifo', [join(directory, 'data', 'agent.db-journal')]);
+    rmSync(join(directory, 'data', 'in-use.txt'));
+    const hung = start(directory, config);
+    await expect.poll(() => existsSync(join(directory, 'data', 'in-use.txt')), { timeout: 20_000 }).toBe(true);
+    hung.child.kill('SIGTERM');
+    expect(await hung.ended).toBe('SIGKILL');
+    expect(hung.log()).not.toContain('agent started');
+    expect(hung.log()).toMatch(/"reason":"SIGTERM".*agent stops.*the disk of dataDir does not answer/s);
+  },
+  60_000,
+);

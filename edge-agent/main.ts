@@ -7,6 +7,7 @@ import mqtt from 'mqtt';
 import { pino } from 'pino';
 import { type AgentRuntime, openStore, type RunningAgent, runAgent } from './agent.js';
 import { checkSite } from './check.js';
+import { endAnyway } from './end-anyway.js';
 import { keepRenewed } from './enrolment/renewal.js';
 import { type OpenTrust, openAgentTrust } from './federation/agent-trust.js';
 import { describeImport, type ImportReport, importHistory } from './history/csv-history.js';
@@ -50,9 +51,11 @@ export async function main(configPath: string): Promise<void> {
   const stop = new AbortController();
   // Every bus, worker and timer waits for this one signal: many listeners are no leak.
   setMaxListeners(0, stop.signal);
+  let running: RunningAgent | null = null;
   const ask = (reason: string) => {
     log.info({ reason }, 'agent stops');
     stop.abort(new Error(reason));
+    endAnyway(log, () => running?.unwrittenRows() ?? null);
   };
   process.once('SIGINT', ask);
   process.once('SIGTERM', ask);
@@ -67,6 +70,7 @@ export async function main(configPath: string): Promise<void> {
     );
   const trust = keys === null ? {} : { trust: keys.trust };
   await runAgent(site, { ...(await runtime(log)), ...trust }, stop.signal, (agent) => {
+    running = agent;
     const ready = { ready: true };
     process.stdout.write(`${JSON.stringify(ready)}\n`);
     process.send?.(ready);

@@ -101,6 +101,13 @@ export class Store {
     return this.#revision;
   }
 
+  /** Those that wait, and those that are being written. */
+  get unwrittenRows(): number {
+    return (
+      this.#queuedRows + this.#underWay.filter(({ work }) => work.kind === 'write' && work.write.op === 'row').length
+    );
+  }
+
   /** Why the disk does not take what is written, null while it does. */
   get refused(): string | null {
     return this.#refused;
