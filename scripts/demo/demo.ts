@@ -99,6 +99,7 @@ export async function runDemo(options: DemoOptions): Promise<number> {
         line.say(`  ${name}: ${value}`);
       if (options.exitAfterDemo !== true && (options.keep === true || process.stdout.isTTY)) {
         line.say(`everything goes on running: open ${url}; Ctrl-C stops it`);
+        line.say(`in another terminal: npm run twinwatch -- alarms --all --server ${url}`);
         await Promise.race([stopped, ending.broken]);
       }
     }

@@ -18,7 +18,7 @@ interface SiteProps {
 }
 
 /** Below it a tag is not marked: it would read 0 %. */
-const LEAST_SHARE = 0.01;
+const LEAST_SHARE = 0.005;
 
 /** One site in detail: health, score against threshold, and every tag it shows. */
 export function Site({ agent, history, alarms, tags, threshold }: SiteProps) {
