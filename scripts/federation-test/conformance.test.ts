@@ -3,14 +3,14 @@ import { afterAll, beforeAll, describe, expect, it, onTestFailed, vi } from 'vit
 import { ROW_MS, START_MS } from '../test/served-rows.js';
 import { embedded } from './brokers/embedded.js';
 import { mosquitto, mosquittoOverTls } from './brokers/mosquitto.js';
-import { nats } from './brokers/nats.js';
+import { nats, natsOverTls } from './brokers/nats.js';
 import { rabbitmq } from './brokers/rabbitmq.js';
 import { verdicts } from './check-output.js';
 import { BYPASS, FederationProcesses } from './federation-processes.js';
 
 /** The same federation over every broker, each with the configuration of configs/brokers. */
 
-const BROKERS = [embedded, mosquitto('mqtt-3.1.1'), mosquitto('mqtt-5'), mosquittoOverTls, rabbitmq, nats];
+const BROKERS = [embedded, mosquitto('mqtt-3.1.1'), mosquitto('mqtt-5'), mosquittoOverTls, rabbitmq, nats, natsOverTls];
 /** For whole phases, on a machine that does other things besides. */
 const within = { timeout: 120_000, interval: 100 };
 const SITES = ['site-1', 'site-2'] as const;

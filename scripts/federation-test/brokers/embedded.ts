@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { COMMAND } from '../../processes/repository.js';
-import { daemon, freePort, TEST_PASSWORD, type TestedBroker } from './tested-broker.js';
+import { byPassword, daemon, freePort, TEST_PASSWORD, type TestedBroker } from './tested-broker.js';
 
 /** Our own, as a process of its own. */
 export const embedded: TestedBroker = {
@@ -21,7 +21,7 @@ export const embedded: TestedBroker = {
     const { start: restart, kill } = daemon(port, process.execPath, [COMMAND, 'broker', '--config', config]);
     await restart();
     return {
-      section: (user) => ({ url: `mqtt://127.0.0.1:${port}`, username: user, passwordFile: 'password' }),
+      section: byPassword(port, false),
       ...{ restart, kill, close: kill },
     };
   },

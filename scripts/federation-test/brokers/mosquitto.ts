@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
-import { issueCertificates } from './certificates.js';
+import { issueCertificates, openssl } from './certificates.js';
 import {
   adaptedConfig,
   daemon,
@@ -15,12 +15,12 @@ import {
 } from './tested-broker.js';
 
 const program = installed('mosquitto', '/usr/sbin/mosquitto');
-const openssl = installed('openssl');
+const missing = program === null ? notInstalled('mosquitto', 'mosquitto') : null;
 
 export const mosquitto = (protocol: 'mqtt-3.1.1' | 'mqtt-5'): TestedBroker => ({
   name: `mosquitto, ${protocol}`,
   recognised: 'mosquitto version 2',
-  missing: program === null ? notInstalled('mosquitto', 'mosquitto') : null,
+  missing,
   start: (directory) =>
     start(directory, 'mosquitto.conf', '1883', (port) => ({ url: `mqtt://127.0.0.1:${port}`, protocol })),
 });
@@ -29,12 +29,7 @@ export const mosquitto = (protocol: 'mqtt-3.1.1' | 'mqtt-5'): TestedBroker => ({
 export const mosquittoOverTls: TestedBroker = {
   name: 'mosquitto, TLS with passwords and client certificates',
   recognised: 'mosquitto version 2',
-  missing:
-    program === null
-      ? notInstalled('mosquitto', 'mosquitto')
-      : openssl === null
-        ? notInstalled('openssl', 'openssl')
-        : null,
+  missing: missing ?? openssl.missing,
   start(directory) {
     const folder = join(directory, 'certs');
     issueCertificates(folder, ['broker', 'server', 'site-1', 'site-2']);

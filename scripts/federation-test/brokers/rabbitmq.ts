@@ -1,7 +1,9 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { issueCertificates, openssl } from './certificates.js';
 import {
   adaptedConfig,
+  byPassword,
   daemon,
   freePort,
   installed,
@@ -14,22 +16,28 @@ import {
 const program = '/usr/lib/rabbitmq/bin/rabbitmq-server';
 const epmd = installed('epmd', '/usr/bin/epmd');
 
+/** One of the agents in clear, everybody else over TLS. */
 export const rabbitmq: TestedBroker = {
-  name: 'RabbitMQ',
+  name: 'RabbitMQ, TLS with passwords',
   recognised: 'probably RabbitMQ',
-  missing: existsSync(program) && epmd !== null ? null : notInstalled('RabbitMQ', 'rabbitmq-server'),
+  missing: existsSync(program) && epmd !== null ? openssl.missing : notInstalled('RabbitMQ', 'rabbitmq-server'),
   async start(directory) {
     const folder = join(directory, 'rabbitmq');
     const home = join(folder, 'home');
     mkdirSync(home, { recursive: true });
-    const port = await freePort();
+    const certificates = join(directory, 'certs');
+    issueCertificates(certificates, ['broker']);
+    const [port, tlsPort] = [await freePort(), await freePort()];
     const definitions = join(folder, 'definitions.json');
     const config = join(folder, 'rabbitmq.conf');
     const plugins = join(folder, 'enabled_plugins');
     writeFileSync(definitions, adaptedConfig('rabbitmq/definitions.json', [['change-me', TEST_PASSWORD]]));
     writeFileSync(plugins, adaptedConfig('rabbitmq/enabled_plugins', []));
     const adapted = adaptedConfig('rabbitmq/rabbitmq.conf', [
-      ['default = 1883', `default = 127.0.0.1:${port}`],
+      ['tcp.default = 1883', `tcp.default = 127.0.0.1:${port}`],
+      ['# mqtt.listeners.ssl.default = 8883', `mqtt.listeners.ssl.default = 127.0.0.1:${tlsPort}`],
+      ['# ssl_options', 'ssl_options'],
+      ['/etc/rabbitmq/certs', certificates],
       ['/etc/rabbitmq/definitions.json', definitions],
     ]);
     writeFileSync(config, adapted);
@@ -64,7 +72,7 @@ export const rabbitmq: TestedBroker = {
       throw error;
     }
     return {
-      section: (user) => ({ url: `mqtt://127.0.0.1:${port}`, username: user, passwordFile: 'password' }),
+      section: (user) => (user === 'site-2' ? byPassword(port, false) : byPassword(tlsPort, true))(user),
       ...{ restart: server.start, kill: server.kill, close },
     };
   },

@@ -37,6 +37,12 @@ export function installed(...paths: readonly string[]): string | null {
 export const notInstalled = (program: string, debianPackage: string) =>
   `${program} is not installed (apt-get install ${debianPackage}); a federation is not tested over it`;
 
+/** The section of a client that shows a password, in clear or over TLS with the authority in `certs` of the directory. */
+export const byPassword = (port: number, isTls: boolean) => (user: string) => ({
+  ...(isTls ? { url: `mqtts://localhost:${port}`, ca: 'certs/ca.pem' } : { url: `mqtt://127.0.0.1:${port}` }),
+  ...{ username: user, passwordFile: 'password' },
+});
+
 export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
