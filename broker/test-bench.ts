@@ -131,7 +131,7 @@ export class TestBench {
       random: Math.random,
       log,
       onMessage: silent,
-      backoff: { firstMs: 20, longestMs: 100, stableMs: 1000 },
+      backoff: { firstMs: 20, longestMs: 100, longestRefusedMs: 100, stableMs: 1000 },
       ...options,
     });
     link.start();

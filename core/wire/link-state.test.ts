@@ -42,6 +42,22 @@ describe('link state', () => {
     expect(stable.state).toEqual({ phase: 'waiting', failures: 1 });
   });
 
+  it('finds a broker that was away for an hour within seconds, and asks one that refuses it twice a minute at most', () => {
+    const last = (isRefusal: boolean): number => {
+      const failing = Array.from({ length: 1_000 }, (): LinkEvent[] => [
+        { type: 'lost', atMs: 0, random: 0.999, isRefusal },
+        { type: 'retry' },
+      ]).flat();
+      return Number(
+        run([{ type: 'start' }, ...failing])
+          .effects.at(-2)
+          ?.replace('wait ', ''),
+      );
+    };
+    expect(last(false)).toBeLessThanOrEqual(3_000);
+    expect(last(true)).toBeGreaterThanOrEqual(15_000);
+  });
+
   it('stops from every phase and ignores what comes late', () => {
     const late: LinkEvent[] = [{ type: 'connected' }, { type: 'retry' }, lost(5), { type: 'stop' }];
     const { state, effects } = run([{ type: 'start' }, { type: 'stop' }, ...late]);
@@ -54,10 +70,11 @@ describe('link state', () => {
       fc.property(
         fc.integer({ min: 1, max: 10_000 }),
         fc.double({ min: 0, max: 0.999, noNaN: true }),
-        (failures, random) => {
-          const { firstMs, longestMs } = DEFAULT_BACKOFF;
-          const ceiling = Math.min(longestMs, firstMs * 2 ** (failures - 1));
-          const delay = reconnectDelayMs(failures, random, DEFAULT_BACKOFF);
+        fc.boolean(),
+        (failures, random, isRefusal) => {
+          const { firstMs, longestMs, longestRefusedMs } = DEFAULT_BACKOFF;
+          const ceiling = Math.min(isRefusal ? longestRefusedMs : longestMs, firstMs * 2 ** (failures - 1));
+          const delay = reconnectDelayMs(failures, random, DEFAULT_BACKOFF, isRefusal);
           expect(delay).toBeGreaterThanOrEqual(Math.floor(ceiling / 2));
           expect(delay).toBeLessThanOrEqual(ceiling);
         },

@@ -9,8 +9,8 @@ export type LinkEvent =
   | { readonly type: 'start' }
   | { readonly type: 'connected' }
   | { readonly type: 'subscribed'; readonly atMs: number }
-  /** Refused, closed, timed out: in whatever phase. `random` in [0, 1). */
-  | { readonly type: 'lost'; readonly atMs: number; readonly random: number }
+  /** Closed, timed out, not there: in whatever phase. `isRefusal` where the broker has said no. `random` in [0, 1). */
+  | { readonly type: 'lost'; readonly atMs: number; readonly random: number; readonly isRefusal?: boolean }
   | { readonly type: 'retry' }
   /** Another one has a better right to this connection: not before `ms`. */
   | { readonly type: 'hold'; readonly ms: number }
@@ -22,19 +22,28 @@ export type LinkEffect =
 
 export interface BackoffLimits {
   readonly firstMs: number;
+  /** Where nothing says no: whatever was away is found again as long as this after it is back. */
   readonly longestMs: number;
+  /** Where the broker refuses the login or the subscriptions: somebody has to do something there first. */
+  readonly longestRefusedMs: number;
   /** A connection that lasted this long was a good one: the next failure counts as the first. */
   readonly stableMs: number;
 }
 
-export const DEFAULT_BACKOFF: BackoffLimits = { firstMs: 500, longestMs: 30_000, stableMs: 10_000 };
+export const DEFAULT_BACKOFF: BackoffLimits = {
+  firstMs: 500,
+  longestMs: 3_000,
+  longestRefusedMs: 30_000,
+  stableMs: 10_000,
+};
 
 /**
  * Half of the doubled delay for certain, the other half at random: a fleet whose broker restarts spreads out, and nobody spins.
  * @param failures consecutive ones, 1 for the first.
  */
-export function reconnectDelayMs(failures: number, random: number, limits: BackoffLimits): number {
-  const ceiling = Math.min(limits.longestMs, limits.firstMs * 2 ** Math.min(failures - 1, 30));
+export function reconnectDelayMs(failures: number, random: number, limits: BackoffLimits, isRefusal: boolean): number {
+  const longestMs = isRefusal ? limits.longestRefusedMs : limits.longestMs;
+  const ceiling = Math.min(longestMs, limits.firstMs * 2 ** Math.min(failures - 1, 30));
   return Math.round(ceiling / 2 + (random * ceiling) / 2);
 }
 
@@ -62,7 +71,10 @@ export function nextLinkState(
       const wasStable = state.phase === 'online' && event.atMs - state.sinceMs >= limits.stableMs;
       const failures = wasStable ? 1 : state.failures + 1;
       const offline: LinkEffect[] = state.phase === 'online' ? [{ type: 'go-offline' }] : [];
-      const wait: LinkEffect = { type: 'wait', ms: reconnectDelayMs(failures, event.random, limits) };
+      const wait: LinkEffect = {
+        type: 'wait',
+        ms: reconnectDelayMs(failures, event.random, limits, event.isRefusal === true),
+      };
       return { state: { phase: 'waiting', failures }, effects: [{ type: 'hang-up' }, ...offline, wait] };
     }
     case 'hold': {

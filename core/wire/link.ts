@@ -204,7 +204,11 @@ export class Link {
       if (this.#client === client) this.#receive(topic, payload, packet.retain);
     });
     // Of a name with several addresses, Node's error has a code and no message.
-    client.on('error', (error) => this.#lost(client, error.message || String((error as NodeJS.ErrnoException).code)));
+    client.on('error', (error) => {
+      const { code } = error as { readonly code?: string | number };
+      // mqtt.js puts the broker's answer to a login there as a number, whatever else goes wrong as a word.
+      this.#lost(client, error.message || String(code), typeof code === 'number');
+    });
     client.on('close', () => this.#lost(client, 'connection closed'));
   }
 
@@ -225,7 +229,8 @@ export class Link {
       }
       const { refused, error } = refusal;
       log.error({ refused, error }, 'cannot subscribe; check the rights of this user at the broker');
-      this.#lost(client, refused.length > 0 ? `the broker refuses ${refused.join(', ')}` : String(error));
+      const isRefusal = refused.length > 0;
+      this.#lost(client, isRefusal ? `the broker refuses ${refused.join(', ')}` : String(error), isRefusal);
     });
   }
 
@@ -255,10 +260,10 @@ export class Link {
     }
   }
 
-  #lost(client: MqttClientLike, reason: string): void {
+  #lost(client: MqttClientLike, reason: string, isRefusal = false): void {
     if (this.#client !== client) return;
     this.#lastReason = reason;
-    this.#handle({ type: 'lost', atMs: this.#options.clock.monotonic(), random: this.#options.random() });
+    this.#handle({ type: 'lost', atMs: this.#options.clock.monotonic(), random: this.#options.random(), isRefusal });
   }
 
   #hangUp(): void {
