@@ -6,6 +6,7 @@ import type { ProtocolRange } from '@twinwatch/core/wire/protocol';
 import { Acquisition } from './acquisition.js';
 import { brokerOf, sparkplugBrokerOf } from './broker-access.js';
 import { AlarmOutputs } from './detection/alarm-outputs.js';
+import { alarmWords, needsAttention } from './detection/alarm-words.js';
 import { DetectionPipeline } from './detection/detection-pipeline.js';
 import { AgentFederation } from './federation/agent-federation.js';
 import { type AgentTrust, NO_KEYS } from './federation/agent-trust.js';
@@ -97,9 +98,10 @@ export async function runAgent(
     log,
     devices: () => acquisition.devices,
     onAlarm: (event) => {
-      const { alarmId, score, contributions, communication, transition } = event;
-      if (communication === undefined) log.info({ alarmId, score, contributions }, `alarm ${transition}`);
-      else log.warn({ alarmId, ...communication }, `communication alarm ${transition}`);
+      const { alarmId, score, contributions, communication } = event;
+      const facts = communication ?? { score, contributions };
+      if (needsAttention(event)) log.warn({ alarmId, ...facts }, alarmWords(event));
+      else log.info({ alarmId, ...facts }, alarmWords(event));
       federation?.alarmStored(event);
       sparkplug?.alarm(event);
       void outputs.onAlarm(event, signal);

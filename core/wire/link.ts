@@ -152,7 +152,10 @@ export class Link {
         break;
       case 'go-offline':
         this.#toldReasons.add(this.#lastReason);
-        log.info({ url, reason: this.#lastReason }, 'no connection to the broker');
+        log.info(
+          { url, reason: this.#lastReason },
+          this.#stopping === null ? 'no connection to the broker' : 'disconnected from the broker',
+        );
         this.#callBack('onOffline', () => this.#options.onOffline?.(this.#lastReason));
         break;
       case 'hang-up':

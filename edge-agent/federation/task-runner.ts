@@ -163,7 +163,10 @@ export class TaskRunner {
       ...(material.own.window === undefined ? {} : { window: material.own.window }),
       ...fields,
     };
-    context.log.info({ round: task.round, rows: local.rows, loss: local.loss, trainingMs }, 'fitted');
+    context.log.info(
+      { round: task.round, rows: local.rows, loss: local.loss, trainingMs: Math.round(trainingMs) },
+      'fitted',
+    );
     updates.put(update, feedback, task.deadlineMs - trainingMs, signal);
   }
 
