@@ -72,6 +72,8 @@ export interface FederationObserver {
   onTelemetry(agent: string, telemetry: Telemetry): void;
   onAlarm(event: AlarmEvent): void;
   onRegistry?(view: RegistryView): void;
+  /** Other certificates count, or end at another time; see ServerTrust. */
+  onCertificates?(): void;
   /** Messages were refused, see FederationService.refused; told of many at once. */
   onRefused?(): void;
 }
@@ -133,6 +135,7 @@ export class FederationService {
   #cancelWaiting: () => void = () => undefined;
   #cancelKeys: () => void = () => undefined;
   #announced: TrustFile | null;
+  #certificates: ReturnType<ServerTrust['certificates']>;
 
   constructor(options: FederationServiceOptions) {
     const { plan, clock, broker, journal, softwareVersion, protocols = SPOKEN, trust = NO_KEYS } = options;
@@ -140,6 +143,7 @@ export class FederationService {
     this.#versions = new AgentVersions({ softwareVersion, protocols });
     this.#trust = trust;
     this.#announced = trust.announced();
+    this.#certificates = trust.certificates();
     this.#topics = topics(plan.federation);
     this.#nextSequence = risingSequence(journal.nextSequence(), clock.now(), (next) => journal.putNextSequence(next));
     this.#places = statusPlaces(this.#nextSequence);
@@ -341,6 +345,11 @@ export class FederationService {
       if (announced !== this.#announced) {
         this.#announced = announced;
         for (const [agent, { online }] of this.#statuses) if (online) this.#announceKeys(agent, 0);
+      }
+      const certificates = this.#trust.certificates();
+      if (certificates !== this.#certificates) {
+        this.#certificates = certificates;
+        this.#options.observer.onCertificates?.();
       }
       this.#followKeys();
     });

@@ -5,6 +5,8 @@ import { loadAgentRecords, loadServerKeys, type TrustFile } from '@twinwatch/cor
 import { signingEntry } from '@twinwatch/core/security/keys';
 import { ed25519Signer, ed25519Verifier, keysOfAgents } from '@twinwatch/core/wire/ed25519';
 import { type Trust, UNSIGNED } from '@twinwatch/core/wire/gate';
+import type { CertificateView } from '@twinwatch/core/wire/http';
+import { certificateEnds } from './certificate-ends.js';
 
 /** Whom the server believes, what it signs with, and what agents are to know of its keys. Follows its directory while it runs. */
 export interface ServerTrust extends Trust {
@@ -12,9 +14,17 @@ export interface ServerTrust extends Trust {
   readonly announced: () => TrustFile | null;
   /** The agent was put out, or its file is damaged; not where only one of its keys has had its time. */
   readonly isRevoked: (agent: string) => boolean;
+  /** What ends when; another object whenever it has changed. */
+  readonly certificates: () => readonly CertificateView[];
 }
 
-export const NO_KEYS: ServerTrust = { ...UNSIGNED, announced: () => null, isRevoked: () => false };
+const NONE: readonly CertificateView[] = [];
+export const NO_KEYS: ServerTrust = {
+  ...UNSIGNED,
+  announced: () => null,
+  isRevoked: () => false,
+  certificates: () => NONE,
+};
 
 interface Options {
   readonly federation: string;
@@ -45,14 +55,16 @@ export async function openServerTrust(
     );
   };
   const loadAgents = async () => {
-    const { records, damaged } = await loadAgentRecords(directory, names, readText);
+    const all = await loadAgentRecords(directory, names, readText);
+    const { records, damaged } = all;
     for (const [agent, { message }] of damaged)
       log.error({ agent }, `agent ${agent} is not believed until its file is good again: ${message}`);
-    return { keys: keysOfAgents(records.values()), damaged };
+    return { keys: keysOfAgents(records.values()), damaged, all };
   };
   let looked = await looks(directory);
   let own = await loadOwn();
   let agents = await loadAgents();
+  let ends = await certificateEnds(directory, agents.all, own.trust, readText);
   const follow = async () => {
     while (!signal.aborted) {
       await timers.sleep('keys', LOOK_MS, signal).catch(() => undefined);
@@ -74,6 +86,7 @@ export async function openServerTrust(
         if (seen !== looked)
           log.error({ error: String(error) }, 'the changed keys cannot be used; those from before go on');
       }
+      ends = await certificateEnds(directory, agents.all, own.trust, readText);
       looked = seen;
     }
   };
@@ -85,6 +98,7 @@ export async function openServerTrust(
       () => clock.now(),
     ),
     announced: () => own.trust,
+    certificates: () => ends,
     isRevoked: (agent) => agents.damaged.has(agent) || agents.keys.some((key) => key.owner === agent && key.isRevoked),
   };
 }
@@ -93,12 +107,12 @@ const readText = (path: string): Promise<string> => readFile(path, 'utf8');
 
 const names = (path: string): Promise<readonly string[]> => readdir(path).catch(() => []);
 
-/** Names, times and sizes of all files that keys are read from. */
+/** Names, times and sizes of all files that keys and certificates are read from. */
 async function looks(directory: string): Promise<string> {
   const files = await Promise.all(
-    ['server', 'agents'].map(async (folder) =>
+    ['server', 'agents', 'broker'].map(async (folder) =>
       (await names(`${directory}/${folder}`))
-        .filter((name) => name.endsWith('.json'))
+        .filter((name) => /\.(json|pem)$/.test(name))
         .map((name) => `${folder}/${name}`),
     ),
   );

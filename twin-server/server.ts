@@ -20,9 +20,10 @@ import { createApi, listen } from './api/http.js';
 import { LiveView } from './api/live-view.js';
 import { TelemetryHistory } from './api/telemetry-history.js';
 import { serverState } from './api/views.js';
+import { endsOfPem } from './certificate-ends.js';
 import { DecisionDesk } from './decisions/decision-desk.js';
 import { FederationService } from './federation-service.js';
-import type { ServerTrust } from './server-trust.js';
+import { NO_KEYS, type ServerTrust } from './server-trust.js';
 import type { TwinSource } from './twin/twin-source.js';
 
 export interface ServerOptions {
@@ -65,6 +66,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const run = runKey(options, architecture);
   const changes = new ChangeFeed();
   const history = new TelemetryHistory();
+  const { trust = NO_KEYS, httpCertificate = null } = options;
+  const ofPage = httpCertificate === null ? [] : endsOfPem('page', httpCertificate.cert).slice(0, 1);
   const live = new LiveView({
     federation: config.federation,
     rounds: config.rounds,
@@ -73,6 +76,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     run,
     changes,
     history,
+    certificates: () => [...trust.certificates(), ...ofPage],
   });
   const stopping = new AbortController();
   let service: FederationService | null = null;
@@ -116,7 +120,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
         release: (version, by) => registryOf(service).release(version, by),
         rollback: (version, by, reason) => registryOf(service).rollback(version, by, reason),
       },
-      ...{ http: config.http, certificate: options.httpCertificate ?? null, clock: options.clock },
+      ...{ http: config.http, certificate: httpCertificate, clock: options.clock },
     });
     const httpPort = await listen(app, config.http.host, config.http.port);
 

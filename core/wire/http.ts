@@ -266,6 +266,15 @@ export interface RefusedMessages {
   readonly last: { readonly code: string; readonly detail: string; readonly atMs: number };
 }
 
+/** A certificate or key of the federation that ends at a time. */
+export interface CertificateView {
+  /** `authority`, `broker`, `server`, `page`, `signing key`, or an agent's id. */
+  readonly holder: string;
+  readonly isAgent: boolean;
+  /** Null where the file that says so is damaged: its holder is not believed. */
+  readonly notAfterMs: number | null;
+}
+
 export interface ServerState {
   readonly federation: string;
   readonly phase: ServerPhase;
@@ -285,6 +294,8 @@ export interface ServerState {
   readonly refusedMessages: readonly RefusedMessages[];
   /** The newest, oldest first. */
   readonly decisions: readonly DecisionView[];
+  /** Those that count now, as the server sees them. Absent from servers of earlier releases. */
+  readonly certificates?: readonly CertificateView[];
 }
 
 /** Rows of an agent's telemetry that server and page keep: as many as a chart shows. */
@@ -318,6 +329,7 @@ export interface ServerEvents {
   readonly model: ModelView;
   readonly registry: RegistryView;
   readonly refused: readonly RefusedMessages[];
+  readonly certificates: readonly CertificateView[];
   readonly alarm: AlarmEvent;
   readonly decision: DecisionView;
 }

@@ -191,6 +191,7 @@ function hearServer(options: StoryOptions, state: StoryState, event: ServerEvent
     case 'history':
     case 'registry':
     case 'refused':
+    case 'certificates':
     case 'decision':
       return quietly(state);
   }

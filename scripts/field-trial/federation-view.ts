@@ -52,6 +52,7 @@ export function learnOf(view: FederationView, event: ServerEvent): FederationVie
     case 'history':
     case 'registry':
     case 'refused':
+    case 'certificates':
     case 'decision':
       return view;
   }

@@ -10,7 +10,9 @@ import { loadAgentKeys, loadAgentRecords, loadServerKeys } from '@twinwatch/core
 import { keyId } from '@twinwatch/core/security/keys';
 import { fetchTrust, join as joinBy, renew } from '@twinwatch/edge-agent/enrolment/enrolment-client';
 import { renewIdentity } from '@twinwatch/edge-agent/enrolment/renewal';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { openServerTrust } from '@twinwatch/twin-server/server-trust';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { systemTimers } from '../processes/node-runtime.js';
 import { enrol, writeIdentity } from '../security/enrol.js';
 import { type EnrolmentService, startEnrolment } from '../security/enrolment-service.js';
 import { DAY_MS, type FederationDirectory } from '../security/federation-directory.js';
@@ -258,6 +260,36 @@ describe('members', () => {
     );
     clockMs += 30 * DAY_MS;
     expect(await states()).toContain('a ended');
+  });
+
+  it('are shown by a running server with what ends when, which it follows', async () => {
+    await enrol(directory, 'a', {}, now());
+    await enrol(directory, 'b', {}, now());
+    const stop = new AbortController();
+    const runtime = { federation: 'works', clock, timers: systemTimers, log };
+    const trust = await openServerTrust(directory.path, runtime, stop.signal);
+    try {
+      const ends = () =>
+        Object.fromEntries(
+          trust
+            .certificates()
+            .map(({ holder, notAfterMs }) => [
+              holder,
+              notAfterMs === null ? null : Math.round((notAfterMs - now()) / DAY_MS),
+            ]),
+        );
+      const year = { server: 365, broker: 365, a: 365, b: 365 };
+      expect(ends()).toEqual({ authority: 7_300, ...year });
+      clockMs += 300 * DAY_MS;
+      await rotateCertificate(directory, 'broker', now());
+      await revoke(directory, 'b', now());
+      await writeFile(directory.file('agents', 'a.json'), '{');
+      await vi.waitFor(() => expect(ends()).toEqual({ authority: 7_000, server: 65, broker: 365, a: null }), {
+        timeout: 20_000,
+      });
+    } finally {
+      stop.abort();
+    }
   });
 
   it('do not depend on the file of another that is damaged, which is named', async () => {

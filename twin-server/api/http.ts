@@ -9,7 +9,7 @@ import Fastify, { type FastifyInstance } from 'fastify';
 import { guardAccess } from './access.js';
 import type { ChangeFeed } from './change-feed.js';
 import { type DecisionRoutesOptions, decisionRoutes } from './decision-routes.js';
-import { roundMetrics } from './metrics.js';
+import { certificateMetrics, roundMetrics } from './metrics.js';
 import type { TelemetryHistory } from './telemetry-history.js';
 
 export interface ApiOptions extends DecisionRoutesOptions {
@@ -56,9 +56,10 @@ export async function createApi(options: ApiOptions): Promise<FastifyInstance> {
   app.get<{ Params: { id: string } }>('/api/agents/:id/history', async (request, reply) =>
     reply.header('cache-control', 'no-store').send(options.history.of(request.params.id)),
   );
-  app.get('/metrics', async (_request, reply) =>
-    reply.type('text/plain; version=0.0.4').send(roundMetrics(options.state().rounds)),
-  );
+  app.get('/metrics', async (_request, reply) => {
+    const { rounds, certificates = [] } = options.state();
+    return reply.type('text/plain; version=0.0.4').send(roundMetrics(rounds) + certificateMetrics(certificates));
+  });
   app.get<{ Params: { version: string } }>('/api/models/:version.onnx', async (request, reply) => {
     const { version } = request.params;
     const bytes = options.model(version);

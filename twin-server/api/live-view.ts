@@ -2,7 +2,7 @@ import type { RoundsConfig } from '@twinwatch/core/config/server';
 import type { Tag } from '@twinwatch/core/scada/tag';
 import type { AlarmEvent } from '@twinwatch/core/wire/alarm-event';
 import type { Refusals } from '@twinwatch/core/wire/gate';
-import type { AgentView, DecisionView, RegistryView } from '@twinwatch/core/wire/http';
+import type { AgentView, CertificateView, DecisionView, RegistryView } from '@twinwatch/core/wire/http';
 import { withChanges } from '@twinwatch/core/wire/report-by-exception';
 import type { AgentStatus } from '@twinwatch/core/wire/status';
 import type { Telemetry } from '@twinwatch/core/wire/telemetry';
@@ -25,6 +25,7 @@ export interface LiveViewOptions {
   readonly run: string;
   readonly changes: ChangeFeed;
   readonly history: Pick<TelemetryHistory, 'add'>;
+  readonly certificates: () => readonly CertificateView[];
 }
 
 const SHOWN_ALARMS = 200;
@@ -57,6 +58,7 @@ export class LiveView implements FederationObserver {
       alarms: journal.alarms(SHOWN_ALARMS),
       decisions: journal.decisions(SHOWN_DECISIONS).map(decisionView),
       refused: this.#refused,
+      certificates: this.#options.certificates(),
     };
   }
 
@@ -110,6 +112,10 @@ export class LiveView implements FederationObserver {
     const model = currentModel(view);
     if (model !== null && view.current !== before) this.#options.changes.publish('model', model);
     this.#options.changes.publish('registry', view);
+  }
+
+  onCertificates(): void {
+    this.#options.changes.publish('certificates', this.#options.certificates());
   }
 
   onRefused(): void {

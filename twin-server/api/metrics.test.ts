@@ -1,6 +1,6 @@
 import type { RoundView } from '@twinwatch/core/wire/http';
 import { expect, it } from 'vitest';
-import { roundMetrics } from './metrics.js';
+import { certificateMetrics, roundMetrics } from './metrics.js';
 
 const round = (number: number, phase: RoundView['phase'], traffic?: RoundView['traffic']): RoundView => ({
   ...{ round: number, phase, method: 'fedavg', asked: [], accepted: [], rejected: [], validation: null },
@@ -25,4 +25,18 @@ it('tells what each agent sent and got in the newest committed round', () => {
   ]);
   expect(roundMetrics([round(1, 'committed')])).toContain('twinwatch_round 1\n');
   expect(roundMetrics([])).toContain('twinwatch_round 0\n');
+});
+
+it('tells when certificates end: of each holder the first, and of a damaged file what any alarm takes for the past', () => {
+  const values = certificateMetrics([
+    { holder: 'authority', isAgent: false, notAfterMs: 9_000_500 },
+    { holder: 'authority', isAgent: false, notAfterMs: 5_000 },
+    { holder: 'authority', isAgent: true, notAfterMs: 7_000 },
+    { holder: 'site-1', isAgent: true, notAfterMs: null },
+  ]);
+  expect(values.split('\n').filter((line) => line !== '' && !line.startsWith('#'))).toEqual([
+    'twinwatch_certificate_not_after_seconds{holder="authority"} 5',
+    'twinwatch_certificate_not_after_seconds{holder="agent authority"} 7',
+    'twinwatch_certificate_not_after_seconds{holder="agent site-1"} 0',
+  ]);
 });

@@ -50,6 +50,7 @@ const SNAPSHOT: Snapshot = {
     decisions: [],
     refused: new Map(),
     registry: null,
+    certificates: [],
   },
 };
 const phase = (state: FederationState | null, twinProgress: number | null = null) =>

@@ -3,6 +3,7 @@ import type { AlarmEvent } from '@twinwatch/core/wire/alarm-event';
 import type { Refusals } from '@twinwatch/core/wire/gate';
 import type {
   AgentView,
+  CertificateView,
   DecisionView,
   ModelView,
   QuarantineView,
@@ -37,6 +38,7 @@ export interface Snapshot {
   readonly decisions: readonly DecisionView[];
   /** By who they say they are from. */
   readonly refused: ReadonlyMap<string, Refusals>;
+  readonly certificates: readonly CertificateView[];
 }
 
 export function serverState(from: Snapshot): ServerState {
@@ -57,6 +59,7 @@ export function serverState(from: Snapshot): ServerState {
     alarms,
     decisions,
     refusedMessages: refusedMessages(refused),
+    certificates: from.certificates,
   };
 }
 

@@ -34,6 +34,7 @@ const NAMES: Readonly<Record<keyof ServerEvents, true>> = {
   model: true,
   registry: true,
   refused: true,
+  certificates: true,
   alarm: true,
   decision: true,
 };

@@ -2,6 +2,7 @@ import type { Tag } from '@twinwatch/core/scada/tag';
 import {
   type AgentHistory,
   type AgentView,
+  type CertificateView,
   type DecisionView,
   HISTORY_ROWS,
   type ModelView,
@@ -27,6 +28,7 @@ export interface PageState {
   readonly registry: RegistryView | null;
   /** Those of most messages first. */
   readonly refused: readonly RefusedMessages[];
+  readonly certificates: readonly CertificateView[];
   /** Newest first. */
   readonly alarms: readonly Alarm[];
   /** In the order they were made, the newest MAXIMUM_DECISIONS. */
@@ -72,6 +74,7 @@ export function initialState(nowMs: number): PageState {
     model: null,
     registry: null,
     refused: [],
+    certificates: [],
     alarms: [],
     decisions: [],
     history: {},
@@ -104,6 +107,7 @@ export function reduce(state: PageState, event: PageEvent): PageState {
         model: event.data.model,
         registry: event.data.registry,
         refused: event.data.refusedMessages,
+        certificates: event.data.certificates ?? [],
         alarms: alarmsFrom(event.data.alarms),
         decisions: event.data.decisions,
         history: event.data.agents.reduce(
@@ -141,6 +145,8 @@ export function reduce(state: PageState, event: PageEvent): PageState {
       return { ...state, model: event.data };
     case 'refused':
       return { ...state, refused: event.data };
+    case 'certificates':
+      return { ...state, certificates: event.data };
     case 'registry':
       return { ...state, registry: event.data };
     case 'alarm':

@@ -4,6 +4,7 @@ import { activeAlarmOf, isActive } from './alarm-list.js';
 import { followEvents } from './event-stream.js';
 import { initialState, reduceAll } from './page-state.js';
 import { Alarms } from './parts/alarms.js';
+import { Certificates } from './parts/certificates.js';
 import { Fleet } from './parts/fleet.js';
 import { Header } from './parts/header.js';
 import { ModelCard } from './parts/model-card.js';
@@ -112,6 +113,7 @@ export function Page({ operator, onLost, onLeave }: PageProps) {
         <div className="side-column">
           <Rounds rounds={rounds} planned={server?.roundsPlanned ?? 0} waitingFor={server?.activity ?? null} />
           <ModelCard model={model} registry={state.registry} />
+          <Certificates certificates={state.certificates} nowMs={Date.now()} />
           <Refused refused={state.refused} />
         </div>
       </main>

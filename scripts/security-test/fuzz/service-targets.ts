@@ -82,7 +82,17 @@ async function api(directory: string): Promise<Service> {
   const changes = new ChangeFeed();
   const history = new TelemetryHistory();
   const rounds = roundsConfig.parse({});
-  const live = new LiveView({ federation: 'demo', rounds, tags: [], journal, run: 'r', changes, history });
+  const certificates = () => [];
+  const live = new LiveView({
+    federation: 'demo',
+    rounds,
+    tags: [],
+    journal,
+    run: 'r',
+    changes,
+    history,
+    certificates,
+  });
   const desk = new DecisionDesk({
     ...{ journal, now: () => Date.now(), newId: () => 'id', isAgent: () => true, send: () => undefined },
     onDecision: () => undefined,

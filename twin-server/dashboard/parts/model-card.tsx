@@ -50,23 +50,25 @@ function areaWords({ prAuc, attackShare }: ModelProvenance): string {
   return `${scoreWords(prAuc)}${attackShare === undefined ? '' : `, guessing ${scoreWords(attackShare)}`}`;
 }
 
-/** What has become of the newest model, where it is not simply the one that runs. */
+/** The model on trial, or what has become of the newest one, where it is not simply the one that runs. */
 function Course({ registry }: { readonly registry: RegistryView | null }) {
   const newest = registry?.models[0] ?? null;
   if (registry === null || newest === null) return null;
   const { candidate } = registry;
   if (candidate === null && newest.stage === 'released') return null;
+  const shown = registry.models.find(({ modelVersion }) => modelVersion === candidate?.modelVersion) ?? newest;
   return (
     <dl className="facts" data-testid="candidate">
-      <Fact name={candidate === null ? 'newest' : 'on trial'} value={newest.modelVersion} />
-      <Fact name="state" value={newest.stage} />
+      <Fact name={candidate === null ? 'newest' : 'on trial'} value={shown.modelVersion} />
+      <Fact name="state" value={shown.stage} />
       {candidate !== null && (
         <Fact name="told" value={`${candidate.told} of ${candidate.agents.length} sites, ${candidate.rows} rows`} />
       )}
       <div>
         <dt>why</dt>
-        <dd>{newest.reason}</dd>
+        <dd>{shown.reason}</dd>
       </div>
+      {newest.stage === 'waiting' && <Fact name="waiting" value={newest.modelVersion} />}
     </dl>
   );
 }

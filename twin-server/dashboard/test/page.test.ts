@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { ServerState } from '@twinwatch/core/wire/http';
+import type { RegistryView, ServerState } from '@twinwatch/core/wire/http';
 import { type BrowserContext, chromium, type Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { agent, alarmEvent, demoState, round, START_MS, telemetry } from './demo-federation.js';
@@ -281,6 +281,66 @@ describe.skipIf(CHROMIUM === undefined)('the page in Chromium', { timeout: 30_00
     const past = page.getByRole('region', { name: 'Cleared alarms' }).locator('[data-alarm="site-2:c4"]');
     await past.getByText('No good values of PLC2: 2 tags').waitFor();
     expect(server.decisions.map(({ alarmId, action }) => [alarmId, action])).toEqual([['site-2:c4', 'acknowledge']]);
+  });
+
+  it('shows where a model on trial is and why, what was refused, and which certificates are to be renewed', async () => {
+    const dayMs = 86_400_000;
+    const trial = { ...shown.model!, modelVersion: 'm-000019', stage: 'canary', reason: 'it runs on 2 of 5 agents' };
+    const current = { ...shown.model!, stage: 'released', reason: 'the first one' };
+    const told = {
+      stage: 'canary',
+      sinceMs: 1,
+      agents: ['site-1', 'site-4'],
+      told: 1,
+      rows: 480,
+      reason: trial.reason,
+    };
+    const registry = (newest: object, candidate: object | null) =>
+      ({
+        current: current.modelVersion,
+        candidate,
+        models: [newest, current].map((one) => ({ sinceMs: 1, gates: [], ...one })),
+      }) as unknown as RegistryView;
+    const rates = { falseRate: 0.01, currentFalseRate: 0.01, bound: 0.02 };
+    shown = { ...shown, registry: registry(trial, { modelVersion: 'm-000019', ...told, ...rates }) };
+    await open();
+    const panel = page.getByTestId('candidate');
+    expect(await panel.textContent()).toBe(
+      'on trialm-000019statecanarytold1 of 2 sites, 480 rowswhyit runs on 2 of 5 agents',
+    );
+    const waits = { ...registry(trial, { modelVersion: 'm-000019', ...told, ...rates }) };
+    const waiting = {
+      ...waits.models[0]!,
+      modelVersion: 'm-000020',
+      stage: 'waiting' as const,
+      reason: 'its turn comes',
+    };
+    server.send('registry', { ...waits, models: [waiting, ...waits.models] });
+    await panel.getByText('m-000020').waitFor();
+    expect(await panel.textContent()).toMatch(/^on trialm-000019statecanary.*2 of 5 agentswaitingm-000020$/);
+    const refusedModel = { ...trial, stage: 'refused', reason: 'it does not run on site-4' };
+    server.send('registry', registry(refusedModel, null));
+    await panel.getByText('it does not run on site-4').waitFor();
+    expect(await panel.textContent()).toMatch(/^newestm-000019staterefusedwhy/);
+    server.send('registry', registry({ ...trial, stage: 'released' }, null));
+    await panel.waitFor({ state: 'detached' });
+
+    expect((await page.getByTestId('refused').count()) + (await page.getByTestId('certificates').count())).toBe(0);
+    const last = { code: 'WIRE_REPLAYED', detail: 'not newer', atMs: START_MS };
+    server.send('refused', [{ sender: 'site-2', count: 3, byCode: { WIRE_REPLAYED: 3 }, last }]);
+    await page.getByTestId('refused').getByText('3, last 2026').waitFor();
+    const ends = (holder: string, notAfterMs: number | null, isAgent = true) => ({ holder, isAgent, notAfterMs });
+    server.send('certificates', [
+      ends('site-1', Date.now() + 20 * dayMs),
+      ends('site-2', Date.now() + 40 * dayMs),
+      ends('broker', Date.now() - dayMs, false),
+      ends('site-3', null),
+    ]);
+    const certificates = page.getByTestId('certificates');
+    await certificates.waitFor();
+    expect(await certificates.textContent()).toMatch(
+      /^Certificates to renewagent site-3its file is damaged; it is not believedbrokerended \d.*agent site-1ends \d[^a-z]*$/,
+    );
   });
 
   it('says when the connection is lost, keeps what it had, and comes back by itself', async () => {
