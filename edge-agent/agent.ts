@@ -175,11 +175,11 @@ export async function runAgent(
 async function sparkplugOf(site: SiteConfig, runtime: AgentRuntime, store: Store): Promise<SparkplugPublisher | null> {
   const { agent, sparkplug } = site.config;
   if (sparkplug === undefined) return null;
-  const { group, node = agent, primaryHost = null } = sparkplug;
+  const { group, node = agent, primaryHost = null, history, dataTypes } = sparkplug;
   const kept = await store.call('state', BD_SEQ);
   return new SparkplugPublisher({
     broker: sparkplugBrokerOf(site, sparkplug),
-    ...{ group, node, primaryHost, runtime },
+    ...{ group, node, primaryHost, runtime, history, typedData: dataTypes === 'always' },
     bdSeq: kept === null ? -1 : Number(Buffer.from(kept).toString()),
     keepBdSeq: (bdSeq) => store.write({ op: 'state', key: BD_SEQ, value: String(bdSeq) }),
   });

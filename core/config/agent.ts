@@ -143,6 +143,14 @@ export const agentSchema = z
           .regex(/^[^#+/]+$/, { error: 'must be without +, # and /' })
           .optional()
           .meta({ description: 'host application without which nothing is published' }),
+        history: z.int().min(0).max(1_000_000).default(100_000).meta({
+          description:
+            'values that have changed while the broker or the host was away, kept in memory and sent later as historical; then the oldest go',
+        }),
+        dataTypes: z.enum(['always', 'births']).default('always').meta({
+          description:
+            'births tells types in births only, as the specification advises; always in data, too, for hosts that read none without',
+        }),
       })
       .check(crossCheck(brokerContradictions))
       .optional()

@@ -36,20 +36,23 @@ const DATA_TYPE: Readonly<Record<SparkplugType, number>> = { Int32: 3, Int64: 4,
 const SIGNED_BITS: Readonly<Record<number, number>> = { 1: 8, 2: 16, 3: 32, 4: 64 };
 const QUALITY = 'Quality';
 
-export function encodeSparkplug({ timeMs, metrics, seq }: SparkplugPayload): Buffer {
+/** @param types whether each metric says its type: births must, data need not (§6.4.6). */
+export function encodeSparkplug({ timeMs, metrics, seq }: SparkplugPayload, types = true): Buffer {
   return Buffer.concat([
     ...(timeMs === null ? [] : [varintField(1, BigInt(timeMs))]),
-    ...metrics.map((metric) => bytesField(2, encodeMetric(metric))),
+    ...metrics.map((metric) => bytesField(2, encodeMetric(metric, types))),
     ...(seq === null ? [] : [varintField(3, BigInt(seq))]),
   ]);
 }
 
-function encodeMetric({ name, alias, timeMs, value, type, quality }: SparkplugMetric): Buffer {
+function encodeMetric(metric: SparkplugMetric, types: boolean): Buffer {
+  const { name, alias, timeMs, value, type, quality, isHistorical = false } = metric;
   return Buffer.concat([
     ...(name === null ? [] : [bytesField(1, Buffer.from(name, 'utf8'))]),
     ...(alias === null ? [] : [varintField(2, BigInt(alias))]),
     ...(timeMs === null ? [] : [varintField(3, BigInt(timeMs))]),
-    varintField(4, BigInt(DATA_TYPE[type])),
+    ...(types ? [varintField(4, BigInt(DATA_TYPE[type]))] : []),
+    ...(isHistorical ? [varintField(5, 1n)] : []),
     ...(value === null ? [varintField(7, 1n)] : []),
     ...(quality === null ? [] : [bytesField(9, qualityProperty(quality))]),
     ...(value === null ? [] : [encodeValue(value, type)]),

@@ -8,7 +8,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { hasPeer, startPeer } from '../sources/sparkplug/testing/sparkplug-peer.js';
 import { systemClock, systemTimers } from '../system-runtime.js';
 import { SparkplugPublisher } from './publisher.js';
-import { SparkplugSession } from './session.js';
+import { type SessionOptions, type SparkplugMessage, SparkplugSession } from './session.js';
 
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 const cleanUps: (() => unknown)[] = [];
@@ -21,13 +21,16 @@ const row = (values: number[], quality: Quality[] = ['good', 'good', 'good']): A
   ...{ row: { timeMs: 0, sequence: null, values: Float64Array.from(values) }, quality },
   ...{ reasons: [], receivedMs: 0, missing: [], gap: 0 },
 });
+const options = (changed: Partial<SessionOptions> = {}): SessionOptions => ({
+  ...{ group: 'G', node: 'N', bdSeq: -1, history: 1_000, typedData: true, ...changed },
+});
 const alarm = (transition: AlarmEvent['transition']): AlarmEvent => ({
   ...{ eventId: `s:1:${transition}`, alarmId: 's:1', agent: 's', transition, atMs: 5_000, score: 0.9, threshold: 0.5 },
   ...{ modelVersion: 'm', latencyMs: 1, contributions: [{ tag: 'a', share: 1, value: 2 }] },
 });
 
 it('numbers messages from each birth on, and names in its death the birth that it belongs to', () => {
-  const session = new SparkplugSession('G', 'N', 254);
+  const session = new SparkplugSession(options({ bdSeq: 254 }));
   session.devices([{ name: 'D', tags: ['a'] }], 0);
   const bdSeqOf = (payload: Buffer) => decodeSparkplug(payload).metrics.find(({ name }) => name === 'bdSeq')?.value;
   expect(bdSeqOf(session.nextDeath(1).payload)).toBe(255);
@@ -43,6 +46,96 @@ it('numbers messages from each birth on, and names in its death the birth that i
   );
   expect(session.birth(5).map(({ payload }) => decodeSparkplug(payload).seq)).toEqual([0, 1]);
   expect(bdSeqOf(session.nextDeath(6).payload)).toBe(0);
+});
+
+const read = ({ topic, payload }: SparkplugMessage) => {
+  const [, , kind, , device] = topic.split('/');
+  const { metrics } = decodeSparkplug(payload);
+  return { kind, device, metrics };
+};
+/** 'device alias value quality at', of each historical metric; alarms by their transition. */
+const pastOf = (messages: readonly SparkplugMessage[]) =>
+  messages.flatMap((message) => {
+    const { device, metrics } = read(message);
+    return metrics
+      .filter(({ name }) => name === null || name === 'Alarm/Transition')
+      .map(({ alias, value, quality, timeMs, isHistorical }) =>
+        [device ?? 'node', alias ?? '-', value, quality ?? '-', timeMs, isHistorical === true ? 'past' : 'now'].join(
+          ' ',
+        ),
+      );
+  });
+const good = (values: Record<string, number>) =>
+  new Map(Object.entries(values).map(([tag, value]) => [tag, { value, quality: 'good' as const }]));
+
+describe('what happens while nobody can be told', () => {
+  const devices = [
+    { name: 'D', tags: ['a', 'b'] },
+    { name: 'E', tags: ['c'] },
+  ];
+  const MINUTE = 60_000;
+
+  it('is told after the births, oldest first, with its time and as historical, alarms too; and again what was told just before the end', () => {
+    const session = new SparkplugSession(options());
+    session.devices(devices, 0);
+    session.values(good({ a: 1, b: 2 }), 10);
+    session.alarm(alarm('raised'), 20);
+    session.values(good({ a: 1, b: 3 }), 30);
+    expect(session.past(99, 35)).toEqual([]);
+    session.nextDeath(40);
+    session.birth(50);
+    const first = session.past(3, 60);
+    expect(pastOf(first)).toEqual(['D 1 1 192 10 past', 'D 2 2 192 10 past', 'node - raised - 20 past']);
+    expect(pastOf(session.past(3, 60))).toEqual(['D 2 3 192 30 past']);
+    expect(session.past(3, 60)).toEqual([]);
+    expect(decodeSparkplug(first[0]!.payload)).toMatchObject({ timeMs: 60, seq: 2 });
+    // A host that asks for everything anew asks for what is, not for what was.
+    session.birth(70);
+    expect(session.past(99, 80)).toEqual([]);
+    session.values(good({ a: 4 }), 5 * MINUTE);
+    session.values(good({ a: 5 }), 6 * MINUTE - 1);
+    session.ended(6 * MINUTE);
+    session.values(good({ a: 6 }), 7 * MINUTE);
+    session.nextDeath(8 * MINUTE);
+    session.birth(8 * MINUTE);
+    expect(pastOf(session.past(99, 8 * MINUTE))).toEqual([
+      `D 1 5 192 ${6 * MINUTE - 1} past`,
+      `D 1 6 192 ${7 * MINUTE} past`,
+    ]);
+  });
+
+  it('waits for the birth of its device, goes with a device that is taken away, and is bounded: the oldest values go before alarms, counted', () => {
+    const session = new SparkplugSession(options({ history: 4 }));
+    session.devices(devices, 0);
+    session.values(good({ a: 1, b: 1 }), 1);
+    session.values(new Map([['c', { value: Number.NaN, quality: 'stale' }]]), 2);
+    session.alarm(alarm('raised'), 3);
+    session.values(good({ a: 2 }), 4);
+    expect(session.dropped).toBe(2);
+    const dropped = read(session.birth(5)[0]!).metrics.find(({ name }) => name === 'History/Dropped');
+    expect(dropped?.value).toBe(2);
+    expect(pastOf(session.past(99, 6))).toEqual(['node - raised - 3 past', 'D 1 2 192 4 past']);
+    expect(session.values(good({ c: 7 }), 7).map((message) => read(message).kind)).toEqual(['DBIRTH']);
+    expect(pastOf(session.past(99, 8))).toEqual(['E 3  500 2 past']);
+    session.ended(9);
+    session.devices(devices.slice(1), 10);
+    session.birth(11);
+    expect(pastOf(session.past(99, 12)).filter((one) => one.startsWith('D '))).toEqual([]);
+  });
+
+  it('says types in births only, where hosts are to remember them', () => {
+    const session = new SparkplugSession(options({ typedData: false }));
+    session.devices(devices, 0);
+    session.values(good({ a: 1 }), 1);
+    const types = (messages: readonly SparkplugMessage[]) =>
+      messages.flatMap((message) => read(message).metrics.map(({ dataType }) => dataType));
+    expect(types(session.birth(2)).every((type) => type !== 0)).toBe(true);
+    const data = session.values(good({ a: 2 }), 3);
+    expect(
+      types([...data, ...session.past(99, 4), ...session.alarm(alarm('raised'), 5)]).every((type) => type === 0),
+    ).toBe(true);
+    expect(data).toHaveLength(1);
+  });
 });
 
 it('reads back what it writes, negative and null', () => {
@@ -68,7 +161,7 @@ describe.skipIf(!hasPeer())('to a host in Python over mosquitto', () => {
     const stop = new AbortController();
     const kept: number[] = [];
     const publisher = new SparkplugPublisher({
-      ...{ broker: { url: `mqtt://127.0.0.1:${peer.port}` }, group: 'G', node: 'N', primaryHost, bdSeq: 6 },
+      ...{ broker: { url: `mqtt://127.0.0.1:${peer.port}` }, primaryHost, ...options({ bdSeq: 6 }) },
       keepBdSeq: (bdSeq) => kept.push(bdSeq),
       runtime: {
         ...{ clock: systemClock, timers: systemTimers, random: () => 0, log: quiet },
@@ -139,7 +232,7 @@ describe.skipIf(!hasPeer())('to a host in Python over mosquitto', () => {
       .toEqual([[{ name: 'bdSeq', datatype: 4, long_value: '7' }]]);
   });
 
-  it('waits for its primary host, and ends its session when that goes', async () => {
+  it('waits for its primary host, ends its session when that goes, and tells it later what happened meanwhile', async () => {
     const { peer, publisher, kept } = await publishing('SCADA');
     const state = (online: boolean, timestamp: number) =>
       peer.send({ topic: 'spBv1.0/STATE/SCADA', text: JSON.stringify({ online, timestamp }), qos: 1, retain: true });
@@ -151,7 +244,14 @@ describe.skipIf(!hasPeer())('to a host in Python over mosquitto', () => {
     expect(peer.of('NBIRTH')).toHaveLength(1);
     state(false, 15);
     publisher.row(row([5, 2, 3]), TAGS);
-    await expect.poll(() => peer.of('DDATA').length, slow).toBe(1);
+    const told = (isPast: boolean) =>
+      peer
+        .of('DDATA')
+        .flatMap(metricsOf)
+        .filter((metric) => (metric.is_historical === true) === isPast)
+        .map(({ alias, double_value: value }) => `${alias}=${value}`);
+    await expect.poll(() => told(false), slow).toEqual(['1=5']);
+    expect(told(true)).toEqual(['1=1', '2=2', '3=3']);
     state(false, 30);
     await expect.poll(() => peer.of('NDEATH').length, slow).toBe(1);
     await expect.poll(() => kept, slow).toEqual([7, 8]);
@@ -159,6 +259,13 @@ describe.skipIf(!hasPeer())('to a host in Python over mosquitto', () => {
     state(true, 40);
     await expect.poll(() => peer.of('NBIRTH').length, slow).toBe(2);
     expect(metricsOf(peer.of('NBIRTH')[1])[0]).toEqual({ name: 'bdSeq', datatype: 4, long_value: '8' });
-    expect(peer.of('DDATA')).toHaveLength(1);
+    // With what was told just before the host said that it is gone: it may not have heard it.
+    await expect.poll(() => told(true).slice(3), slow).toEqual(['1=1', '2=2', '3=3', '1=5', '1=6']);
+    expect(told(false)).toEqual(['1=5']);
+    const seqs = peer.messages
+      .filter(({ topic }) => !topic.includes('/NDEATH/'))
+      .map(({ payload }) => Number(payload.seq ?? 0));
+    const second = seqs.slice(seqs.lastIndexOf(0));
+    expect(second).toEqual(second.map((_, i) => i));
   });
 });

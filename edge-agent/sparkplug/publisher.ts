@@ -4,32 +4,44 @@ import type { BrokerAccess, MqttClientLike } from '@twinwatch/core/wire/mqtt-cli
 import { decodeSparkplug } from '@twinwatch/core/wire/sparkplug-payload';
 import { keepSubscribed } from '../sources/mqtt/subscription.js';
 import type { SourceRuntime } from '../sources/source-runtime.js';
-import { asksForRebirth, hostState, type PublishedDevice, type SparkplugMessage, SparkplugSession } from './session.js';
+import {
+  asksForRebirth,
+  hostState,
+  type PublishedDevice,
+  type SessionOptions,
+  type SparkplugMessage,
+  SparkplugSession,
+} from './session.js';
 
-export interface PublisherOptions {
+export interface PublisherOptions extends SessionOptions {
   readonly broker: BrokerAccess;
-  readonly group: string;
-  readonly node: string;
   /** Host without which nothing is published; null for none. */
   readonly primaryHost: string | null;
-  /** Of the connection before, −1 for none. */
-  readonly bdSeq: number;
   /** To be given as bdSeq after a restart. */
   readonly keepBdSeq: (bdSeq: number) => void;
   readonly runtime: SourceRuntime;
 }
 
-/** Tells tags and alarms to whoever speaks Sparkplug B, over a connection of its own. What happens while it is away is not told later: births are of now. */
+/** Values that are told at once, before the connection has taken those before. */
+const PAST_AT_ONCE = 200;
+
+/**
+ * Tells tags and alarms to whoever speaks Sparkplug B, over a connection of its own. Births are of now; what happened while it was away follows them as
+ * historical data, beside what happens meanwhile.
+ */
 export class SparkplugPublisher {
   readonly #options: PublisherOptions;
   readonly #session: SparkplugSession;
   #client: MqttClientLike | null = null;
   #isTelling = false;
   #hostMs = Number.NEGATIVE_INFINITY;
+  #isCatchingUp = false;
+  /** Called when the connection is gone. */
+  #onDown: () => void = () => undefined;
 
   constructor(options: PublisherOptions) {
     this.#options = options;
-    this.#session = new SparkplugSession(options.group, options.node, options.bdSeq);
+    this.#session = new SparkplugSession(options);
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -49,9 +61,13 @@ export class SparkplugPublisher {
         if (primaryHost === null) this.#begin();
       },
       down: (reason: string) => {
-        if (this.#isTelling) log.warn({ reason }, 'Sparkplug: the session has ended');
+        if (this.#isTelling) {
+          log.warn({ reason }, 'Sparkplug: the session has ended; what happens meanwhile is told later');
+          this.#session.ended(clock.now());
+        }
         this.#client = null;
         this.#isTelling = false;
+        this.#onDown();
       },
       message: (topic: string, payload: Buffer) => {
         if (states.includes(topic)) this.#host(payload);
@@ -71,6 +87,7 @@ export class SparkplugPublisher {
       tags.map((tag, i) => [tag, { value: row.values[i] ?? Number.NaN, quality: quality[i] ?? 'stale' }]),
     );
     this.#tell(this.#session.values(values, this.#options.runtime.clock.now()));
+    void this.#catchUp();
   }
 
   alarm(event: AlarmEvent): void {
@@ -78,8 +95,30 @@ export class SparkplugPublisher {
   }
 
   #begin(): void {
+    const { clock, log } = this.#options.runtime;
     this.#isTelling = true;
-    this.#publish(this.#session.birth(this.#options.runtime.clock.now()));
+    this.#publish(this.#session.birth(clock.now()));
+    const { dropped } = this.#session;
+    if (dropped > 0) log.warn({ dropped }, 'Sparkplug: values that did not fit are not told; since the start');
+    void this.#catchUp();
+  }
+
+  /** As fast as the connection takes it, and no faster: what is new does not queue behind what is old. */
+  async #catchUp(): Promise<void> {
+    if (this.#isCatchingUp) return;
+    this.#isCatchingUp = true;
+    for (;;) {
+      const client = this.#client;
+      const past = this.#isTelling ? this.#session.past(PAST_AT_ONCE, this.#options.runtime.clock.now()) : [];
+      if (client === null || past.length === 0) break;
+      await new Promise<void>((resolve) => {
+        this.#onDown = resolve;
+        const last = past.length - 1;
+        for (const [i, { topic, payload }] of past.entries())
+          client.publish(topic, payload, { qos: 0, retain: false }, () => (i === last ? resolve() : undefined));
+      });
+    }
+    this.#isCatchingUp = false;
   }
 
   /** A host that says it is offline ends the session: the death is told, and the next connection waits for it. */
