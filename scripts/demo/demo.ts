@@ -80,7 +80,7 @@ export async function runDemo(options: DemoOptions): Promise<number> {
   const processCount = 3 + plan.sites.length;
   try {
     line.say(
-      `starting broker, twin-server, plants and ${plan.sites.length} agents; everything is kept in ${plan.dataDir}`,
+      `starting broker, twin-server, plants and ${plan.sites.length} ${plan.sites.length === 1 ? 'agent' : 'agents'}; everything is kept in ${plan.dataDir}`,
     );
     supervisor.start({ name: 'broker', args: ['broker', '--config', files.broker] });
     supervisor.start({ name: 'server', args: ['server', '--config', files.server] });
