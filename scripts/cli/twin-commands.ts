@@ -6,6 +6,7 @@ import { collect, positive, whole, withExamples } from './options.js';
 /** Commands about the twin itself: its demands, its attacks, how near it is to reality, and how fast. */
 export function addTwin(program: Command): void {
   addFidelity(program);
+  addPlantFromNetwork(program);
   addFitDemands(program);
   addAdvise(program);
   addImportAttacks(program);
@@ -61,6 +62,26 @@ function addFidelity(program: Command): void {
     fidelity,
     'fidelity',
     'fidelity --history BATADAL_dataset03.csv --network ctown.inp --plant configs/ctown/plant.yaml',
+  );
+}
+
+function addPlantFromNetwork(program: Command): void {
+  const drafting = program
+    .command('plant-from-network')
+    .description(
+      'draft plant.yaml and attacks.yaml of your own network: tags, PLCs, control rules and attacks from an EPANET file',
+    )
+    .argument('<network>', 'EPANET input file (.inp)')
+    .option('--out <file>', 'where plant.yaml goes; attacks.yaml goes beside it', 'plant.yaml')
+    .option('--force', 'overwrite what is there')
+    .action(async (network: string, options) => {
+      const { writePlantFromNetwork } = await import('../twin/plant-from-network.js');
+      await writePlantFromNetwork(network, options);
+    });
+  withExamples(
+    drafting,
+    'plant-from-network our-town.inp',
+    'plant-from-network our-town.inp --out configs/our-town/plant.yaml --force',
   );
 }
 

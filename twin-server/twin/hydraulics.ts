@@ -88,7 +88,7 @@ export class Hydraulics {
     for (const path of paths) engine._free(path);
     if (code >= FIRST_ERROR_CODE) {
       engine._EN_close(project);
-      const words = reportedErrors(engine.FS.readFile(REPORT_FILE, { encoding: 'utf8' }));
+      const words = reportedErrors(engine.FS.readFile(REPORT_FILE, { encoding: 'utf8' }), network);
       engine._EN_deleteproject(project);
       throw new TwinwatchError(
         'PLANT_NETWORK_INVALID',
@@ -304,7 +304,6 @@ export class Hydraulics {
   }
 }
 
-/** The lines of EPANET's report that say what is wrong, as one sentence. */
 function broken(file: string, why: string, cause?: unknown): TwinwatchError {
   return new TwinwatchError('PLANT_NETWORK_INVALID', `${file}: ${why}. Is it an EPANET input file (.inp)?`, {
     context: { file },
@@ -312,14 +311,21 @@ function broken(file: string, why: string, cause?: unknown): TwinwatchError {
   });
 }
 
-function reportedErrors(report: string): string {
+/** The lines of EPANET's report that say what is wrong, as one sentence, with the numbers of the lines in the network file that they repeat. */
+function reportedErrors(report: string, network: string): string {
   const lines = report.split('\n').map((line) => line.trim());
   const errors: string[] = [];
   for (const [i, line] of lines.entries()) {
     if (!/^Error \d+/.test(line) || line.startsWith('Error 200')) continue;
     const source = line.endsWith(':') ? (lines[i + 1] ?? '') : '';
-    errors.push(source === '' ? line : `${line} ${source}`);
+    const at = source === '' ? 0 : network.split('\n').findIndex((text) => bare(text) === bare(source)) + 1;
+    errors.push(`${at > 0 ? `line ${at}: ` : ''}${line} ${source}`.trim());
   }
   const shown = errors.slice(0, 5).join('; ');
   return errors.length > 5 ? `${shown}; and ${errors.length - 5} more` : shown === '' ? 'no reason given' : shown;
+}
+
+/** As EPANET repeats a line: without comment, one space between words. */
+function bare(line: string): string {
+  return line.replace(/;.*/, '').trim().split(/\s+/).join(' ');
 }

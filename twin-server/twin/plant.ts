@@ -317,6 +317,8 @@ export class Plant {
   #row(timeMs: number): PlantRow {
     this.#measure();
     for (const tag of this.#unscanned) this.#read(tag, this.#rowRandom);
+    // Pressures and flows that rules use are not there before the first solution.
+    for (const tag of this.#scanned) if (Number.isNaN(this.#trueReadings[tag])) this.#read(tag, this.#rowRandom);
     const active = this.#attacks.filter((attack) => isActive(attack, timeMs));
     const concealments = active.flatMap((attack) => attack.concealments.filter((part) => isActive(part, timeMs)));
     const scada = this.#scada.record(timeMs, this.#readings, concealments as readonly Concealment[]);

@@ -75,7 +75,13 @@ interface Draw {
   readonly endMs: number;
 }
 
-/** Every tag that switches something; actuators without a rule are drawn with the first loop of their PLC. */
+/** What a reading of a plant without rules is bent by, in what its sensor resolves. */
+const BEND_RESOLUTIONS = 20;
+
+/**
+ * Every tag that switches something; actuators without a rule are drawn with the first loop of their PLC. Where no actuator has a rule, each goes
+ * with what is measured of it.
+ */
 function loopsOf(config: PlantConfig): Loop[] {
   const loops = new Map<string, Control[]>();
   for (const control of config.controls) {
@@ -83,6 +89,13 @@ function loopsOf(config: PlantConfig): Loop[] {
     const known = loops.get(control.on.tag) ?? [];
     known.push(control);
     loops.set(control.on.tag, known);
+  }
+  if (loops.size === 0) {
+    return config.controls.flatMap((control) => {
+      const shown = config.tags.find(({ element, kind }) => element === control.actuator && kind === 'analog');
+      if (shown === undefined) return [];
+      return [{ tag: shown.name, controls: [control], low: 0, high: BEND_RESOLUTIONS * shown.resolution }];
+    });
   }
   return [...loops].map(([tag, ruled]) => {
     const plcs = new Set(ruled.map(({ plc }) => plc));
@@ -99,8 +112,10 @@ function possibleFamilies(
   allowed: readonly AttackFamily[],
 ): (readonly [AttackFamily, number])[] {
   const sent = plcLinks(config).some(({ tag }) => tag === loop.tag);
+  const isRuled = loop.controls.some(({ on }) => on !== undefined);
   return FAMILY_WEIGHTS.filter(([family]) => {
     if (!allowed.includes(family)) return false;
+    if (!isRuled && (family === 'thresholds' || family === 'sensor')) return false;
     if (family === 'link') return sent;
     if (family === 'speed') return loop.controls.some((control) => control.kind === 'pump');
     return true;
