@@ -154,4 +154,21 @@ describe('typedRun', () => {
     expect(comments([2_697, 18], [2_699, 18])[0]).toBe('seen 2697, 2699; perhaps UINT32 CDAB at 100: 1182345, 1182347');
     expect(comments([18, 2_699], [18, 2_697])).toEqual(['seen 18', 'seen 2699, 2697']);
   });
+
+  it('calls two registers a counter where one was seen to carry into the other, and only there', () => {
+    const taken = (...lists: number[][]) =>
+      typedRun({ address: 100, passes: lists.map((list) => Uint16Array.from(list)) }, 'holding').tags.map(
+        ({ address, type, byte_order = 'ABCD', comment }) => `${address} ${type} ${byte_order}: ${comment}`,
+      );
+    const counted = '1245180, 1245190, 1245195, carried from one register to the other';
+    expect(taken([7, 18, 65_532, 9], [7, 19, 6, 9], [7, 19, 11, 9])).toEqual([
+      '100 UINT16 ABCD: seen 7',
+      `101 UINT32 ABCD: seen ${counted}`,
+      '103 UINT16 ABCD: seen 9',
+    ]);
+    expect(taken([65_532, 18], [6, 19], [11, 19])).toEqual([`100 UINT32 CDAB: seen ${counted}`]);
+    // Seconds beside a level that falls.
+    expect(taken([18, 5_000], [19, 4_990], [19, 4_985])).toHaveLength(2);
+    expect(taken([18, 65_000], [19, 100], [19, 50])).toHaveLength(2);
+  });
 });

@@ -52,6 +52,16 @@ export function typedRun(run: RegisterRun, table: RegisterTable): TypedRun {
       i += registerWidth({ type });
       continue;
     }
+    const counter = counterAt(run, i);
+    if (counter !== null && floats?.places.has(i + 1) !== true) {
+      tags.push({
+        ...{ name: `${table}_${address + i}`, register: table, address: address + i, type: 'UINT32' },
+        ...(counter === 'ABCD' ? {} : { byte_order: counter }),
+        comment: `seen ${seen(run, i, 'UINT32', counter)}, carried from one register to the other`,
+      });
+      i += registerWidth({ type: 'UINT32' });
+      continue;
+    }
     const words = passes.map((pass) => pass[i]!);
     if (words.every((word) => word === 0)) alwaysZero++;
     else {
@@ -109,6 +119,24 @@ function bestFloats({ passes }: RegisterRun, type: FloatType): Floats | null {
       }
     }
   return best;
+}
+
+/** Most that a counter moves between two readings for a carry to be one: a lower half that merely falls, falls less far. */
+const CARRY_STEP = 0x2000;
+
+/** The order in which a register and the next are one counter, where a carry was seen: the lower half began anew just as the upper one rose by one. */
+function counterAt({ passes }: RegisterRun, index: number): ByteOrder | null {
+  if (index + 1 >= (passes[0]?.length ?? 0)) return null;
+  const isCounter = (high: number, low: number) => {
+    const steps = passes.slice(1).map((pass, i) => {
+      const before = passes[i]!;
+      const [highs, lows] = [pass[high]! - before[high]!, pass[low]! - before[low]!];
+      return { step: highs * 0x10000 + lows, isCarry: highs === 1 && lows < 0 };
+    });
+    return steps.some(({ isCarry }) => isCarry) && steps.every(({ step }) => step >= 0 && step < CARRY_STEP);
+  };
+  if (isCounter(index, index + 1)) return 'ABCD';
+  return isCounter(index + 1, index) ? 'CDAB' : null;
 }
 
 /** A register that only counts up beside one that stands still may be the low half of a wider counter; no reading proves it, so a person is told. */
