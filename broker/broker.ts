@@ -9,6 +9,7 @@ import { Connections, closeServer, listen } from './connections.js';
 import { type BrokerCounters, newCounters } from './counters.js';
 import { type MetricsServer, serveMetrics } from './metrics-http.js';
 import { openStore } from './open-store.js';
+import { queueFirst } from './queue-first.js';
 import { startSelfReport } from './self-report.js';
 import type { SessionStore } from './session-store.js';
 import { Sessions } from './sessions.js';
@@ -114,6 +115,7 @@ export async function startBroker(options: BrokerOptions): Promise<RunningBroker
     byPassword: (credentials) =>
       passwordIdentities({ credentials, lockOut: options.lockOut ?? lockOut, counters, clock, log }),
   });
+  const sendQueueFirst = queueFirst(aedes, limits.maximumUnsentBytesPerClient);
   applyAccess(aedes, store, {
     limits,
     counters,
@@ -123,6 +125,7 @@ export async function startBroker(options: BrokerOptions): Promise<RunningBroker
     identify: admission.identify,
     onAdmitted(client, connection, { role }) {
       releaseFromSlow(client, { limits, counters, drainTimeoutMs });
+      sendQueueFirst(client);
       if (role === 'server') connections.liftRate(connection);
     },
   });
