@@ -5,7 +5,7 @@ import type { BrokerAccess } from '@twinwatch/core/wire/mqtt-client';
 import { CheckConnection } from './check-connection.js';
 import { type Finding, findingsTable, isSafe } from './findings.js';
 import { type Recognised, recognise } from './known-brokers.js';
-import { echo, guardsNatsSubjects, lastWill, payload, queue, readVersion, retained } from './probes.js';
+import { echo, guardsNatsSubjects, lastWill, payload, queue, readVersion, restart, retained } from './probes.js';
 
 /** `twinwatch broker-check URL`: whether a broker is safe for a federation, and what to change where it is not. */
 
@@ -21,6 +21,8 @@ export interface BrokerCheckOptions {
   readonly topic: string;
   /** Queued for a client that is away. */
   readonly messages: number;
+  /** Whether somebody will restart the broker when told to. */
+  readonly restart?: boolean;
 }
 
 const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/;
@@ -36,7 +38,7 @@ export async function checkBroker(url: string, options: BrokerCheckOptions, sign
   const access = await accessOf(url, options);
   const connection = new CheckConnection(access, options.topic, signal);
   try {
-    const { recognised, findings, trouble } = await examine(connection, access, options.messages);
+    const { recognised, findings, trouble } = await examine(connection, access, options);
     process.stdout.write(`${url}: ${recognised.name}\n\n${findingsTable(findings, recognised.broker)}\n\n`);
     const safe = isSafe(findings) && trouble === null;
     const verdict =
@@ -55,7 +57,7 @@ export async function checkBroker(url: string, options: BrokerCheckOptions, sign
 async function examine(
   connection: CheckConnection,
   access: BrokerAccess,
-  messages: number,
+  { messages, restart: isRestarted = false }: Pick<BrokerCheckOptions, 'messages' | 'restart'>,
 ): Promise<{
   readonly recognised: Recognised;
   readonly findings: readonly Finding[];
@@ -77,7 +79,8 @@ async function examine(
   } else
     for (const concern of ['queue', 'payload', 'retained', 'wildcards', 'last will'] as const)
       findings.push({ concern, verdict: 'UNKNOWN', found: 'could not be tried' });
-  findings.push(...UNSEEN);
+  findings.push(SESSIONS_KEPT);
+  findings.push(isRestarted && trouble === null ? await whole('restart', restart(connection, askForIt)) : RESTART);
   return {
     recognised: recognise({ version, protocols, retainedToWildcards, guardsNatsSubjects: guards }),
     findings,
@@ -93,11 +96,19 @@ const whole = (concern: Finding['concern'], probe: Promise<Finding>): Promise<Fi
     found: `could not be tried to its end: ${error.message}`,
   }));
 
+const askForIt = () => {
+  process.stderr.write(
+    'Restart the broker now, in the way that it is to survive (systemctl restart, kill -9, the power switch); what is left is looked at when it is back. Waiting for 10 minutes at most.\n',
+  );
+};
+
 /** What no message shows. */
-const UNSEEN: readonly Finding[] = [
-  { concern: 'sessions kept', verdict: 'UNKNOWN', found: 'for how long cannot be seen from outside' },
-  { concern: 'restart', verdict: 'UNKNOWN', found: 'what outlives one cannot be seen from outside' },
-];
+const SESSIONS_KEPT: Finding = {
+  ...{ concern: 'sessions kept', verdict: 'UNKNOWN', found: 'for how long cannot be seen from outside' },
+};
+const RESTART: Finding = {
+  ...{ concern: 'restart', verdict: 'UNKNOWN', found: 'what outlives one was not tried; --restart tries it' },
+};
 
 /** @throws TwinwatchError BROKER_UNREACHABLE where the one that is to be used does not get in. */
 async function spokenProtocols(

@@ -99,6 +99,17 @@ export class CheckConnection {
     };
   }
 
+  /** Dials until the broker is there; null where it has not come after `withinMs`. */
+  async connectAgain(name: string, everyMs: number, withinMs: number): Promise<CheckClient | null> {
+    for (const deadline = performance.now() + withinMs; performance.now() < deadline; )
+      try {
+        return await this.connect(name);
+      } catch {
+        await delay(everyMs, undefined, { signal: this.#signal });
+      }
+    return null;
+  }
+
   /** Without user, password and certificate. @throws Error where that is refused. */
   async connectAsNobody(): Promise<void> {
     const { url, ca } = this.#access;

@@ -60,11 +60,12 @@ const GENERAL: Readonly<Record<Concern, string>> = {
 
 const OF_BROKER: Readonly<Record<KnownBroker, Partial<Record<Concern, string>>>> = {
   twinwatch: {
-    queue: 'limits.maximumQueuedPerClient: 10000 or more',
+    queue:
+      'limits.maximumQueuedPerClient: 10000 or more; maximumQueuedBytesPerClient and maximumQueuedBytes as they are by default, or more',
     payload: 'limits.maximumPayloadBytes: 262144 or more',
     login: 'list users under credentials',
-    'sessions kept': 'nothing to set: sessions are kept for good',
-    restart: 'nothing to set: all of it is in dataDir; see that this is a disk that stays',
+    'sessions kept': 'maximumAbsence: 30d, as it is by default, or longer',
+    restart: 'nothing to set: all of it is in dataDir; see that this is a disk that stays. sync: true for power cuts',
   },
   mosquitto: {
     encryption: 'listener 8883 with cafile, certfile and keyfile, as in configs/brokers/mosquitto/mosquitto-tls.conf',
@@ -73,7 +74,8 @@ const OF_BROKER: Readonly<Record<KnownBroker, Partial<Record<Concern, string>>>>
     payload: 'message_size_limit 262144 or more (0 is without limit); max_packet_size, where set, 1 MB',
     retained: 'retain_available true',
     'sessions kept': 'persistent_client_expiration 2m or longer, or without it',
-    restart: 'persistence true, persistence_location on a disk that stays, autosave_interval 30',
+    restart:
+      'persistence true, persistence_location on a disk that stays, autosave_interval 30; a kill or a power cut loses what came since the last save',
   },
   rabbitmq: {
     encryption: 'mqtt.listeners.ssl.default = 8883 with ssl_options',
@@ -83,7 +85,7 @@ const OF_BROKER: Readonly<Record<KnownBroker, Partial<Record<Concern, string>>>>
     'sessions kept':
       'mqtt.subscription_ttl = 2592000000 (its default is one day); from 3.13 on mqtt.max_session_expiry_interval_seconds',
     restart:
-      'mqtt.retained_message_store = rabbit_mqtt_retained_msg_store_dets, and a data directory on a disk that stays',
+      'mqtt.retained_message_store = rabbit_mqtt_retained_msg_store_dets, and a data directory on a disk that stays; a kill or a power cut loses what was retained in the last minutes',
   },
   nats: {
     encryption: 'a tls block inside mqtt',
@@ -91,7 +93,7 @@ const OF_BROKER: Readonly<Record<KnownBroker, Partial<Record<Concern, string>>>>
     queue: 'max_file_store of jetstream large enough for what waits',
     payload: 'max_payload: 1MB',
     'sessions kept': 'nothing to set: sessions are kept for good',
-    restart: 'store_dir of jetstream on a disk that stays',
+    restart: 'store_dir of jetstream on a disk that stays; by default it is below /tmp',
   },
   other: {},
 };

@@ -10,6 +10,12 @@ const ARRIVE_MS = 10_000;
 const QUIET_MS = 3_000;
 const IN_FLIGHT = 50;
 const BEHIND = Buffer.from('behind');
+/** Of a queued message: some brokers count bytes, not messages. */
+const QUEUED_BYTES = 1_024;
+const THROUGH_RESTART = 20;
+const RESTART_WITHIN_MS = 10 * 60_000;
+const BACK_WITHIN_MS = 2 * 60_000;
+const DIAL_EVERY_MS = 500;
 /** Bytes of a chunk's payload, and up to the largest single message. */
 const PAYLOADS = [4_096, 16_384, 65_536, 131_072, MAXIMUM_ENVELOPE_BYTES];
 
@@ -26,18 +32,32 @@ export async function echo(connection: CheckConnection): Promise<string | null> 
   return came ? null : notAllowed(`publish to ${topic}, or read it`);
 }
 
-/** `messages` with QoS 1 for a client that is away with its session. */
+/** `messages` of 1 KiB with QoS 1 for a client that is away with its session. */
 export async function queue(connection: CheckConnection, messages: number): Promise<Finding> {
-  const topic = connection.topic('queue');
-  const away = await connection.connect('away', { clean: false });
+  await sendToAbsent(connection, 'queue', messages);
+  const { kept, sessionPresent } = await comeBack(connection, 'queue', messages);
+  if (kept === messages)
+    return finding('queue', 'OK', `keeps ${messages} of ${messages} messages of 1 KiB for a client that is away`);
+  if (!sessionPresent && kept === 0)
+    return finding('queue', 'CHANGE', 'keeps no session of a client that is away, and nothing for it');
+  return finding('queue', 'CHANGE', `keeps ${kept} of ${messages} messages of 1 KiB for a client that is away`);
+}
+
+async function sendToAbsent(connection: CheckConnection, name: string, messages: number): Promise<void> {
+  const topic = connection.topic(name);
+  const away = await connection.connect(`${name}-away`, { clean: false });
   await away.subscribe(topic);
   await away.end();
-  const publisher = await connection.connect('queue-publisher');
+  const publisher = await connection.connect(`${name}-publisher`);
   for (let first = 0; first < messages; first += IN_FLIGHT) {
     const count = Math.min(IN_FLIGHT, messages - first);
-    await Promise.all(Array.from({ length: count }, (_, i) => publisher.publish(topic, String(first + i))));
+    const content = (i: number) => String(first + i).padEnd(QUEUED_BYTES);
+    await Promise.all(Array.from({ length: count }, (_, i) => publisher.publish(topic, content(i))));
   }
-  const back = await connection.connect('away', { clean: false });
+}
+
+async function comeBack(connection: CheckConnection, name: string, messages: number) {
+  const back = await connection.connect(`${name}-away`, { clean: false });
   const seen = new Set<string>();
   let looked = 0;
   const collect = () => {
@@ -49,11 +69,31 @@ export async function queue(connection: CheckConnection, messages: number): Prom
     await connection.until(() => collect() > before, QUIET_MS);
   }
   await back.end();
-  if (seen.size === messages)
-    return finding('queue', 'OK', `keeps ${messages} of ${messages} messages for a client that is away`);
-  if (!back.sessionPresent && seen.size === 0)
-    return finding('queue', 'CHANGE', 'keeps no session of a client that is away, and nothing for it');
-  return finding('queue', 'CHANGE', `keeps ${seen.size} of ${messages} messages for a client that is away`);
+  return { kept: seen.size, sessionPresent: back.sessionPresent };
+}
+
+/** What a restart leaves, which somebody else does meanwhile. @param say that it is time for it. */
+export async function restart(connection: CheckConnection, say: () => void): Promise<Finding> {
+  await sendToAbsent(connection, 'restart', THROUGH_RESTART);
+  const topic = connection.topic('restart-retained');
+  const watcher = await connection.connect('restart-watcher');
+  await watcher.publish(topic, 'kept', true);
+  say();
+  if (!(await connection.until(watcher.isClosed, RESTART_WITHIN_MS)))
+    return finding('restart', 'UNKNOWN', 'it was not restarted within 10 minutes');
+  const reader = await connection.connectAgain('restart-reader', DIAL_EVERY_MS, BACK_WITHIN_MS);
+  if (reader === null) return finding('restart', 'CHANGE', 'was not there again within 2 minutes');
+  await reader.subscribe(topic);
+  const hasRetained = await connection.until(() => reader.arrived.length > 0, QUIET_MS);
+  const { kept, sessionPresent } = await comeBack(connection, 'restart', THROUGH_RESTART);
+  const lost = [
+    ...(sessionPresent ? [] : ['sessions']),
+    ...(kept === THROUGH_RESTART ? [] : [`${THROUGH_RESTART - kept} of ${THROUGH_RESTART} queued messages`]),
+    ...(hasRetained ? [] : ['retained messages']),
+  ];
+  return lost.length === 0
+    ? finding('restart', 'OK', 'kept sessions, queued and retained messages through this one')
+    : finding('restart', 'CHANGE', `lost ${lost.join(', ')} in this one`);
 }
 
 /** Payloads up to our largest message. */

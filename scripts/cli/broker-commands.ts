@@ -19,6 +19,7 @@ export function addBrokerCheck(program: Command): void {
         .default('mqtt-3.1.1'),
     )
     .option('--messages <n>', 'how many are queued for a client that is away', whole, 2_000)
+    .option('--restart', 'also try what outlives a restart: you are told when to restart the broker')
     .option('--topic <prefix>', 'topics of the check begin with this', 'tw-check')
     .action(async (url: string, options: BrokerCheckOptions) => {
       const { checkBroker } = await import('../broker-check/broker-check.js');
@@ -30,6 +31,7 @@ export function addBrokerCheck(program: Command): void {
     check,
     'broker-check mqtt://localhost:1883',
     'broker-check mqtt://broker.example:1883 --username server --password-file server.password',
+    'broker-check mqtt://localhost:1883 --restart',
     'broker-check mqtts://broker.example:8883 --username server --password-file server.password --ca ca.pem --cert server.pem --key server.key',
   );
 }

@@ -3,6 +3,7 @@ import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import mqtt from 'mqtt';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { COMMAND } from '../processes/repository.js';
 import { startCommand } from '../test/started-command.js';
 import { type Daemon, daemon, freePort, installed, notInstalled } from './brokers/tested-broker.js';
 import { verdicts } from './check-output.js';
@@ -36,6 +37,31 @@ async function check(...args: readonly string[]): Promise<{ code: unknown; outpu
   return { code: await command.ended, output: command.output() };
 }
 
+/** @param restart called when the command says so. */
+async function checkThroughRestart(
+  url: string,
+  restart: () => Promise<void>,
+): Promise<{ code: unknown; output: string }> {
+  const command = startCommand('broker-check', url, '--messages', '10', '--restart');
+  await expect.poll(command.output, { timeout: 60_000 }).toContain('Restart the broker now');
+  await restart();
+  return { code: await command.ended, output: command.output() };
+}
+
+it('sees that our own broker keeps everything when it is killed', { timeout: 120_000 }, async () => {
+  const port = await freePort();
+  const config = join(directory, 'broker.yaml');
+  await writeFile(config, `host: 127.0.0.1\nport: ${port}\ndataDir: broker-data\n`);
+  broker = daemon(port, process.execPath, [COMMAND, 'broker', '--config', config]);
+  await broker.start();
+  const kept = await checkThroughRestart(`mqtt://127.0.0.1:${port}`, async () => {
+    await broker!.kill();
+    await broker!.start();
+  });
+  expect(kept.output).toMatch(/OK +restart +kept sessions, queued and retained messages through this one/);
+  expect(kept.code).toBe(0);
+});
+
 describe.skipIf(program === null)('broker-check', () => {
   it('names the settings of a mosquitto that drops and refuses, and leaves nothing behind', {
     timeout: 120_000,
@@ -47,7 +73,7 @@ describe.skipIf(program === null)('broker-check', () => {
     expect(verdicts(output)).toMatchObject({ login: 'UNKNOWN', queue: 'CHANGE', payload: 'CHANGE', retained: 'OK' });
     // It takes some more than are queued as in flight.
     expect(output).toMatch(
-      /queue +keeps [1-9]\d? of 300 messages for a client that is away\n +→ max_queued_messages 100000/,
+      /queue +keeps [1-9]\d? of 300 messages of 1 KiB for a client that is away\n +→ max_queued_messages 100000/,
     );
     expect(output).toMatch(/payload +passes 4096 bytes, and not 16384\n +→ message_size_limit 262144 or more/);
     expect(output).toMatch(/restart .*\n +→ persistence true, persistence_location/);
@@ -84,6 +110,18 @@ describe.skipIf(program === null)('broker-check', () => {
     expect(second.code).toBe(1);
     const third = await check(withRights, '--messages', '10', '--topic', 'elsewhere');
     expect(verdicts(third.output)).toMatchObject({ queue: 'OK', payload: 'OK', 'last will': 'OK' });
+  });
+
+  it('sees what a restart loses', { timeout: 120_000 }, async () => {
+    const url = await start('allow_anonymous true', 'persistence false', 'max_queued_messages 1000');
+    const lost = await checkThroughRestart(url, async () => {
+      await broker!.kill();
+      await broker!.start();
+    });
+    expect(lost.output).toMatch(
+      /CHANGE +restart +lost sessions, 20 of 20 queued messages, retained messages in this one\n +→ persistence true/,
+    );
+    expect(lost.code).toBe(1);
   });
 
   it('says why it gets nowhere', async () => {
