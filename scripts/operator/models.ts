@@ -20,7 +20,9 @@ export async function listModels(options: ServerOption): Promise<void> {
 }
 
 export async function showModel(version: string, options: ServerOption): Promise<void> {
-  process.stdout.write(`${modelWords(await serverClient(options).registry(), version)}\n`);
+  const view = await serverClient(options).registry();
+  if (!view.models.some(({ modelVersion }) => modelVersion === version)) process.exitCode = 2;
+  process.stdout.write(`${modelWords(view, version)}\n`);
 }
 
 export async function releaseModel(version: string, options: Deciding): Promise<void> {

@@ -3,8 +3,10 @@ import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type AgentView, CHANGE_HEADER, LOGIN_PATH, type ServerState } from '@twinwatch/core/wire/http';
+import { topics } from '@twinwatch/core/wire/topics';
 import { tcpDevice } from '@twinwatch/edge-agent/sources/modbus/testing/scripted-device';
 import { plantRows } from '@twinwatch/twin-server/aggregator/testing/synthetic-plant';
+import mqtt from 'mqtt';
 import { afterAll, beforeAll, expect, it, onTestFailed, vi } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { twinCsv } from '../federation-test/federation-processes.js';
@@ -97,6 +99,21 @@ const agentOf = async (id: string): Promise<AgentView | undefined> =>
   (await state()).agents.find((one) => one.id === id);
 const online = async () =>
   Object.fromEntries((await state()).agents.map(({ id, status }) => [id, status?.online === true]));
+/** What the administrator, who may read everything at the broker, hears an agent say of itself, and by which key. */
+async function heardStatuses(id: string) {
+  const file = (name: string) => readFile(home.file('administrator', name), 'utf8');
+  const client = await mqtt.connectAsync(`mqtts://127.0.0.1:${brokerPort}`, {
+    ...{ ca: await file('ca.pem'), cert: await file('certificate.pem'), key: await file('key.pem') },
+  });
+  const heard: { readonly atMs: number; readonly keyId: string }[] = [];
+  client.on('message', (_topic, payload) => {
+    const { atMs, signature } = JSON.parse(payload.toString()) as { atMs: number; signature: string };
+    heard.push({ atMs, keyId: signature.slice(0, 16) });
+  });
+  await client.subscribeAsync(topics((await home.federation()).name).agent(id).status, { qos: 1 });
+  return { heard, close: () => client.endAsync(true) };
+}
+
 const authorityOf = async (id: string) => (await home.record(id))?.certificates.at(-1)?.authority;
 
 it('joins by folder and by token, learns, releases, changes every key while it runs, and puts an agent out', {
@@ -187,6 +204,28 @@ it('joins by folder and by token, learns, releases, changes every key while it r
     expect(await online()).toEqual({ 'site-1': true, 'site-2': true });
     expect((await connections()).every((id, i) => id !== before[i])).toBe(true);
   }, within);
+
+  // An agent's own signing key, while it runs: what it says from then on is signed with that one, and believed.
+  const keysOf = async (id: string) => (await home.record(id))?.publicKeys.map((key) => key.id) ?? [];
+  const [old = ''] = await keysOf('site-1');
+  const now = await connections();
+  const listening = await heardStatuses('site-1');
+  try {
+    await vi.waitFor(() => expect(listening.heard.at(-1)?.keyId).toBe(old), within);
+    await run('renew', '--config', join(first, 'agent.yaml'), '--signing');
+    const keys = await keysOf('site-1');
+    expect(keys).toHaveLength(2);
+    await vi.waitFor(async () => {
+      const own = listening.heard.filter(({ keyId }) => keyId === keys[1]);
+      const known = (await agentOf('site-1'))?.status?.atMs;
+      expect(own.map(({ atMs }) => atMs)).toContain(known);
+    }, within);
+    const since = listening.heard.findIndex(({ keyId }) => keyId === keys[1]);
+    expect(new Set(listening.heard.slice(since).map(({ keyId }) => keyId))).toEqual(new Set([keys[1]]));
+    expect(await connections()).toEqual(now);
+  } finally {
+    await listening.close();
+  }
 
   const serial = new X509Certificate(await readFile(join(second, 'identity', 'certificate.pem'))).serialNumber;
   await run('revoke', 'site-2', ...dir);

@@ -1,25 +1,10 @@
 import { httpAccess } from '@twinwatch/core/config/http-access';
 import { hashPassword } from '@twinwatch/core/security/passwords';
-import {
-  CHANGE_HEADER,
-  LOGIN_PATH,
-  LOGOUT_PATH,
-  liftQuarantinePath,
-  type RegistryView,
-  SESSION_PATH,
-  type ServerState,
-} from '@twinwatch/core/wire/http';
+import { CHANGE_HEADER, LOGIN_PATH, LOGOUT_PATH, liftQuarantinePath, SESSION_PATH } from '@twinwatch/core/wire/http';
 import type { FastifyInstance } from 'fastify';
 import { afterEach, describe, expect, it } from 'vitest';
-import { ChangeFeed } from './change-feed.js';
-import { createApi } from './http.js';
-import { TelemetryHistory } from './telemetry-history.js';
+import { smallApi } from './testing/small-api.js';
 
-const STATE: ServerState = {
-  ...{ federation: 'test', phase: 'rounds', activity: 'round 1 of 2', progress: 0, roundsPlanned: 2 },
-  ...{ agents: [], rounds: [], model: null, alarms: [], decisions: [], refusedMessages: [], registry: null },
-};
-const NO_MODELS: RegistryView = { current: null, candidate: null, models: [] };
 const PASSWORD = 'correct horse battery';
 const headers = { [CHANGE_HEADER.name]: CHANGE_HEADER.value };
 const apps: FastifyInstance[] = [];
@@ -31,35 +16,11 @@ describe('a server with operators', () => {
   async function serving(http: object = {}) {
     const password = await hashPassword(PASSWORD);
     let nowMs = 1_000;
-    const lifted: string[] = [];
-    const app = await createApi({
-      ...{
-        state: () => STATE,
-        changes: new ChangeFeed(),
-        history: new TelemetryHistory(),
-        model: () => null,
-        dashboardDir: '/nowhere',
-        certificate: null,
-        models: { view: () => NO_MODELS, release: () => NO_MODELS, rollback: () => NO_MODELS },
-      },
-      http: httpAccess.parse({
-        operators: [
-          { name: 'Ada', password },
-          { name: 'Wall', password: 'in clear, as some do', role: 'viewer' },
-        ],
-        ...http,
-      }),
-      clock: { monotonic: () => nowMs },
-      timers: { sleep: () => new Promise(() => undefined), after: () => () => undefined },
-      desk: { alarm: unused, label: unused, find: () => null },
-      liftQuarantine(id, by) {
-        lifted.push(by);
-        return {
-          ...{ id, status: null, eligibleRows: 0, lastRound: null, rejectedUpdates: 3, quarantine: null },
-          lastTelemetry: null,
-        };
-      },
-    });
+    const operators = [
+      { name: 'Ada', password },
+      { name: 'Wall', password: 'in clear, as some do', role: 'viewer' },
+    ];
+    const { app, lifted } = await smallApi({ operators, ...http }, { clock: { monotonic: () => nowMs } });
     apps.push(app);
     const pass = (ms: number) => {
       nowMs += ms;
@@ -72,9 +33,6 @@ describe('a server with operators', () => {
       app.inject({ method: 'POST', url: liftQuarantinePath('site-1'), payload: { by: 'Eve' }, headers, ...more });
     return { app, login, cookieOf, as, lift, lifted, pass };
   }
-  const unused = (): never => {
-    throw new Error('nobody decides here');
-  };
 
   it('tells nobody anything who is not logged in, however the path is written', async () => {
     const { app, lift, lifted } = await serving();
