@@ -2,9 +2,11 @@ import { join } from 'node:path';
 import type { AlarmEvent } from '@twinwatch/core/wire/alarm-event';
 import type { AlarmCommand, CommandReceipt, LabelCommand } from '@twinwatch/core/wire/commands';
 import type Database from 'libsql';
+import { BLOB_TABLE, BlobTable } from './blob-table.js';
 import { type DatabaseFile, isDamage, isFull, moveAside, openDatabase } from './database-file.js';
 import { commandReceipt, DECISION_TABLES, decide, keepReceipt } from './decisions.js';
 import { DiskRoom } from './disk-room.js';
+import { OUTBOX_TABLE, OutboxTable } from './outbox-table.js';
 import { RowTable, type RowWrite, rowTables } from './row-table.js';
 
 /**
@@ -66,8 +68,8 @@ export interface StoreStats {
 const TABLES = `
   CREATE TABLE IF NOT EXISTS alarms (alarm_id TEXT PRIMARY KEY, raised_ms REAL NOT NULL, cleared_ms REAL, verdict TEXT,
     decided_by TEXT, decided_ms REAL) WITHOUT ROWID;
-  CREATE TABLE IF NOT EXISTS outbox (position INTEGER PRIMARY KEY AUTOINCREMENT, event_id TEXT NOT NULL UNIQUE, payload TEXT NOT NULL);
-  CREATE TABLE IF NOT EXISTS blobs (hash TEXT PRIMARY KEY, data BLOB NOT NULL, used INTEGER NOT NULL);
+  ${OUTBOX_TABLE}
+  ${BLOB_TABLE}
   CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
   ${DECISION_TABLES}`;
 
@@ -76,7 +78,6 @@ const MIGRATIONS = {
   1: `ALTER TABLE alarms ADD COLUMN decided_by TEXT; ALTER TABLE alarms ADD COLUMN decided_ms REAL; DROP TABLE labels;`,
 };
 
-const EVICTED_EVENTS = 'evicted-events';
 /** Rounds of giving up old rows, each about 2 % of them, for one write that found the disk full. */
 const EVICTION_ROUNDS = 10;
 
@@ -88,10 +89,8 @@ export class AgentDatabase {
   #rows: RowTable;
   #database: Database.Database;
   #damaged = 0;
-  #evictedEvents = 0;
-  #outbox = 0;
-  /** Hashes of blobs that were read since one was put, the last one last: written down only when one may have to go, as it would wait for the disk. */
-  readonly #read = new Set<string>();
+  #outbox: OutboxTable;
+  #blobs: BlobTable;
 
   /** @param stamp names a file that is moved aside. @param told is called with what an operator should know. */
   static open(options: StoreOptions, stamp: () => string, told: (message: string) => void): AgentDatabase {
@@ -111,8 +110,10 @@ export class AgentDatabase {
     this.#stamp = stamp;
     this.#told = told;
     this.#database = this.#open(this.#agentFile());
+    this.#outbox = new OutboxTable(this.#database, options.maximumOutboxEvents);
+    this.#blobs = new BlobTable(this.#database, options.maximumBlobBytes);
     this.#rows = new RowTable(this.#open(rowTables(this.#path('rows.db'))), options);
-    this.#recount();
+    this.#outbox.recount();
     room.restore();
   }
 
@@ -129,12 +130,6 @@ export class AgentDatabase {
       );
     if (rows.length > 0) this.#repairing('rows', () => this.#rows.append(rows));
     if (!this.#room.isTight) this.#room.restore();
-  }
-
-  /** The oldest events that wait for their receipt. */
-  outbox(limit: number): AlarmEvent[] {
-    const found = this.#database.prepare('SELECT payload FROM outbox ORDER BY position LIMIT ?').raw().all(limit);
-    return (found as [string][]).map(([payload]) => JSON.parse(payload) as AlarmEvent);
   }
 
   alarms(): StoredAlarm[] {
@@ -194,26 +189,15 @@ export class AgentDatabase {
   }
 
   putBlob(hash: string, bytes: Uint8Array): void {
-    this.#repairing('agent', () =>
-      this.#transaction(() => {
-        this.#rememberReads();
-        this.#database
-          .prepare(
-            'INSERT OR REPLACE INTO blobs (hash, data, used) VALUES (?, ?, (SELECT ifnull(max(used), 0) + 1 FROM blobs))',
-          )
-          .run(hash, Buffer.from(bytes));
-        this.#evictBlobs();
-      }),
-    );
+    this.#deciding(() => this.#blobs.put(hash, bytes));
   }
 
-  blob(hash: string): Uint8Array | null {
-    const [found] = this.#database.prepare('SELECT data FROM blobs WHERE hash = ?').raw().all(hash) as [Buffer][];
-    if (found === undefined) return null;
-    this.#read.delete(hash);
-    this.#read.add(hash);
-    return new Uint8Array(found[0]);
-  }
+  blob: BlobTable['get'] = (hash) => this.#blobs.get(hash);
+
+  /** The oldest events that wait for their receipt. */
+  outbox: OutboxTable['oldest'] = (limit) => this.#outbox.oldest(limit);
+  eventsOf: OutboxTable['ofAlarm'] = (alarmId) => this.#outbox.ofAlarm(alarmId);
+  lastingEvents: OutboxTable['lasting'] = (limit) => this.#outbox.lasting(limit);
 
   importRows: RowTable['importRows'] = (...request) => this.#repairing('rows', () => this.#rows.importRows(...request));
   rows: RowTable['rows'] = (...request) => this.#rows.rows(...request);
@@ -223,10 +207,10 @@ export class AgentDatabase {
   stats(): StoreStats {
     return {
       rows: this.#rows.count,
-      outboxEvents: this.#outbox,
+      outboxEvents: this.#outbox.waiting,
       damagedFiles: this.#damaged,
       evictedRows: this.#rows.evicted,
-      evictedEvents: this.#evictedEvents,
+      evictedEvents: this.#outbox.evicted,
       isDiskTight: this.#room.isTight,
     };
   }
@@ -261,101 +245,28 @@ export class AgentDatabase {
     return database;
   }
 
-  /** Of one alarm, those that wait for their receipt, in order. */
-  eventsOf(alarmId: string): AlarmEvent[] {
-    // Event ids are `<alarm id>:<transition>`, and ';' comes after ':'.
-    const found = this.#database
-      .prepare('SELECT payload FROM outbox WHERE event_id > ? AND event_id < ? ORDER BY position')
-      .raw()
-      .all(`${alarmId}:`, `${alarmId};`);
-    return (found as [string][]).map(([payload]) => JSON.parse(payload) as AlarmEvent);
-  }
-
-  /** The newest that wait for their receipt and belong to alarms that still last, oldest first. */
-  lastingEvents(limit: number): AlarmEvent[] {
-    const found = this.#database
-      .prepare(
-        `WITH waiting AS (SELECT position, payload, payload ->> 'alarmId' AS alarm, payload ->> 'transition' AS transition FROM outbox)
-         SELECT payload FROM waiting WHERE alarm NOT IN (SELECT alarm FROM waiting WHERE transition = 'cleared')
-         ORDER BY position DESC LIMIT ?`,
-      )
-      .raw()
-      .all(limit);
-    return (found as [string][]).map(([payload]) => JSON.parse(payload) as AlarmEvent).reverse();
-  }
-
   #write(write: AgentWrite): void {
     const run = (sql: string, ...values: unknown[]) => this.#database.prepare(sql).run(...values);
     switch (write.op) {
       case 'alarm': {
         const { event } = write;
-        const { changes } = run(
-          'INSERT OR IGNORE INTO outbox (event_id, payload) VALUES (?, ?)',
-          event.eventId,
-          JSON.stringify(event),
-        );
-        this.#outbox += changes;
+        this.#outbox.add(event);
         // Values that did not come say nothing about those that did.
         if (event.transition === 'raised' && event.communication === undefined)
           run('INSERT OR IGNORE INTO alarms (alarm_id, raised_ms) VALUES (?, ?)', event.alarmId, event.atMs);
         if (event.transition === 'cleared')
           run('UPDATE alarms SET cleared_ms = ? WHERE alarm_id = ?', event.atMs, event.alarmId);
         run('INSERT OR REPLACE INTO state (key, value) VALUES (?, ?)', 'alarm', write.alarmState);
-        this.#evictEvents();
+        this.#outbox.evict();
         break;
       }
       case 'received':
-        for (const eventId of write.eventIds)
-          this.#outbox -= run('DELETE FROM outbox WHERE event_id = ?', eventId).changes;
+        this.#outbox.received(write.eventIds);
         break;
       case 'state':
         if (write.value === null) run('DELETE FROM state WHERE key = ?', write.key);
         else run('INSERT OR REPLACE INTO state (key, value) VALUES (?, ?)', write.key, asStored(write.value));
         break;
-    }
-  }
-
-  /**
-   * A server that is away for good must not fill the disk. First goes what people did to alarms, which the server knows; then alarms about
-   * values that did not come; then detectors' alarms that are over; at the very last those that last. Of each the oldest first, counted.
-   */
-  #evictEvents(): void {
-    const { maximumOutboxEvents } = this.#options;
-    const excess = this.#outbox - maximumOutboxEvents;
-    if (excess <= 0) return;
-    const { changes } = this.#database
-      .prepare(
-        `DELETE FROM outbox WHERE position IN (SELECT position FROM outbox ORDER BY CASE
-           WHEN payload ->> 'transition' NOT IN ('raised', 'cleared') THEN 0
-           WHEN payload -> 'communication' IS NOT NULL THEN 1
-           WHEN payload ->> 'alarmId' NOT IN (SELECT alarm_id FROM alarms WHERE cleared_ms IS NULL) THEN 2
-           ELSE 3 END, position LIMIT ?)`,
-      )
-      // Looking through all of them is worth more than one.
-      .run(Math.max(excess, Math.floor(maximumOutboxEvents / 100)));
-    this.#outbox -= changes;
-    this.#evictedEvents += changes;
-    this.#database
-      .prepare('INSERT OR REPLACE INTO state (key, value) VALUES (?, ?)')
-      .run(EVICTED_EVENTS, String(this.#evictedEvents));
-  }
-
-  #rememberReads(): void {
-    const remember = this.#database.prepare('UPDATE blobs SET used = (SELECT max(used) + 1 FROM blobs) WHERE hash = ?');
-    for (const hash of this.#read) remember.run(hash);
-    this.#read.clear();
-  }
-
-  #evictBlobs(): void {
-    const sizes = this.#database.prepare('SELECT hash, length(data) FROM blobs ORDER BY used DESC').raw().all() as [
-      string,
-      number,
-    ][];
-    let total = 0;
-    for (const [i, [hash, bytes]] of sizes.entries()) {
-      total += bytes;
-      if (i > 0 && total > this.#options.maximumBlobBytes)
-        this.#database.prepare('DELETE FROM blobs WHERE hash = ?').run(hash);
     }
   }
 
@@ -377,7 +288,7 @@ export class AgentDatabase {
 
   #rollBack(): void {
     if (this.#database.inTransaction) this.#database.exec('ROLLBACK');
-    this.#recount();
+    this.#outbox.recount();
   }
 
   /** Once more after the damaged file was replaced, or after old rows made room on a full disk. */
@@ -421,16 +332,13 @@ export class AgentDatabase {
     (file === 'agent' ? this.#database : this.#rows).close();
     this.#told(`${path} was found damaged; it is kept as ${moveAside(path, this.#stamp())}, and a new one was started`);
     this.#damaged++;
-    if (file === 'agent') this.#database = this.#open(this.#agentFile());
-    else this.#rows = new RowTable(this.#open(rowTables(path)), this.#options);
-    this.#recount();
-  }
-
-  #recount(): void {
-    const [row] = this.#database.prepare('SELECT count(*) FROM outbox').raw().all() as [number][];
-    this.#outbox = row?.[0] ?? 0;
-    // A new file in the place of a damaged one knows of none, and what was counted before still holds.
-    this.#evictedEvents = Math.max(this.#evictedEvents, Number(this.state(EVICTED_EVENTS) ?? 0));
+    if (file === 'agent') {
+      const { maximumOutboxEvents, maximumBlobBytes } = this.#options;
+      this.#database = this.#open(this.#agentFile());
+      this.#outbox = new OutboxTable(this.#database, maximumOutboxEvents, this.#outbox.evicted);
+      this.#blobs = new BlobTable(this.#database, maximumBlobBytes);
+    } else this.#rows = new RowTable(this.#open(rowTables(path)), this.#options);
+    this.#outbox.recount();
   }
 }
 
