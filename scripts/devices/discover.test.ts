@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -63,6 +63,41 @@ describe('discover', () => {
     await discover({ url, units: [1, 2], addresses: [{ from: 0, to: 1 }], timeoutMs: 2_000, out: directory });
     const site = await loadSite(join(directory, 'agent.yaml'));
     expect(site.tags).toEqual(['unit-1_holding_0', 'unit-2_holding_0', 'unit-2_holding_1']);
+  });
+
+  it('says what each bit was seen to be', async () => {
+    let reads = 0;
+    const device = await tcpDevice(({ functionCode }) =>
+      functionCode === 1 ? { pdu: Buffer.of(1, 1, ++reads > 3 ? 0b10 : 0b11) } : { pdu: exception(functionCode, 1) },
+    );
+    cleanUps.push(device.close);
+    const directory = mkdtempSync(join(tmpdir(), 'twinwatch-discover-'));
+    cleanUps.push(() => rmSync(directory, { recursive: true }));
+    const url = `tcp://127.0.0.1:${device.port}`;
+    await discover({ url, units: [1], addresses: [{ from: 0, to: 2 }], timeoutMs: 2_000, out: directory });
+    const seen = readFileSync(join(directory, 'unit-1.yaml'), 'utf8').match(/coil_\d|seen .*/g);
+    expect(seen?.slice(-6)).toEqual(['coil_0', 'seen 1, 0', 'coil_1', 'seen 1', 'coil_2', 'seen 0']);
+  });
+
+  it('asks nothing of unit 0 on a serial line, where it is broadcast', async () => {
+    let bytes = 0;
+    const line = createServer((socket) => {
+      socket
+        .on('error', () => undefined)
+        .on('data', (data) => {
+          bytes += data.length;
+        });
+    });
+    await new Promise<void>((resolve) => line.listen(0, '127.0.0.1', resolve));
+    cleanUps.push(() => new Promise((resolve) => line.close(resolve)));
+    const { port } = line.address() as { port: number };
+    const directory = mkdtempSync(join(tmpdir(), 'twinwatch-discover-'));
+    cleanUps.push(() => rmSync(directory, { recursive: true }));
+    const options = { url: `rtu+tcp://127.0.0.1:${port}`, addresses: [{ from: 0, to: 9 }], timeoutMs: 100 };
+    await discover({ ...options, units: [0], out: join(directory, 'zero') });
+    expect(bytes).toBe(0);
+    await discover({ ...options, units: [0, 1], out: join(directory, 'one') });
+    expect(bytes).toBeGreaterThan(0);
   });
 
   it.skipIf(!hasPymodbus)('(with pymodbus) guesses floats in their order, small and negative numbers', async () => {

@@ -1,4 +1,4 @@
-import { agentSchema } from '@twinwatch/core/config/agent';
+import { agentSchema, isBroadcast } from '@twinwatch/core/config/agent';
 import type { RegisterTable } from '@twinwatch/core/config/template-tag';
 import { TwinwatchError } from '@twinwatch/core/errors';
 import type { ModbusBus } from '@twinwatch/edge-agent/sources/modbus/bus';
@@ -44,6 +44,10 @@ async function scan(options: DiscoverOptions, say: (line: string) => void): Prom
   const devices: DraftDevice[] = [];
   try {
     for (const unit of options.units) {
+      if (isBroadcast(url, unit)) {
+        notes.push('unit 0 is broadcast on a serial line, which nobody answers; it was not asked');
+        continue;
+      }
       if (!(await answers(bus, unit))) continue;
       say(`unit ${unit} answers`);
       const tags: DraftTag[] = [];
@@ -118,7 +122,7 @@ async function tagsOf(
   if (spans.length === 0) return [];
   const total = spans.reduce((sum, { count }) => sum + count, 0);
   say(`  ${table}: ${total} can be read`);
-  if (isBits) return bitTags(table, spans, unit, notes);
+  if (isBits) return bitTags(await runs(bus, unit, table, spans), table, unit, notes);
   let zeros = 0;
   const tags = (await runs(bus, unit, table, spans)).flatMap((run) => {
     const typed = typedRun(run, table);
@@ -181,16 +185,17 @@ async function runs(
   return spans.map(({ address }, i) => ({ address, passes: passes[i]! }));
 }
 
-function bitTags(
-  table: RegisterTable,
-  spans: readonly { address: number; count: number }[],
-  unit: number,
-  notes: string[],
-): DraftTag[] {
-  const addresses = spans.flatMap(({ address, count }) => Array.from({ length: count }, (_, i) => address + i));
-  if (addresses.length > MOST_BITS)
-    notes.push(`unit ${unit}: ${addresses.length} ${table}s can be read; the first ${MOST_BITS} are taken`);
-  return addresses.slice(0, MOST_BITS).map((address) => ({
-    ...{ name: `${table}_${address}`, register: table, address, type: 'BIT' as const },
+/** Each with what it was seen to be: one that is 0 says as much as one that is 1. */
+function bitTags(found: readonly RegisterRun[], table: RegisterTable, unit: number, notes: string[]): DraftTag[] {
+  const bits = found.flatMap(({ address, passes }) =>
+    Array.from(passes[0] ?? [], (_, i) => ({
+      address: address + i,
+      comment: `seen ${[...new Set(passes.map((pass) => pass[i]))].join(', ')}`,
+    })),
+  );
+  if (bits.length > MOST_BITS)
+    notes.push(`unit ${unit}: ${bits.length} ${table}s can be read; the first ${MOST_BITS} are taken`);
+  return bits.slice(0, MOST_BITS).map(({ address, comment }) => ({
+    ...{ name: `${table}_${address}`, register: table, address, type: 'BIT' as const, comment },
   }));
 }
