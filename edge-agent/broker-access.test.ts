@@ -10,6 +10,7 @@ import { Aedes, type Client } from 'aedes';
 import mqtt from 'mqtt';
 import { afterEach, expect, it } from 'vitest';
 import { sourceBrokerOf, sparkplugBrokerOf } from './broker-access.js';
+import { checkSite } from './check.js';
 import { loadSite } from './site-config.js';
 import { openSource } from './sources/open-sources.js';
 import { systemClock, systemTimers } from './system-runtime.js';
@@ -121,3 +122,48 @@ sources: [{ kind: mqtt, name: M, ${access}, tags: [{ name: L, topic: plant/level
   write('key.pem', second.key);
   await expect.poll(() => came.at(-1)?.cert, slow).toBe('second');
 });
+
+it('is checked: the broker of the Sparkplug publisher, too, and a key that is none is told, not thrown', async () => {
+  const authority = await newAuthority('works', Date.now() + YEAR_MS);
+  const { port } = await strictBroker(authority);
+  const directory = mkdtempSync(join(tmpdir(), 'twinwatch-check-'));
+  cleanUps.push(() => rmSync(directory, { recursive: true }));
+  const write = (name: string, text: string) => writeFileSync(join(directory, name), text);
+  const own = await holder(authority, 'agent', 'first');
+  write('ca.pem', authority.certificatePem);
+  write('cert.pem', own.cert);
+  write('key.pem', own.key);
+  write('other.pem', 'no key');
+  const access = (key: string, password: string) =>
+    `{ url: 'mqtts://127.0.0.1:${port}', username: u, password: ${password}, ca: ca.pem, cert: cert.pem, key: ${key} }`;
+  write(
+    'agent.yaml',
+    `federation: w\nagent: a\nbroker: ${access('other.pem', 'several words')}\ndataDir: d\ninterval: 1s
+sparkplug: ${access('key.pem', 'wrong').replace('{', '{ group: G,')}\n`,
+  );
+  const runtime = {
+    ...{ clock: systemClock, timers: systemTimers, random: () => 0, log: quiet, softwareVersion: '0' },
+    connect: (options: MqttConnectOptions) => mqtt.connect(options.url, options as mqtt.IClientOptions),
+  };
+  const told = async () => {
+    const { ok, text } = await checkSite(await loadSite(join(directory, 'agent.yaml')), runtime);
+    return { ok, lines: text.split('\n').slice(0, 2) };
+  };
+  expect(await told()).toEqual({
+    ok: false,
+    lines: [
+      expect.stringMatching(/^broker mqtts:.*; check what the files of ca, cert and key hold$/),
+      expect.stringMatching(/^Sparkplug broker mqtts:.*; check url, certificate/),
+    ],
+  });
+  write(
+    'agent.yaml',
+    `federation: w\nagent: a\nbroker: ${access('key.pem', 'several words')}\ndataDir: d\ninterval: 1s
+sparkplug: ${access('key.pem', 'several words').replace('{', '{ group: G,')}\n`,
+  );
+  const { ok, lines } = await told();
+  expect({ ok, lines }).toEqual({
+    ok: true,
+    lines: [`broker mqtts://127.0.0.1:${port}: connected`, `Sparkplug broker mqtts://127.0.0.1:${port}: connected`],
+  });
+}, 30_000);

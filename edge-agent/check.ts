@@ -2,13 +2,13 @@ import { hostname } from 'node:os';
 import type { SourceConfig } from '@twinwatch/core/config/sources';
 import type { Sample } from '@twinwatch/core/scada/sample';
 import { parseAgentStatus, parseServerStatus } from '@twinwatch/core/wire/json-messages';
-import { accessOptions } from '@twinwatch/core/wire/mqtt-client';
+import { accessOptions, type BrokerAccess } from '@twinwatch/core/wire/mqtt-client';
 import { agreement, SPOKEN } from '@twinwatch/core/wire/protocol';
 import type { AgentStatus, ServerStatus } from '@twinwatch/core/wire/status';
 import { topics } from '@twinwatch/core/wire/topics';
 import mqtt from 'mqtt';
 import type { AgentRuntime } from './agent.js';
-import { brokerOf, sourceBrokerOf } from './broker-access.js';
+import { brokerOf, sourceBrokerOf, sparkplugBrokerOf } from './broker-access.js';
 import { rivalWords } from './federation/identity-watch.js';
 import type { SiteConfig } from './site-config.js';
 import { DeviceReader, type ModbusDevice } from './sources/modbus/device-reader.js';
@@ -30,12 +30,18 @@ export async function checkSite(
   runtime: SourceRuntime & Release,
 ): Promise<{ ok: boolean; text: string }> {
   const lines: string[] = [];
-  const broker = await tryBroker(site);
+  const broker = await tryBroker(brokerOf(site));
   lines.push(`broker ${site.config.broker.url}: ${broker ?? 'connected'}`);
   const others = broker === null ? await whoIsThere(site, runtime) : [];
   lines.push(...others.map(({ line }) => line));
   const rows: string[][] = [];
   let ok = broker === null && others.every(({ good }) => good);
+  const { sparkplug } = site.config;
+  if (sparkplug?.url !== undefined) {
+    const fault = await tryBroker(sparkplugBrokerOf(site, sparkplug));
+    lines.push(`Sparkplug broker ${sparkplug.url}: ${fault ?? 'connected'}`);
+    ok &&= fault === null;
+  }
   for (const { config, devices } of site.buses) {
     const bus = openBus(config, runtime);
     for (const device of devices) {
@@ -212,16 +218,21 @@ function versionLine(agent: string, server: ServerStatus | null, release: Releas
 }
 
 /** Null when connected, else what went wrong. */
-async function tryBroker(site: SiteConfig): Promise<string | null> {
-  const { url, ...access } = accessOptions(brokerOf(site), true);
+async function tryBroker(broker: BrokerAccess): Promise<string | null> {
+  const { url, ...access } = accessOptions(broker, true);
   // Brokers refuse a certificate in the words for a wrong password.
-  const login = site.config.broker.cert === undefined ? 'username and password' : 'certificate (was it revoked?)';
-  const client = mqtt.connect(url, {
-    ...access,
-    clientId: `twinwatch-check-${process.pid}`,
-    reconnectPeriod: 0,
-    connectTimeout: BROKER_TIMEOUT_MS,
-  });
+  const login = broker.cert === undefined ? 'username and password' : 'certificate (was it revoked?)';
+  let client: mqtt.MqttClient;
+  try {
+    client = mqtt.connect(url, {
+      ...access,
+      clientId: `twinwatch-check-${process.pid}`,
+      reconnectPeriod: 0,
+      connectTimeout: BROKER_TIMEOUT_MS,
+    });
+  } catch (error) {
+    return `${(error as Error).message}; check what the files of ca, cert and key hold`;
+  }
   const outcome = await new Promise<string | null>((resolve) => {
     let reason = 'connection closed before it was accepted';
     client.on('connect', () => resolve(null));
