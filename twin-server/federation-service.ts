@@ -1,19 +1,14 @@
-import { type RegistryConfig, registryConfig } from '@twinwatch/core/config/registry';
+import { registryConfig } from '@twinwatch/core/config/registry';
 import { type ErrorCode, TwinwatchError } from '@twinwatch/core/errors';
-import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
 import type { TrustFile } from '@twinwatch/core/security/key-files';
 import type { AlarmEvent } from '@twinwatch/core/wire/alarm-event';
-import { chunkCount, UNASKED_CHUNKS } from '@twinwatch/core/wire/chunks';
 import type { AlarmCommand, LabelCommand } from '@twinwatch/core/wire/commands';
 import { encodeEnvelope, readAnsweredTask } from '@twinwatch/core/wire/envelope';
 import { Gate, SERVER } from '@twinwatch/core/wire/gate';
-import type { RegistryView } from '@twinwatch/core/wire/http';
 import { INLINE_PROTOCOL, withParameters } from '@twinwatch/core/wire/inline-parameters';
 import { encodeJson, parseAgentStatus, parseAlarmEvent, parseTelemetry } from '@twinwatch/core/wire/json-messages';
 import { Link } from '@twinwatch/core/wire/link';
-import type { BrokerDoor } from '@twinwatch/core/wire/link-options';
 import type {
-  BlobRef,
   CalibrateTask,
   Calibration,
   EvaluateTask,
@@ -23,63 +18,22 @@ import type {
   WireMessage,
 } from '@twinwatch/core/wire/messages';
 import { supersedes } from '@twinwatch/core/wire/presence';
-import { type ProtocolRange, SPOKEN, type Version } from '@twinwatch/core/wire/protocol';
+import { SPOKEN, type Version } from '@twinwatch/core/wire/protocol';
 import { type Floor, risingSequence, statusPlaces } from '@twinwatch/core/wire/replay';
 import { signJson } from '@twinwatch/core/wire/signing';
 import type { AgentStatus, ServerStatus } from '@twinwatch/core/wire/status';
-import type { Telemetry } from '@twinwatch/core/wire/telemetry';
 import { type AgentChannel as Channel, parseTopic, topics } from '@twinwatch/core/wire/topics';
 import { TrafficTally } from '@twinwatch/core/wire/traffic';
 import { AgentVersions } from './agent-versions.js';
 import type { AgentChannel } from './aggregator/effect-performer.js';
-import type { Journal } from './aggregator/journal.js';
-import { type ArrivedUpdate, RoundRunner } from './aggregator/round-runner.js';
-import type { FederationPlan, RoundWork } from './aggregator/round-work.js';
-import type { Step } from './aggregator/rounds/step.js';
-import type { DecisionDesk } from './decisions/decision-desk.js';
+import { RoundRunner } from './aggregator/round-runner.js';
+import { BlobSender } from './blob-sender.js';
+import type { FederationServiceOptions } from './federation-options.js';
 import { ModelRegistry } from './registry/model-registry.js';
 import { NO_KEYS, type ServerTrust } from './server-trust.js';
+import { UpdateInbox } from './update-inbox.js';
 
 /** Brings together the link to the broker and the round runner: messages in, messages out, presence, alarms, blobs. */
-
-export interface FederationServiceOptions {
-  readonly plan: FederationPlan;
-  readonly work: RoundWork;
-  readonly journal: Journal;
-  readonly run: string;
-  readonly broker: BrokerDoor;
-  /** Unsigned where absent. */
-  readonly trust?: ServerTrust;
-  readonly softwareVersion: string;
-  /** Those of this release where absent. */
-  readonly protocols?: ProtocolRange;
-  readonly clock: Clock;
-  readonly timers: Timers;
-  readonly random: () => number;
-  readonly log: Logger;
-  readonly observer: FederationObserver;
-  /** The defaults where absent. */
-  readonly registry?: RegistryConfig;
-  readonly desk: Pick<DecisionDesk, 'waiting' | 'answered'>;
-  /** See RoundRunnerOptions. */
-  readonly onFatal: (error: unknown) => void;
-}
-
-/** Told after what it is told of is journalled. */
-export interface FederationObserver {
-  onStep(step: Step): void;
-  onStatus(agent: string, status: AgentStatus): void;
-  onTelemetry(agent: string, telemetry: Telemetry): void;
-  onAlarm(event: AlarmEvent): void;
-  onRegistry?(view: RegistryView): void;
-  /** Other certificates count, or end at another time; see ServerTrust. */
-  onCertificates?(): void;
-  /** Messages were refused, see FederationService.refused; told of many at once. */
-  onRefused?(): void;
-}
-
-/** Agents that were asked at once answer at nearly one time. */
-const GATHER_MS = 4;
 
 /** Between two tries to deliver what people decided to agents that are there. */
 const COMMANDS_AGAIN_MS = 30_000;
@@ -116,13 +70,8 @@ export class FederationService {
   readonly #versions: AgentVersions;
   /** That the manifest was published in last. */
   #manifestProtocol: number | null = null;
-  /** Blobs on their way, by agent and hash: a hello during a transfer does not start it again. */
-  readonly #sending = new Set<string>();
-  /** Updates that wait to be written together. */
-  readonly #arrived: ArrivedUpdate[] = [];
-  /** Agent → hash of what was last sent to it unasked. */
-  readonly #pushed = new Map<string, string>();
-  #lastParameters: { readonly hash: string; readonly bytes: Uint8Array } | null = null;
+  readonly #updates: UpdateInbox;
+  readonly #blobs: BlobSender;
   readonly #traffic = new TrafficTally();
   readonly #stopping = new AbortController();
   readonly #trust: ServerTrust;
@@ -178,6 +127,11 @@ export class FederationService {
       onPayload: (topic, bytes) => this.#traffic.count(topic, bytes),
       onOnline: (connectionId) => this.#onOnline(connectionId),
     });
+    this.#blobs = new BlobSender({
+      ...{ journal, link: this.#link, log: options.log, signal: this.#stopping.signal },
+      topicOf: (agent) => this.#topics.agent(agent).down,
+      lost: (topic, error) => this.#lost(topic, error),
+    });
     this.registry = new ModelRegistry({
       ...{ journal, clock, timers: options.timers, log: options.log },
       config: { ...(options.registry ?? registryConfig.parse({})), maximumFalseRate: plan.detector.maximumFalseRate },
@@ -190,6 +144,10 @@ export class FederationService {
       agents: this.#channel(),
       now: () => clock.now(),
       onStep: (step) => options.observer.onStep(step),
+    });
+    this.#updates = new UpdateInbox({
+      ...{ timers: options.timers, log: options.log },
+      take: (arrived) => this.runner.onUpdates(arrived),
     });
   }
 
@@ -207,7 +165,7 @@ export class FederationService {
   }
 
   async stop(): Promise<void> {
-    this.#takeArrived();
+    this.#updates.take();
     this.#stopping.abort();
     this.#cancelWaiting();
     this.#cancelKeys();
@@ -255,7 +213,7 @@ export class FederationService {
 
   #onMessage(topic: string, payload: Uint8Array): void {
     // In the order in which they came.
-    this.#takeArrived();
+    this.#updates.take();
     const parsed = parseTopic(topic);
     if (parsed === null || parsed.agent === null || payload.length === 0) return;
     const { agent, channel } = parsed;
@@ -321,7 +279,7 @@ export class FederationService {
         this.runner.onCalibration(agent, message);
         return;
       case 'blob-request':
-        this.#sendBlob(agent, message.blob, message.missing);
+        this.#blobs.send(agent, message.blob, message.missing);
         return;
       default:
         this.#options.log.warn(
@@ -366,43 +324,12 @@ export class FederationService {
       // Whoever sent what is not signed, it was not that agent: nothing of it may be held against it. Nor may its release.
       if (!(error instanceof TwinwatchError) || (this.#gate.verifies && FORGED.has(error.code))) throw error;
       if (error.code === 'WIRE_PROTOCOL') throw error;
-      this.#takeArrived();
+      this.#updates.take();
       this.runner.onMalformedUpdate(agent, readAnsweredTask(bytes, MAXIMUM_UPDATE_BYTES), error.message);
       return;
     }
-    if (message.kind === 'update') this.#gather({ agent, update: message, bytes: bytes.length });
+    if (message.kind === 'update') this.#updates.add({ agent, update: message, bytes: bytes.length });
     else this.#onEnvelope(agent, message);
-  }
-
-  /** What comes within a moment is written together: a disk takes one transaction as fast as twenty. */
-  #gather(arrived: ArrivedUpdate): void {
-    this.#arrived.push(arrived);
-    if (this.#arrived.length > 1) return;
-    this.#options.timers.after('updates', GATHER_MS, () => this.#takeArrived());
-  }
-
-  #takeArrived(): void {
-    const arrived = this.#arrived.splice(0);
-    if (arrived.length === 0) return;
-    try {
-      this.runner.onUpdates(arrived);
-    } catch {
-      // One of them may be the reason, and must not hold up the others.
-      for (const one of arrived) this.#takeAlone(one);
-    }
-  }
-
-  #takeAlone(one: ArrivedUpdate): void {
-    try {
-      this.runner.onUpdates([one]);
-    } catch (error) {
-      const { agent, update } = one;
-      const reason = error instanceof Error ? error.message : String(error);
-      this.#options.log.warn(
-        { agent, round: update.round, reason },
-        `an update of agent ${agent} was not taken; it will come again`,
-      );
-    }
   }
 
   /** @throws TwinwatchError WIRE_* where it is neither an update nor a calibration of that agent. */
@@ -449,45 +376,10 @@ export class FederationService {
     }
     const found = this.#versions.with(agent);
     const isRead = found.agreed && found.protocol >= INLINE_PROTOCOL;
-    const parameters = isRead ? this.#parameters(task.parameters.hash) : null;
+    const parameters = isRead ? this.#blobs.parameters(task.parameters.hash) : null;
     const whole = parameters === null ? task : withParameters(task, parameters);
     this.#send(agent, 'task', whole);
-    if (whole.inline === undefined) this.#push(agent, task.parameters);
-  }
-
-  /** A round's are the same for every agent. */
-  #parameters(hash: string): Uint8Array | null {
-    if (this.#lastParameters?.hash !== hash) {
-      const bytes = this.#options.journal.blob(hash);
-      if (bytes === null) return null;
-      this.#lastParameters = { hash, bytes };
-    }
-    return this.#lastParameters.bytes;
-  }
-
-  /** Once: whoever says hello again may have some of it, or all, and asks for what it lacks. */
-  #push(agent: string, blob: BlobRef): void {
-    if (this.#pushed.get(agent) === blob.hash) return;
-    this.#pushed.set(agent, blob.hash);
-    this.#sendBlob(agent, blob, null);
-  }
-
-  #sendBlob(agent: string, { hash }: BlobRef, missing: readonly number[] | null): void {
-    const bytes = this.#options.journal.blob(hash);
-    if (bytes === null) {
-      this.#options.log.warn({ agent, hash }, `agent ${agent} asks for blob ${hash}, which is not kept here any more`);
-      return;
-    }
-    // The rest is asked for, as fast as the agent's line takes it.
-    const first = Array.from({ length: Math.min(UNASKED_CHUNKS, chunkCount(bytes.length)) }, (_, index) => index);
-    const key = `${agent} ${hash}`;
-    if (missing === null && this.#sending.has(key)) return;
-    this.#sending.add(key);
-    const { down } = this.#topics.agent(agent);
-    this.#link
-      .sendTransfer(down, bytes, { indices: missing ?? first, signal: this.#stopping.signal })
-      .catch((error: unknown) => this.#lost(down, error))
-      .finally(() => this.#sending.delete(key));
+    if (whole.inline === undefined) this.#blobs.push(agent, task.parameters);
   }
 
   #sendWaiting(agent: string): void {

@@ -11,7 +11,7 @@ import type { FederationState } from '../aggregator/rounds/round-state.js';
 import { closedRoundView } from '../aggregator/rounds/round-view.js';
 import type { Step } from '../aggregator/rounds/step.js';
 import { decisionView } from '../decisions/decision-desk.js';
-import type { FederationObserver } from '../federation-service.js';
+import type { FederationObserver } from '../federation-options.js';
 import { currentModel } from '../registry/model-registry.js';
 import type { ChangeFeed } from './change-feed.js';
 import type { TelemetryHistory } from './telemetry-history.js';
