@@ -14,6 +14,8 @@ export interface FederationFiles {
   readonly agents: ReadonlyMap<string, string>;
   /** Agent → CSV to import. */
   readonly histories: ReadonlyMap<string, string>;
+  /** Agent that has live values → CSV that they are read from, to be added to. */
+  readonly live: ReadonlyMap<string, string>;
   /** Of an agent that has keys and no configuration: its `security.directory`. */
   readonly stranger: string;
 }
@@ -23,13 +25,31 @@ export interface FederationSize {
   readonly port: number;
   readonly httpPort: number;
   readonly rounds: object;
+  readonly trial: TrialTimes;
 }
+
+/** How a new model is tried. */
+export interface TrialTimes {
+  /** Beside the current one. A duration. */
+  readonly shadow: string;
+  /** In place of the current one on some agents, which judge live rows then. A duration; null for no such thing, and no live rows. */
+  readonly canary: string | null;
+}
+
+/** On stored rows, over as soon as each agent has told. */
+export const BRIEF_TRIAL: TrialTimes = { shadow: '5s', canary: null };
+/** The longer one lasts for its time: there are fewer rows. */
+const [SHADOW_ROWS, ALL_ROWS] = [40, 10_000];
+const CANARY_ROWS = 5;
 
 export const FEDERATION = 'kills';
 export const STRANGER = 'stranger';
 const HIDDEN = [4];
 
-export function writeFederation(folder: string, { agents, port, httpPort, rounds }: FederationSize): FederationFiles {
+export function writeFederation(
+  folder: string,
+  { agents, port, httpPort, rounds, trial }: FederationSize,
+): FederationFiles {
   mkdirSync(folder, { recursive: true });
   const write = (name: string, text: string) => {
     const file = join(folder, name);
@@ -51,7 +71,7 @@ export function writeFederation(folder: string, { agents, port, httpPort, rounds
         twin: { csv: { file: 'twin.csv', episodeColumn: 'episode' }, episodes: 4, days: 2 },
         detector: { hidden: HIDDEN, maximumFalseRate: 0.05 },
         // Whatever is released is tried, and then to be run: which models are worth it is not in question here.
-        registry: { validationMargin: 1, falseRateMargin: 1, shadow: { rows: 40, time: '5s' } },
+        registry: { validationMargin: 1, falseRateMargin: 1, ...trialOf(trial) },
         rounds: {
           ...{ method: 'cwa', count: 100_000, quorum: 2, minimumRows: 50, epochs: 1, twinEpochs: 1, batchSize: 64 },
           ...{ codec: 'int8', exchangeRows: 60, releaseEvery: 3, deadline: '60s', ...rounds },
@@ -64,16 +84,39 @@ export function writeFederation(folder: string, { agents, port, httpPort, rounds
         write(
           `${agent}.yaml`,
           stringify({
-            ...{ federation: FEDERATION, agent, broker, dataDir: agent, interval: '15m', buses: [], statusEvery: '5s' },
+            ...{ federation: FEDERATION, agent, broker, dataDir: agent, buses: [], statusEvery: '5s' },
+            ...(trial.canary === null ? { interval: '15m' } : { interval: '200ms', sources: [liveSource(agent)] }),
             ...{ training: { engine: 'builtin' }, security: { directory: keys.agents[agent] } },
           }),
         ),
       ]),
     ),
+    live: new Map(
+      (trial.canary === null ? [] : ids).map((agent) => [agent, write(`${agent}-live.csv`, `${header}\n`)]),
+    ),
     histories: new Map(
       ids.map((agent, k) => [agent, write(`${agent}.csv`, csv(plantRows(`site ${k}`, 2, k - 1, null).rows))]),
     ),
   };
+}
+
+function trialOf({ shadow, canary }: TrialTimes): object {
+  if (canary === null) return { shadow: { rows: SHADOW_ROWS, time: shadow } };
+  return {
+    shadow: { rows: ALL_ROWS, time: shadow },
+    canary: { share: 0.4, minimumAgents: 2, rows: CANARY_ROWS, time: canary },
+  };
+}
+
+function liveSource(agent: string): object {
+  const tags = TAGS.map(({ name }) => ({ name, column: name }));
+  return { name: 'plant', kind: 'csv-tail', file: `${agent}-live.csv`, tags };
+}
+
+/** Values of normal running. @param count of the line, from 1. */
+export function liveLine(count: number): string {
+  const level = 3 + Math.sin(count / 10);
+  return `${[new Date().toISOString(), level, 20 * level, 1].join()}\n`;
 }
 
 /** The server's file with other settings of its rounds, beside it. */

@@ -1,9 +1,16 @@
 import { type ChildProcess, fork } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
+import { appendFileSync, closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { choosePorts } from '../../processes/ports.js';
-import { type FederationFiles, writeFederation, writeServerConfig } from './federation-files.js';
+import {
+  BRIEF_TRIAL,
+  type FederationFiles,
+  liveLine,
+  type TrialTimes,
+  writeFederation,
+  writeServerConfig,
+} from './federation-files.js';
 import type { Death, StepMessage } from './recorded-journal.js';
 
 /** A federation of real processes that can be killed, frozen and started again one by one. */
@@ -12,6 +19,7 @@ const COMMAND = fileURLToPath(new URL('../../twinwatch.js', import.meta.url));
 const SERVER = fileURLToPath(new URL('./server-process.js', import.meta.url));
 /** Generous: a machine may be three times slower, and busy. */
 const PATIENCE_MS = 60_000;
+const LIVE_EVERY_MS = 500;
 
 interface Child {
   readonly process: ChildProcess;
@@ -32,6 +40,8 @@ export interface TestFederation {
   startServer(death?: Death | null, rounds?: object): void;
   startAgent(agent: string): void;
   logOf(name: string): string;
+  /** Monotonic ms at which the process that runs, or ran last, said that it is ready: Node has started, files are open; null before. */
+  readyAtMs(name: string): number | null;
   signal(name: string, signal: NodeJS.Signals): void;
   /** SIGKILL, and wait until it is gone. */
   kill(name: string): Promise<void>;
@@ -44,10 +54,16 @@ export interface TestFederation {
   stopAll(): Promise<void>;
 }
 
-export async function openTestFederation(folder: string, agents: number, rounds: object): Promise<TestFederation> {
+export async function openTestFederation(
+  folder: string,
+  agents: number,
+  rounds: object,
+  trial: TrialTimes = BRIEF_TRIAL,
+): Promise<TestFederation> {
   const ports = await choosePorts(['broker', 'http'], 21_000 + (process.pid % 400) * 20, false);
-  const files = writeFederation(folder, { agents, port: ports.broker, httpPort: ports.http, rounds });
+  const files = writeFederation(folder, { agents, port: ports.broker, httpPort: ports.http, rounds, trial });
   const children = new Map<string, Child>();
+  const readyAtMs = new Map<string, number>();
   const watchers = new Set<(message: StepMessage) => void>();
   let newest: StepMessage = { step: 'start', committed: 0, refused: false };
   const logOf = (name: string) => join(folder, `${name}.log`);
@@ -56,6 +72,10 @@ export async function openTestFederation(folder: string, agents: number, rounds:
     const log = openSync(logOf(name), 'a');
     const child = fork(file, args, { stdio: ['ignore', log, log, 'ipc'] });
     closeSync(log);
+    readyAtMs.delete(name);
+    child.on('message', (message: { ready?: boolean }) => {
+      if (message.ready === true) readyAtMs.set(name, performance.now());
+    });
     children.set(name, {
       process: child,
       ended: new Promise((resolve) => child.once('exit', (_code, by) => resolve(by))),
@@ -102,6 +122,11 @@ export async function openTestFederation(folder: string, agents: number, rounds:
     if (importing.exitCode !== 0) throw new Error(`no import for ${agent}; see ${logOf(`import-${agent}`)}`);
     children.delete(`import-${agent}`);
   }
+  let lines = 0;
+  const living = setInterval(() => {
+    lines++;
+    for (const file of files.live.values()) appendFileSync(file, liveLine(lines));
+  }, LIVE_EVERY_MS);
   return {
     ...{ folder, files, logOf, httpPort: ports.http, url: `mqtt://127.0.0.1:${ports.broker}` },
     agents: [...files.agents.keys()],
@@ -120,6 +145,7 @@ export async function openTestFederation(folder: string, agents: number, rounds:
       });
     },
     startAgent: (agent) => void start(agent, COMMAND, 'agent', '--config', files.agents.get(agent)!),
+    readyAtMs: (name) => readyAtMs.get(name) ?? null,
     signal: (name, signal) => void children.get(name)?.process.kill(signal),
     kill: (name) => end(name, 'SIGKILL'),
     stop: (name) => end(name, 'SIGTERM'),
@@ -143,6 +169,7 @@ export async function openTestFederation(folder: string, agents: number, rounds:
         }),
       ),
     async stopAll() {
+      clearInterval(living);
       const names = [...children.keys()];
       await Promise.all(names.filter((name) => name !== 'broker').map((name) => end(name, 'SIGTERM')));
       await end('broker', 'SIGTERM');

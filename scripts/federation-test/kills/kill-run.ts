@@ -11,10 +11,25 @@ export interface KillReport {
   readonly kills: number;
   /** How often each was killed: server at a step, or anybody at any time. */
   readonly victims: ReadonlyMap<string, number>;
-  /** From the start of the killed process to the next step of a round, of a server that was killed at a step. */
-  readonly nextStepMs: number[];
-  /** From there to the next committed round, of what was killed at any time. */
-  readonly nextRoundMs: ReadonlyMap<string, number[]>;
+  /** How many of them fell into a model's trial. */
+  readonly inTrial: number;
+  /** By what was killed. */
+  readonly recoveries: ReadonlyMap<string, readonly Recovery[]>;
+}
+
+/** All from the start of the killed process. */
+export interface Recovery {
+  /** Until it says that it is ready: Node starts, code is loaded, files are opened. Null where a round went on before. */
+  readonly readyMs: number | null;
+  /** Until the next step of a round, after a kill at any time one that comes of an agent's answer. */
+  readonly stepMs: number;
+  /** Until the next committed round; null where the server was killed again. */
+  readonly roundMs: number | null;
+}
+
+/** What is not the machine's time to start a process, of those recoveries that waited for one. */
+export function afterReadyMs(recoveries: readonly Recovery[]): number[] {
+  return recoveries.flatMap(({ readyMs, stepMs }) => (readyMs === null ? [] : Math.max(0, stepMs - readyMs)));
 }
 
 /** Before there is a lineage; in the order in which a federation comes to them. */
@@ -30,6 +45,8 @@ const ROUND_STEPS: readonly JournalStep[] = [
 const IDLE: readonly JournalStep[] = ['start', 'presence', 'refused', 'attempt-failed', 'trial-begun', 'trial-over'];
 /** Of a round whose agents do not answer. */
 const SHORT_DEADLINE = { deadline: '1s' };
+/** Agents and server have heard each other. */
+const ANSWERS: readonly JournalStep[] = ['update', 'last-update', 'score', 'calibration'];
 const LONGEST_LIFE_MS = 900;
 
 /** Every step once before and once after its transaction is on the disk. */
@@ -62,8 +79,8 @@ export class KillRun {
   readonly #federation: TestFederation;
   readonly #verifier: Verifier;
   readonly #victims = new Map<string, number>();
-  readonly #nextStepMs: number[] = [];
-  readonly #nextRoundMs = new Map<string, number[]>();
+  readonly #recoveries = new Map<string, Recovery[]>();
+  #inTrial = 0;
 
   constructor(federation: TestFederation, verifier: Verifier) {
     this.#federation = federation;
@@ -72,7 +89,7 @@ export class KillRun {
 
   get report(): KillReport {
     const kills = [...this.#victims.values()].reduce((sum, times) => sum + times, 0);
-    return { kills, victims: this.#victims, nextStepMs: this.#nextStepMs, nextRoundMs: this.#nextRoundMs };
+    return { kills, victims: this.#victims, inTrial: this.#inTrial, recoveries: this.#recoveries };
   }
 
   /** The server must not run; it runs on in the end. */
@@ -85,7 +102,6 @@ export class KillRun {
       await this.#federation.killed('server', name);
       await calm();
       this.#count(`server ${death.when} ${death.step}`);
-      this.#verifier.verify();
     }
     await this.#goesOn(() => this.#federation.startServer(), 'no death', true);
   }
@@ -99,18 +115,21 @@ export class KillRun {
       await this.#federation.kill(victim);
       const killedAfter = this.#federation.newest.committed;
       const startedMs = performance.now();
-      const committed = this.#federation.step(
-        `a round after the kill of ${victim}`,
-        (next) => next.committed > killedAfter,
+      const since = <T>(came: Promise<T>) => came.then(() => performance.now() - startedMs);
+      const committed = since(
+        this.#federation.step(`a round after the kill of ${victim}`, (next) => next.committed > killedAfter),
       );
+      // What a server without a broker still does by itself is no round that goes on.
       if (victim === 'broker') await this.#federation.startBroker();
       else if (victim === 'server') this.#federation.startServer();
       else this.#federation.startAgent(victim);
-      await committed;
+      const step = since(
+        this.#federation.step(`an answer after the kill of ${victim}`, (next) => ANSWERS.includes(next.step)),
+      );
+      const [stepMs, roundMs] = await Promise.all([step, committed]);
       const kind = victim.replace(/-\d+$/, '');
-      this.#nextRoundMs.set(kind, [...(this.#nextRoundMs.get(kind) ?? []), performance.now() - startedMs]);
+      this.#recovered(kind, victim, startedMs, stepMs, roundMs);
       this.#count(victim);
-      this.#verifier.verify();
     }
   }
 
@@ -129,6 +148,14 @@ export class KillRun {
 
   #count(victim: string): void {
     this.#victims.set(victim, (this.#victims.get(victim) ?? 0) + 1);
+    this.#verifier.verify();
+    if (this.#verifier.isTrying) this.#inTrial++;
+  }
+
+  #recovered(kind: string, victim: string, startedMs: number, stepMs: number, roundMs: number | null): void {
+    const readyAtMs = this.#federation.readyAtMs(victim);
+    const recovery: Recovery = { readyMs: readyAtMs === null ? null : readyAtMs - startedMs, stepMs, roundMs };
+    this.#recoveries.set(kind, [...(this.#recoveries.get(kind) ?? []), recovery]);
   }
 
   /** @param isDeathAStep the step at which it dies is one of a round that goes on, too; else its death says nothing of how long that took. */
@@ -136,29 +163,31 @@ export class KillRun {
     const startedMs = performance.now();
     start();
     const step = this.#federation.step(`a step of a server that dies at ${name}`, goesOn);
-    const isStep = await Promise.race([
-      step.then(() => true),
-      this.#federation.killed('server', name).then(() => isDeathAStep),
-    ]);
+    const died = this.#federation.killed('server', name);
+    const isStep = await Promise.race([step.then(() => true), died.then(() => isDeathAStep)]);
     step.catch(() => undefined);
-    if (isStep) this.#nextStepMs.push(performance.now() - startedMs);
+    died.catch(() => undefined);
+    if (isStep) this.#recovered('server at a step', 'server', startedMs, performance.now() - startedMs, null);
   }
 }
 
 /** What came of it, for a person. */
-export function killLines({ kills, victims, nextStepMs, nextRoundMs }: KillReport, verified: Verified): string[] {
-  const { rounds, updates, receipts, detectors, trials, largestDifference } = verified;
+export function killLines({ kills, victims, inTrial, recoveries }: KillReport, verified: Verified): string[] {
+  const { rounds, updates, receipts, detectors, trials, replays, largestDifference } = verified;
   return [
-    `${kills} kills: ${[...victims].map(([victim, times]) => `${victim} ${times}`).join(', ')}`,
-    `${rounds} rounds of ${updates} updates; ${receipts} receipts and ${detectors} detectors in use by the agents' logs; ${trials} trials of models; parameters at most ${largestDifference.toExponential(1)} off the mean`,
-    `server killed at a step, from its start to the next step of a round: ${spread(nextStepMs)}`,
-    ...[...nextRoundMs].map(
-      ([victim, ms]) => `${victim} killed at any time, from its start to the next round: ${spread(ms)}`,
-    ),
+    `${kills} kills: ${[...victims].map(([victim, times]) => `${victim} ${times}`).join(', ')}; ${inTrial} during a model's trial`,
+    `${rounds} rounds of ${updates} updates; ${receipts} receipts and ${detectors} detectors in use by the agents' logs; parameters at most ${largestDifference.toExponential(1)} off the mean`,
+    `${trials} trials of models, each release once in the registry; ${replays} messages that had been taken before were refused`,
+    ...[...recoveries].flatMap(([kind, of]) => [
+      `${kind} killed: ready ${spread(of.flatMap(({ readyMs }) => readyMs ?? []))} after its start`,
+      `  from ready to the next step of a round: ${spread(afterReadyMs(of))}`,
+      `  from its start to the next step: ${spread(of.map(({ stepMs }) => stepMs))}; to the next round: ${spread(of.flatMap(({ roundMs }) => roundMs ?? []))}`,
+    ]),
   ];
 }
 
 function spread(values: readonly number[]): string {
+  if (values.length === 0) return 'none measured';
   const sorted = [...values].sort((a, b) => a - b);
   const at = (share: number) => Math.round(sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0);
   return `p50 ${at(0.5)}, p95 ${at(0.95)}, largest ${at(1)} ms of ${sorted.length}`;

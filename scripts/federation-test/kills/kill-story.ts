@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Manifest } from '@twinwatch/core/wire/messages';
 import { openTestFederation, type TestFederation } from './federation.js';
+import type { TrialTimes } from './federation-files.js';
 import { type KillReport, KillRun } from './kill-run.js';
 import type { Death } from './recorded-journal.js';
 import { agentManifest, type Verified, Verifier } from './verifier.js';
@@ -13,6 +14,8 @@ export interface KillPlan {
   readonly deaths: readonly Death[];
   readonly randomKills: number;
   readonly seed: string;
+  /** A brief one where absent. */
+  readonly trial?: TrialTimes;
 }
 
 export interface KillOutcome {
@@ -29,9 +32,9 @@ const LOOK_MS = 200;
 const LOOKS = 300;
 
 /** Keeps its folder where something was wrong. @throws Error naming what. */
-export async function killStory({ deaths, randomKills, seed }: KillPlan): Promise<KillOutcome> {
+export async function killStory({ deaths, randomKills, seed, trial }: KillPlan): Promise<KillOutcome> {
   const folder = mkdtempSync(join(tmpdir(), 'twinwatch-kills-'));
-  const federation = await openTestFederation(folder, AGENTS, {});
+  const federation = await openTestFederation(folder, AGENTS, {}, trial);
   const verifier = new Verifier(folder, federation.agents);
   const run = new KillRun(federation, verifier);
   let outcome: KillOutcome;
@@ -59,7 +62,7 @@ async function finish(federation: TestFederation, verifier: Verifier): Promise<M
   const running = () => new Map(federation.agents.map((agent) => [agent, agentManifest(federation.folder, agent)]));
   for (let look = 0; look < LOOKS; look++) {
     const state = verifier.verify();
-    const isOver = state?.committed === count && state.current === null && state.release === null;
+    const isOver = state?.committed === count && state.current === null && state.release === null && !verifier.isTrying;
     if (isOver && [...running().values()].every((one) => one?.model.hash === verifier.newest?.model.hash)) break;
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
   }

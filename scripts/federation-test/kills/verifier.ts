@@ -30,6 +30,9 @@ interface LogLine {
   readonly attempt?: number;
   readonly verdict?: string;
   readonly modelVersion?: string;
+  /** Of what was refused. */
+  readonly code?: string;
+  readonly reason?: string;
 }
 
 /** So far. */
@@ -42,23 +45,38 @@ export interface Verified {
   detectors: number;
   /** Releases that were tried beside another one, or waited for that. */
   trials: number;
+  /** Messages that were refused as taken before, by everybody's logs. */
+  replays: number;
   /** Between a round's parameters and the mean computed anew. */
   largestDifference: number;
 }
 
+const TAKEN_BACK: ReadonlySet<string> = new Set(['rolled-back', 'superseded']);
 /** Parameters are kept in single precision. */
 const ROUNDING = 1e-5;
 
 export class Verifier {
-  readonly verified: Verified = { rounds: 0, updates: 0, receipts: 0, detectors: 0, trials: 0, largestDifference: 0 };
+  readonly verified: Verified = {
+    rounds: 0,
+    updates: 0,
+    receipts: 0,
+    detectors: 0,
+    trials: 0,
+    replays: 0,
+    largestDifference: 0,
+  };
   /** Of what is released, at the last look. */
   newest: Manifest | null = null;
+  /** Whether a model is on trial or waits for its turn. */
+  isTrying = false;
   readonly #folder: string;
   readonly #agents: readonly string[];
   readonly #offsets = new Map<string, number>();
   readonly #updates = new Map<string, UpdateLine>();
   readonly #globals = new Map<number, Set<string>>();
-  readonly #running = new Map<string, number>();
+  readonly #running = new Map<string, { readonly at: number; readonly version: string }>();
+  /** Ran on some agents, and were not released. */
+  readonly #takenBack = new Set<string>();
 
   constructor(folder: string, agents: readonly string[]) {
     this.#folder = folder;
@@ -69,6 +87,8 @@ export class Verifier {
   verify(): FederationState | null {
     // Before the journal: what they say has happened has to be in it.
     const logs = this.#agents.map((agent) => [agent, [...this.#newLines<LogLine>(`${agent}.log`)]] as const);
+    for (const lines of [...logs.map(([, of]) => of), [...this.#newLines<LogLine>('server.log')]])
+      for (const line of lines) this.#verifyRefusal(line);
     const db = readSqliteFile(join(this.#folder, 'server', 'server.db'));
     try {
       const { one, all } = db;
@@ -203,14 +223,24 @@ export class Verifier {
       `on trial are ${stageOf('shadow')} ${stageOf('canary')}, the candidate is ${candidate?.version}`,
     );
     hold(stageOf('waiting').join() === (next ?? ''), `${stageOf('waiting')} wait, the next is ${next}`);
+    this.isTrying = candidate !== null || next !== null;
+    const takenBack = known.filter((version) => TAKEN_BACK.has(records[version]!.stage));
+    for (const version of takenBack) this.#takenBack.add(version);
     this.verified.trials = Math.max(this.verified.trials, known.length - 1);
   }
 
-  #verifyDetector(agent: string, at: number | undefined, { modelVersion }: LogLine): void {
-    hold(at !== undefined, `${agent} runs ${modelVersion}, which the registry does not know`);
-    const before = this.#running.get(agent) ?? -1;
-    hold(at > before, `${agent} goes from model ${before} to ${at} (${modelVersion})`);
-    this.#running.set(agent, at);
+  /** Of those who sign, nothing may be refused but what was taken before. */
+  #verifyRefusal({ msg, code, reason }: LogLine): void {
+    if (code === 'WIRE_REPLAYED') this.verified.replays++;
+    else hold(msg !== 'refused' || code?.startsWith('WIRE_') !== true, `a message was refused: ${code}, ${reason}`);
+  }
+
+  #verifyDetector(agent: string, at: number | undefined, { modelVersion: version = '' }: LogLine): void {
+    hold(at !== undefined, `${agent} runs ${version}, which the registry does not know`);
+    const before = this.#running.get(agent);
+    const isBack = before !== undefined && at <= before.at && !this.#takenBack.has(before.version);
+    hold(!isBack, `${agent} goes from ${before?.version} back to ${version}`);
+    this.#running.set(agent, { at, version });
     this.verified.detectors++;
   }
 
