@@ -90,7 +90,7 @@ const RESERVED = 1_000_000;
  * @param kept what `keep` was told last, null before the first. @param keep writes down where a next process begins.
  */
 export function risingSequence(kept: number | null, nowMs: number, keep: (next: number) => void): () => number {
-  let next = Math.max(kept ?? 0, nowMs * 1_000);
+  let next = Math.max(kept ?? 0, Math.floor(nowMs * 1_000));
   let reserved = next + RESERVED;
   keep(reserved);
   return () => {
