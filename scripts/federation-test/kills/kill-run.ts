@@ -18,7 +18,7 @@ export interface KillReport {
 }
 
 /** All from the start of the killed process. */
-export interface Recovery {
+interface Recovery {
   /** Until it says that it is ready: Node starts, code is loaded, files are opened. Null where a round went on before. */
   readonly readyMs: number | null;
   /** Until the next step of a round, after a kill at any time one that comes of an agent's answer. */
