@@ -5,36 +5,25 @@ import { join } from 'node:path';
 import { startBroker } from '@twinwatch/broker/broker';
 import { agentSchema } from '@twinwatch/core/config/agent';
 import { registryConfig } from '@twinwatch/core/config/registry';
-import { BuiltinEngine } from '@twinwatch/core/learning/builtin-engine';
 import { type ProtocolRange, SPOKEN } from '@twinwatch/core/wire/protocol';
 import type { AgentStatus } from '@twinwatch/core/wire/status';
 import { topics } from '@twinwatch/core/wire/topics';
-import { type AgentRuntime, openStore, runAgent } from '@twinwatch/edge-agent/agent';
+import { type AgentRuntime, runAgent } from '@twinwatch/edge-agent/agent';
 import { type OpenTrust, openAgentTrust } from '@twinwatch/edge-agent/federation/agent-trust';
 import type { SiteConfig } from '@twinwatch/edge-agent/site-config';
 import type { Journal } from '@twinwatch/twin-server/aggregator/journal';
-import { buildSchema } from '@twinwatch/twin-server/aggregator/lineage';
-import { RoundWork } from '@twinwatch/twin-server/aggregator/round-work';
 import { openJournal } from '@twinwatch/twin-server/aggregator/sqlite-journal';
-import {
-  normalClients,
-  SILENT,
-  syntheticConfig,
-  syntheticTwin,
-  TAGS,
-} from '@twinwatch/twin-server/aggregator/testing/synthetic-plant';
-import { splitEpisodes, twinFeatures } from '@twinwatch/twin-server/aggregator/twin-rows';
-import { FederationService } from '@twinwatch/twin-server/federation-service';
+import { normalClients, SILENT, TAGS } from '@twinwatch/twin-server/aggregator/testing/synthetic-plant';
+import type { FederationService } from '@twinwatch/twin-server/federation-service';
 import { openServerTrust } from '@twinwatch/twin-server/server-trust';
 import mqtt from 'mqtt';
 import { type LocalKeys, writeLocalKeys } from '../processes/local-keys.js';
 import { systemClock, systemTimers } from '../processes/node-runtime.js';
+import { importHistory, liveService } from '../test/live-federation.js';
 
 /** A federation that signs, with a real broker, server and agents, and somebody else at the same broker who may publish what they like. */
 
 export const FEDERATION = 'works';
-const SEED = 7;
-const SHARE = 0.5;
 const TAG_NAMES = TAGS.map(({ name }) => name);
 export const AGENTS = ['site-1', 'site-2'] as const;
 
@@ -95,38 +84,17 @@ export class SignedFederation {
   }
 
   async serve(rounds: object, registry: object = {}, protocols: ProtocolRange = SPOKEN): Promise<void> {
-    const config = syntheticConfig(rounds);
-    const { detector } = config;
-    const twin = syntheticTwin(1, 4);
-    const episodes = splitEpisodes(twin.episodes, { validationShare: SHARE, seed: SEED });
-    const schema = buildSchema(detector, twin, episodes.training);
-    const plan = { federation: FEDERATION, schema, detector, rounds: config.rounds, seed: SEED };
-    const work = new RoundWork(plan, new BuiltinEngine(), twinFeatures(schema, episodes));
     this.#serving = new AbortController();
     const runtime = { clock: systemClock, timers: systemTimers, log: SILENT };
     const trust = await openServerTrust(this.keys.server, { federation: FEDERATION, ...runtime }, this.#serving.signal);
     this.#journal = openJournal(join(this.directory, 'server.db'));
-    const ignore = () => undefined;
-    this.#service = new FederationService({
-      ...{
-        plan,
-        work,
-        journal: this.#journal,
-        run: 'run',
-        trust,
-        softwareVersion: '1',
-        protocols,
-        random: Math.random,
-        ...runtime,
+    this.#service = liveService(
+      { federation: FEDERATION, rounds },
+      {
+        ...{ journal: this.#journal, run: 'run', trust, protocols, registry: registryConfig.parse(registry) },
+        broker: { url: this.#url, connect: (options) => mqtt.connect(options.url, options as mqtt.IClientOptions) },
       },
-      broker: { url: this.#url, connect: (options) => mqtt.connect(options.url, options as mqtt.IClientOptions) },
-      observer: { onStep: ignore, onStatus: ignore, onTelemetry: ignore, onAlarm: ignore },
-      registry: registryConfig.parse(registry),
-      desk: { waiting: () => [], answered: () => false },
-      onFatal: (error) => {
-        throw error;
-      },
-    });
+    );
     this.#service.start();
   }
 
@@ -178,14 +146,7 @@ export class SignedFederation {
       ...{ trust: keys.trust, rssBytes: () => process.memoryUsage.rss() },
       connect: (options) => mqtt.connect(options.url, options as mqtt.IClientOptions),
     };
-    const store = await openStore(site, runtime);
-    await store.call('importRows', {
-      tags: TAG_NAMES,
-      timesMs: Float64Array.from(rows, ({ timeMs }) => timeMs),
-      values: Float64Array.from(rows.flatMap(({ values }) => [...values])),
-      labels: new Int8Array(rows.length).fill(-1),
-    });
-    await store.close();
+    await importHistory(site, runtime, rows);
     await new Promise<void>((onReady) => {
       const stop = new AbortController();
       this.#running.set(agent, { stop, ended: runAgent(site, runtime, stop.signal, () => onReady()) });

@@ -17,6 +17,7 @@ import {
   TAGS,
 } from '@twinwatch/twin-server/aggregator/testing/synthetic-plant';
 import { splitEpisodes, twinFeatures } from '@twinwatch/twin-server/aggregator/twin-rows';
+import type { FederationServiceOptions } from '@twinwatch/twin-server/federation-options';
 import { FederationService } from '@twinwatch/twin-server/federation-service';
 import mqtt from 'mqtt';
 import { expect, vi } from 'vitest';
@@ -54,31 +55,16 @@ export interface LiveFederation {
 /** Runs all rounds and the release. */
 export async function runLive(request: LiveFederation): Promise<{ state: FederationState; rounds: RoundView[] }> {
   const { federation, directory, clients, url } = request;
-  const config = syntheticConfig(request.rounds, request.detector);
-  const { detector } = config;
-  const episodes = splitEpisodes(liveTwin.episodes, { validationShare: VALIDATION_SHARE, seed: LIVE_SEED });
-  const schema = buildSchema(detector, liveTwin, episodes.training);
-  const plan = { federation, schema, detector, rounds: config.rounds, seed: LIVE_SEED };
-  const work = new RoundWork(plan, new BuiltinEngine(), twinFeatures(schema, episodes));
   const journal = openJournal(join(directory, `${federation}.db`));
   const stopping = new AbortController();
-  const ignore = () => undefined;
-  const service = new FederationService({
-    ...{ plan, work, journal, run: RUN, broker: { url, connect: runtime.connect }, softwareVersion: '1' },
-    ...{ clock: systemClock, timers: systemTimers, random: Math.random, log: SILENT },
-    observer: { onStep: ignore, onStatus: ignore, onTelemetry: ignore, onAlarm: ignore },
-    desk: { waiting: () => [], answered: () => false },
-    onFatal: (error) => {
-      throw error;
-    },
-  });
+  const service = liveService(request, { journal, run: RUN, broker: { url, connect: runtime.connect } });
   service.start();
   const agents = await Promise.all(clients.map((client) => startAgent(request, client, stopping.signal)));
   try {
     await vi.waitFor(() => {
       const { committed, release, released } = service.runner.state;
       expect({ committed, release, isReleased: released !== null }).toEqual({
-        ...{ committed: config.rounds.count, release: null, isReleased: true },
+        ...{ committed: syntheticConfig(request.rounds).rounds.count, release: null, isReleased: true },
       });
     }, within);
     return { state: journal.loadState(RUN)!, rounds: journal.rounds(RUN) };
@@ -88,6 +74,28 @@ export async function runLive(request: LiveFederation): Promise<{ state: Federat
     await service.stop();
     journal.close();
   }
+}
+
+/** A server on the synthetic plant, whose twin has been simulated. */
+export function liveService(
+  { federation, rounds, detector }: Pick<LiveFederation, 'federation' | 'rounds' | 'detector'>,
+  given: Pick<FederationServiceOptions, 'journal' | 'run' | 'broker'> & Partial<FederationServiceOptions>,
+): FederationService {
+  const config = syntheticConfig(rounds, detector);
+  const episodes = splitEpisodes(liveTwin.episodes, { validationShare: VALIDATION_SHARE, seed: LIVE_SEED });
+  const schema = buildSchema(config.detector, liveTwin, episodes.training);
+  const plan = { federation, schema, detector: config.detector, rounds: config.rounds, seed: LIVE_SEED };
+  const ignore = () => undefined;
+  return new FederationService({
+    ...{ plan, work: new RoundWork(plan, new BuiltinEngine(), twinFeatures(schema, episodes)), softwareVersion: '1' },
+    ...{ clock: systemClock, timers: systemTimers, random: Math.random, log: SILENT },
+    observer: { onStep: ignore, onStatus: ignore, onTelemetry: ignore, onAlarm: ignore },
+    desk: { waiting: () => [], answered: () => false },
+    onFatal: (error) => {
+      throw error;
+    },
+    ...given,
+  });
 }
 
 /** An agent that has the client's rows as imported history, and no device. */
@@ -103,7 +111,15 @@ async function startAgent(
     training: { engine: 'builtin' },
   });
   const site: SiteConfig = { config, configPath: dataDir, dataDir, buses: [], tags: TAG_NAMES };
-  const store = await openStore(site, runtime);
+  await importHistory(site, runtime, rows);
+  return new Promise((onReady) => {
+    const ended = runAgent(site, runtime, signal, () => onReady({ ended }));
+  });
+}
+
+/** Rows that an agent has before it starts. */
+export async function importHistory(site: SiteConfig, of: AgentRuntime, rows: ClientRows['rows']): Promise<void> {
+  const store = await openStore(site, of);
   await store.call('importRows', {
     tags: TAG_NAMES,
     timesMs: Float64Array.from(rows, ({ timeMs }) => timeMs),
@@ -111,7 +127,4 @@ async function startAgent(
     labels: new Int8Array(rows.length).fill(-1),
   });
   await store.close();
-  return new Promise((onReady) => {
-    const ended = runAgent(site, runtime, signal, () => onReady({ ended }));
-  });
 }
