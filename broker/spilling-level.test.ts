@@ -57,8 +57,20 @@ describe('what is deleted soon', () => {
     expect(await all(db.keys({}))).toEqual(['c', 'd', 'e']);
     db.delSoon('c');
     await put('f');
+    // While they are being written, too.
+    const written = put('g');
+    db.delSoon('f');
+    await Promise.resolve();
+    await Promise.resolve();
+    expect(await db.get('f')).toBeUndefined();
+    await written;
+    db.delSoon('g');
     db.delSoon('d');
-    expect(await onDisk()).toEqual(['e', 'f']);
+    expect(await onDisk()).toEqual(['e']);
+    await db.close();
+    db.delSoon('e');
+    await db.open();
+    expect(await onDisk()).toEqual(['e']);
     await db.close();
   });
 });

@@ -55,7 +55,10 @@ export class SpillingLevel {
   #pending: Write[] = [];
   /** Keys whose deletion waits for the next write. */
   #removals = new Set<string>();
+  /** Of these, the ones that are being written. */
+  #leaving: ReadonlySet<string> = new Set();
   #removalTimer: NodeJS.Timeout | null = null;
+  #isClosed = false;
   #writing: Promise<void> | null = null;
   #readers = 0;
   /** While the database is opened anew. */
@@ -72,6 +75,7 @@ export class SpillingLevel {
   /** @throws what LevelDB throws, where it cannot be opened. */
   async open(): Promise<void> {
     await this.#db.open();
+    this.#isClosed = false;
     this.#timer = setInterval(() => this.#check(), this.#options.checkEveryMs);
     this.#timer.unref();
   }
@@ -103,22 +107,30 @@ export class SpillingLevel {
     return this.#write([{ type: 'del', key }]);
   }
 
-  /** With the next write, or soon after; before anything is read. For keys that are not written again. */
+  /** On disk with the next write, or soon after; gone at once for whoever reads. For keys that are not written again. */
   delSoon(key: string): void {
+    if (this.#isClosed) return;
     this.#removals.add(key);
-    this.#removalTimer ??= setTimeout(() => void this.#remove(), REMOVED_AFTER_MS);
+    this.#removalTimer ??= setTimeout(() => this.#remove(), REMOVED_AFTER_MS);
   }
 
-  async #remove(): Promise<void> {
-    if (this.#removals.size > 0) await this.#write(this.#takeRemovals());
+  /** Those that come while something is written go with what is written after it, or wait once more. */
+  #remove(): void {
+    if (this.#removalTimer !== null) clearTimeout(this.#removalTimer);
+    this.#removalTimer = this.#writing === null ? null : setTimeout(() => this.#remove(), REMOVED_AFTER_MS);
+    this.#alone(() => this.#writePending());
   }
 
   #takeRemovals(): Operation[] {
     if (this.#removalTimer !== null) clearTimeout(this.#removalTimer);
     this.#removalTimer = null;
-    const operations = [...this.#removals].map((key): Operation => ({ type: 'del', key }));
-    this.#removals.clear();
-    return operations;
+    this.#leaving = this.#removals;
+    this.#removals = new Set();
+    return [...this.#leaving].map((key): Operation => ({ type: 'del', key }));
+  }
+
+  #isLeaving(key: string): boolean {
+    return this.#removals.has(key) || this.#leaving.has(key);
   }
 
   batch(): { del(key: string): void; write(): Promise<void> };
@@ -136,8 +148,8 @@ export class SpillingLevel {
   }
 
   async get(key: string): Promise<Buffer | undefined> {
-    await this.#remove();
     while (this.#gate !== null) await this.#gate.opened;
+    if (this.#isLeaving(key)) return undefined;
     const inMemory = this.#memory.get(key);
     if (inMemory !== undefined) return inMemory ?? undefined;
     this.#readers++;
@@ -161,10 +173,14 @@ export class SpillingLevel {
     if (this.#timer !== null) clearInterval(this.#timer);
     this.#timer = null;
     await this.#checking;
-    await this.#remove();
-    while (this.#writing !== null) await this.#writing;
+    this.#isClosed = true;
+    while (this.#writing !== null || this.#removals.size > 0) {
+      this.#remove();
+      await this.#writing;
+    }
     if (this.#inMemory) await this.#comeBack();
     this.#openGate();
+    if (this.#removalTimer !== null) clearTimeout(this.#removalTimer);
     await this.#db.close();
     return this.#memory.size;
   }
@@ -188,14 +204,15 @@ export class SpillingLevel {
   async #writePending(): Promise<void> {
     // What is asked for in this turn goes together.
     await Promise.resolve();
-    while (this.#pending.length > 0) {
+    do {
       const writes = this.#pending;
       this.#pending = [];
-      const operations = [...this.#takeRemovals(), ...writes.flatMap((write) => write.operations)];
+      const operations = [...writes.flatMap((write) => write.operations), ...this.#takeRemovals()];
       if (this.#inMemory) await this.#toMemory(operations);
-      else await this.#toDisk(operations).catch((error) => this.#spill(error, operations));
+      else if (operations.length > 0) await this.#toDisk(operations).catch((error) => this.#spill(error, operations));
+      this.#leaving = new Set();
       for (const { resolve } of writes) resolve();
-    }
+    } while (this.#pending.length > 0);
   }
 
   /** What is deleted may come back after a power cut, as a message that comes twice: it needs no sync. */
@@ -251,7 +268,10 @@ export class SpillingLevel {
 
   /** In order of their keys' bytes, as LevelDB has them; memory overrules. */
   async *#entries(range: Range): AsyncGenerator<Entry> {
-    await this.#remove();
+    for await (const entry of this.#stored(range)) if (!this.#isLeaving(entry[0])) yield entry;
+  }
+
+  async *#stored(range: Range): AsyncGenerator<Entry> {
     while (this.#gate !== null) await this.#gate.opened;
     this.#readers++;
     try {

@@ -5,7 +5,7 @@ import type { AlarmEvent } from '@twinwatch/core/wire/alarm-event';
 import type { AlarmCommand, LabelCommand } from '@twinwatch/core/wire/commands';
 import { encodeEnvelope, readAnsweredTask } from '@twinwatch/core/wire/envelope';
 import { Gate, SERVER } from '@twinwatch/core/wire/gate';
-import { INLINE_PROTOCOL, withParameters } from '@twinwatch/core/wire/inline-parameters';
+import { INLINE_PROTOCOL, MAXIMUM_INLINE_BYTES, withParameters } from '@twinwatch/core/wire/inline-parameters';
 import { encodeJson, parseAgentStatus, parseAlarmEvent, parseTelemetry } from '@twinwatch/core/wire/json-messages';
 import { Link } from '@twinwatch/core/wire/link';
 import type {
@@ -329,7 +329,10 @@ export class FederationService {
       return;
     }
     if (message.kind === 'update') this.#updates.add({ agent, update: message, bytes: bytes.length });
-    else this.#onEnvelope(agent, message);
+    else {
+      this.#updates.take();
+      this.#onEnvelope(agent, message);
+    }
   }
 
   /** @throws TwinwatchError WIRE_* where it is neither an update nor a calibration of that agent. */
@@ -375,7 +378,8 @@ export class FederationService {
       return;
     }
     const found = this.#versions.with(agent);
-    const isRead = found.agreed && found.protocol >= INLINE_PROTOCOL;
+    const isSmall = task.parameters.bytes <= MAXIMUM_INLINE_BYTES;
+    const isRead = isSmall && found.agreed && found.protocol >= INLINE_PROTOCOL;
     const parameters = isRead ? this.#blobs.parameters(task.parameters.hash) : null;
     const whole = parameters === null ? task : withParameters(task, parameters);
     this.#send(agent, 'task', whole);

@@ -119,7 +119,7 @@ async function looks(directory: string): Promise<string> {
   const seen = await Promise.all(
     files.flat().map(async (file) => {
       const found = await stat(`${directory}/${file}`).catch(() => null);
-      return `${file} ${found?.mtimeMs} ${found?.size} ${found?.ino}`;
+      return `${file} ${found?.ctimeMs} ${found?.size} ${found?.ino}`;
     }),
   );
   return seen.sort().join('\n');

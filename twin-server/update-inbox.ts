@@ -31,7 +31,8 @@ export class UpdateInbox {
     if (arrived.length === 0) return;
     try {
       this.#options.take(arrived);
-    } catch {
+    } catch (error) {
+      this.#options.log.warn({ updates: arrived.length, reason: String(error) }, 'updates are taken one by one');
       // One of them may be the reason, and must not hold up the others.
       for (const one of arrived) this.#takeAlone(one);
     }

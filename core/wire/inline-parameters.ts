@@ -6,7 +6,7 @@ import type { EvaluateTask, FitTask } from './messages.js';
 
 export const INLINE_PROTOCOL = 2;
 
-/** As much as one chunk holds, less what a task takes: nothing that is urgent waits longer behind it than behind a chunk. */
+/** About what one chunk holds, less what a task takes: what is urgent waits behind it no longer than behind a chunk. */
 export const MAXIMUM_INLINE_BYTES = CHUNK_DATA_BYTES - 256;
 
 /** @param bytes of the parameters that the task names. */

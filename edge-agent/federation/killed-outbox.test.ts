@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import type { UpdateVerdict } from '@twinwatch/core/wire/messages';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Store } from '../store/store.js';
+import { decodeFeedback } from './stored-update.js';
 import { openTestStore, testContext, testFeedback, testUpdate } from './testing/outbox-process.js';
 import { UpdateOutbox } from './update-outbox.js';
 
@@ -71,6 +72,33 @@ describe('an agent that is killed between sending an update and its receipt', ()
     const third = new UpdateOutbox(testContext(store, () => undefined));
     expect(await third.owed('l', 3, signal)).toEqual(owed);
     expect(await store.call('state', 'pending-update')).toBeNull();
+  });
+
+  it('asks again for a verdict that it was killed with before it was written, and owes the same', async () => {
+    await killedAfterSending();
+    const heard = new UpdateOutbox(testContext(store, () => undefined));
+    await heard.restore(signal);
+    heard.received({ kind: 'update-receipt', round: 2, attempt: 0, verdict: 'accepted', detail: '' });
+    expect(await store.call('state', 'pending-update')).not.toBeNull();
+    const sent: Uint8Array[] = [];
+    const again = new UpdateOutbox(testContext(store, (bytes) => sent.push(bytes)));
+    await again.restore(signal);
+    await expect.poll(() => sent.length).toBeGreaterThan(0);
+    again.received({ kind: 'update-receipt', round: 2, attempt: 0, verdict: 'duplicate', detail: '' });
+    expect(await again.owed('l', 3, signal)).toEqual(AFTER_TWO);
+    // With the next update, what was settled is written.
+    again.put(testUpdate(3), testFeedback(3, AFTER_TWO), 60_000, signal);
+    const written = decodeFeedback((await store.call('state', 'residual'))!);
+    expect(written).toMatchObject({ round: 2, before: AFTER_ONE, after: AFTER_TWO });
+  });
+
+  it('forgets at once what a verdict takes away that nobody says twice', async () => {
+    await killedAfterSending();
+    const heard = new UpdateOutbox(testContext(store, () => undefined));
+    await heard.restore(signal);
+    heard.received({ kind: 'update-receipt', round: 2, attempt: 0, verdict: 'too-large', detail: '' });
+    expect(await store.call('state', 'pending-update')).toBeNull();
+    expect(await new UpdateOutbox(testContext(store, () => undefined)).owed('l', 3, signal)).toBeNull();
   });
 
   it('takes back what is owed when a round in which its update counted is asked for again', async () => {

@@ -50,7 +50,9 @@ export class TaskRunner {
 
   /** Returns at once. The same task again (QoS 1, or a server that restarted) does not start the work afresh. */
   take(task: Task, signal: AbortSignal): void {
-    const { updates, context } = this.#options;
+    const { updates, context, blobs } = this.#options;
+    const inline = task.kind === 'calibrate' ? null : inlineParameters(task);
+    if (inline !== null && task.kind !== 'calibrate') blobs.arrived(task.parameters.hash, inline);
     if (task.kind !== 'calibrate' && updates.holds(task.round, task.attempt, task.parameters.hash)) {
       updates.goOn(task.deadlineMs, signal);
       return;
@@ -199,7 +201,7 @@ export class TaskRunner {
     onLineage(task.lineage.hash);
     const lesson = task.kind === 'fit' ? task.distillation : undefined;
     const [parameters, exchange, teacher, owed, own] = await Promise.all([
-      inlineParameters(task) ?? blobs.get(task.parameters, false, signal),
+      blobs.get(task.parameters, false, signal),
       withExchange && lineage.exchange !== null ? blobs.get(lineage.exchange, true, signal) : null,
       lesson === undefined ? null : blobs.get(lesson.teacher, true, signal),
       updates.owed(task.lineage.hash, task.round, signal),

@@ -234,10 +234,15 @@ describe('TaskRunner', () => {
     row(5);
     await fit(3);
     expect([reads(), fitted.at(-1)]).toEqual([2, { rows: 4, first: 3 }]);
+    await store.call('importRows', {
+      ...{ tags: ['a'], timesMs: Float64Array.of(0), values: Float64Array.of(0), labels: Int8Array.of(0) },
+    } as never);
+    await fit(4);
+    expect(reads()).toBe(3);
     // Others than the task names are not taken; nobody sends the right ones here.
-    const deadline = { ...task(4, encodeParameters(Float32Array.of(9, 9))), deadlineMs: 1 };
-    runner.take(deadline, new AbortController().signal);
+    const named = blobRef(encodeParameters(Float32Array.of(9, 9)));
+    runner.take({ ...task(5, parameters), parameters: named, deadlineMs: 1 }, new AbortController().signal);
     await runner.idle();
-    expect(fitted).toHaveLength(3);
+    expect(fitted).toHaveLength(4);
   });
 });

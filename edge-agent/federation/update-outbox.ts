@@ -108,6 +108,8 @@ export class UpdateOutbox {
     if (pending.feedback !== null) this.#remember(afterVerdict(this.#feedback, pending.feedback, verdict));
     if (counts) this.#accepted = pending;
     this.#forget();
+    // The server says these two again to whoever asks again, and no other.
+    if (!counts) this.flush();
   }
 
   /** The server asks for chunks of the update that is being sent. Those of the first pass come anyway. */
@@ -188,7 +190,7 @@ export class UpdateOutbox {
   flush(): void {
     if (this.#cancelWrite === null) return;
     this.#writeFeedback();
-    this.#context.store.write({ op: 'state', key: PENDING, value: null });
+    if (this.#pending === null) this.#context.store.write({ op: 'state', key: PENDING, value: null });
   }
 
   #writeFeedback(): void {

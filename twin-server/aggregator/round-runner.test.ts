@@ -48,6 +48,7 @@ class Sites {
   channel(server: Server): AgentChannel {
     return {
       sendTask: (agent, task) => {
+        if (server.journal.isWriting) throw new Error('a task before its step is on the disk');
         this.onTask(agent, task);
         // Pushed right after the task; the server may have dropped it by the time that the agent gets to it.
         const pushed = task.kind === 'calibrate' ? null : server.journal.blob(task.parameters.hash);
@@ -65,6 +66,7 @@ class Sites {
         });
       },
       sendReceipt: (agent, receipt) => {
+        if (server.journal.isWriting) throw new Error('a receipt before its update is on the disk');
         this.receipts.push({ agent, receipt });
         const kept = this.outbox.get(agent);
         this.#clients.get(agent)?.onReceipt(receipt);
@@ -103,7 +105,7 @@ class SitesTogether extends Sites {
 
 /** One life of a server, from opening the journal to its crash or its last round. */
 class Server {
-  readonly journal: Journal;
+  readonly journal: WatchedJournal;
   readonly runner: RoundRunner;
   readonly ended: Promise<'finished' | 'crashed'>;
   #queue = Promise.resolve();
@@ -167,16 +169,35 @@ interface CrashPoint {
   readonly when: 'before' | 'after';
 }
 
-function crashing(journal: Journal, crash: CrashPoint | null): Journal {
+interface WatchedJournal extends Journal {
+  /** Within a transaction: nothing may follow from it yet. */
+  readonly isWriting: boolean;
+}
+
+function crashing(journal: Journal, crash: CrashPoint | null): WatchedJournal {
   let transactions = 0;
   let dead = false;
+  let isWriting = false;
   return {
     ...journal,
+    get isWriting() {
+      return isWriting;
+    },
     transaction(write) {
       transactions++;
-      dead ||= crash?.transaction === transactions && crash.when === 'before';
       if (dead) throw new Crash();
-      const result = journal.transaction(write);
+      isWriting = true;
+      let result: ReturnType<typeof write>;
+      try {
+        result = journal.transaction(() => {
+          const written = write();
+          dead = crash?.transaction === transactions && crash.when === 'before';
+          if (dead) throw new Crash();
+          return written;
+        });
+      } finally {
+        isWriting = false;
+      }
       dead = crash?.transaction === transactions;
       if (dead) throw new Crash();
       return result;

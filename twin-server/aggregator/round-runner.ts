@@ -249,10 +249,20 @@ export class RoundRunner {
 
   /** What a step that is on the disk leads to. */
   #follow(event: FederationEvent, from: FederationState, to: Step): void {
-    this.#tell(from, to);
-    this.#options.onStep(to);
-    if (event.type === 'released') this.publishManifest();
-    for (const effect of to.effects) this.#performer.perform(effect, to.state);
+    const { log, onStep, onFatal } = this.#options;
+    try {
+      this.#tell(from, to);
+      onStep(to);
+      if (event.type === 'released') this.publishManifest();
+    } catch (error) {
+      log.error({ event: event.type, error: String(error) }, 'a step that is journalled could not be told');
+    }
+    // What is not done now is done by nobody, until a restart finds what the journal says.
+    try {
+      for (const effect of to.effects) this.#performer.perform(effect, to.state);
+    } catch (error) {
+      onFatal(error);
+    }
   }
 
   #recordClosed({ state, closed }: Step): void {

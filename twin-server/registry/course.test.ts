@@ -134,6 +134,22 @@ describe('the course of a model', () => {
     expect(run([{ type: 'tick' }], trial, settings, 9 * time).candidate?.version).toBe('v2');
   });
 
+  it('takes back the one that waits with the one on trial, and goes back to it where a person names it', () => {
+    const waiting = run([exported('v3')], trial);
+    const back = run([{ type: 'rollback', version: null, by: 'Ada', reason: 'alarms' }], waiting);
+    expect(back).toMatchObject({ current: 'v1', candidate: null, next: null });
+    expect(stages(back)).toEqual({ v1: 'released', v2: 'rolled-back', v3: 'rolled-back' });
+    const to = run([{ type: 'rollback', version: 'v3', by: 'Ada', reason: 'alarms' }], waiting);
+    expect(to).toMatchObject({ current: 'v3', candidate: null, next: null });
+  });
+
+  it('keeps the records of what is in use, however many are refused after it', () => {
+    const refused = Array.from({ length: 205 }, (_, i) => exported(`x${i}`, AGENTS, false));
+    const after = run([exported('v3'), ...refused], trial);
+    expect(Object.keys(after.records)).toHaveLength(203);
+    expect(stages(after)).toMatchObject({ v1: 'released', v2: 'shadow', v3: 'waiting' });
+  });
+
   it('forgets that one waits when a person releases it', () => {
     const released = run([exported('v3'), { type: 'release', version: 'v3', by: 'Ada' }], trial);
     expect(released).toMatchObject({ current: 'v3', candidate: null, next: null });

@@ -252,7 +252,13 @@ function released(state: CourseState, version: string, reason: string, nowMs: nu
 function onRollback(state: CourseState, event: Extract<CourseEvent, { type: 'rollback' }>, nowMs: number): CourseState {
   const { current, candidate } = state;
   const why = `${event.reason} (${event.by})`;
-  const clear = candidate === null ? state : takenBack(state, candidate, 'rolled-back', why, nowMs);
+  const { next } = state;
+  // Nobody who goes back wants the one that was to come.
+  const calm =
+    next === null || next === event.version
+      ? { ...state, next: null }
+      : withRecord({ ...state, next: null }, next, 'rolled-back', why, nowMs);
+  const clear = candidate === null ? calm : takenBack(calm, candidate, 'rolled-back', why, nowMs);
   const to = event.version ?? (candidate === null ? state.before[0] : current) ?? null;
   if (to === null || to === current || current === null) return clear;
   const back = withRecord(clear, current, 'rolled-back', why, nowMs);
@@ -291,6 +297,8 @@ function withRecord(
   atMs: number,
   gates: readonly GateView[] = state.records[version]?.gates ?? [],
 ): CourseState {
-  const records = { ...state.records, [version]: { stage, reason, atMs, gates } };
-  return { ...state, records: Object.fromEntries(Object.entries(records).slice(-KEPT_RECORDS)) };
+  const records = Object.entries({ ...state.records, [version]: { stage, reason, atMs, gates } });
+  const inUse = new Set([version, state.current, state.next, state.candidate?.version, ...state.before]);
+  const kept = records.filter(([of], i) => i >= records.length - KEPT_RECORDS || inUse.has(of));
+  return { ...state, records: Object.fromEntries(kept) };
 }
