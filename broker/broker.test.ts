@@ -221,6 +221,23 @@ describe('broker', () => {
     expect(second.counters.storesMovedAside).toBe(0);
   });
 
+  it('closes with clients that have wills, which its log does not take for a fault of the disk', async () => {
+    const said: string[] = [];
+    const tell = (_: object, message: string) => void said.push(message);
+    const log = { debug: () => undefined, info: () => undefined, warn: tell, error: tell };
+    const dataDir = await bench.directory();
+    const broker = await bench.broker({ dataDir, log });
+    const will = { topic: own.status, payload: Buffer.from('gone'), qos: 1 as const, retain: true };
+    for (let i = 0; i < 20; i++) {
+      const client = await bench.client(broker.port, { clientId: `c${i}`, clean: false, will });
+      await client.subscribeAsync(own.status, { qos: 1 });
+    }
+    await broker.close();
+    // What aedes still has in mind for clients that it cut off.
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    expect(said).toEqual([]);
+  });
+
   it('closes while retained messages stream to many clients', async () => {
     const broker = await bench.broker();
     const client = await bench.client(broker.port);

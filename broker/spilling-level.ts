@@ -59,6 +59,8 @@ export class SpillingLevel {
   #leaving: ReadonlySet<string> = new Set();
   #removalTimer: NodeJS.Timeout | null = null;
   #isClosed = false;
+  /** The database is closed. */
+  #isShut = false;
   #writing: Promise<void> | null = null;
   #readers = 0;
   /** While the database is opened anew. */
@@ -76,6 +78,7 @@ export class SpillingLevel {
   async open(): Promise<void> {
     await this.#db.open();
     this.#isClosed = false;
+    this.#isShut = false;
     this.#timer = setInterval(() => this.#check(), this.#options.checkEveryMs);
     this.#timer.unref();
   }
@@ -149,7 +152,7 @@ export class SpillingLevel {
 
   async get(key: string): Promise<Buffer | undefined> {
     while (this.#gate !== null) await this.#gate.opened;
-    if (this.#isLeaving(key)) return undefined;
+    if (this.#isShut || this.#isLeaving(key)) return undefined;
     const inMemory = this.#memory.get(key);
     if (inMemory !== undefined) return inMemory ?? undefined;
     this.#readers++;
@@ -168,7 +171,7 @@ export class SpillingLevel {
     for await (const [, value] of this.#entries(range)) yield value;
   }
 
-  /** @returns entries that never came to the disk. */
+  /** What comes later, of clients that are being cut off, is neither kept nor told: nobody acknowledges it. @returns entries that never came to the disk. */
   async close(): Promise<number> {
     if (this.#timer !== null) clearInterval(this.#timer);
     this.#timer = null;
@@ -180,13 +183,14 @@ export class SpillingLevel {
     }
     if (this.#inMemory) await this.#comeBack();
     this.#openGate();
+    this.#isShut = true;
     if (this.#removalTimer !== null) clearTimeout(this.#removalTimer);
     await this.#db.close();
     return this.#memory.size;
   }
 
   #write(operations: readonly Operation[]): Promise<void> {
-    if (operations.length === 0) return Promise.resolve();
+    if (operations.length === 0 || this.#isShut) return Promise.resolve();
     return new Promise((resolve) => {
       this.#pending.push({ operations, resolve });
       this.#alone(() => this.#writePending());
@@ -268,6 +272,7 @@ export class SpillingLevel {
 
   /** In order of their keys' bytes, as LevelDB has them; memory overrules. */
   async *#entries(range: Range): AsyncGenerator<Entry> {
+    if (this.#isShut) return;
     for await (const entry of this.#stored(range)) if (!this.#isLeaving(entry[0])) yield entry;
   }
 

@@ -101,6 +101,7 @@ export const ERROR_CODES = {
   CLI_IMPORT_UNREADABLE: 'A configuration of another program cannot be read as what it was said to be',
   CLI_FILE_EXISTS: 'A command would write over a file that is there',
   CLI_DATA_DIR_IN_USE: 'Another demonstration runs in the same data directory',
+  CLI_DATA_DIR_UNUSABLE: 'The data directory of the demonstration cannot be made',
   CLI_PORT_TAKEN: 'A port that the demonstration or the field trial was told to use is taken by another process',
   PLANT_PORT_TAKEN: 'A port that a simulated PLC should listen on is taken by another process',
   PLANT_NOT_LISTENING: 'A simulated PLC cannot listen on its host and port',

@@ -15,10 +15,18 @@ function isRunning(pid: number): boolean {
 
 /**
  * Makes the data directory, and makes sure that no other demonstration uses it. The result gives it back.
- * @throws TwinwatchError CLI_DATA_DIR_IN_USE
+ * @throws TwinwatchError CLI_DATA_DIR_IN_USE, CLI_DATA_DIR_UNUSABLE
  */
 export function claimDataDir(dataDir: string): () => void {
-  mkdirSync(dataDir, { recursive: true });
+  try {
+    mkdirSync(dataDir, { recursive: true });
+  } catch (cause) {
+    throw new TwinwatchError(
+      'CLI_DATA_DIR_UNUSABLE',
+      `${dataDir} cannot be made (${cause instanceof Error ? cause.message : String(cause)}); choose another directory with --data-dir`,
+      { context: { dataDir }, cause },
+    );
+  }
   const file = join(dataDir, FILE);
   const holder = readPid(file);
   if (holder !== null && holder !== process.pid && isRunning(holder))

@@ -30,7 +30,9 @@ export async function listAlarms(
 
 /** @throws TwinwatchError CLI_SERVER_* */
 export async function showAlarm(alarmId: string, options: ServerOption): Promise<void> {
-  process.stdout.write(`${alarmWords(await serverClient(options).state(), alarmId)}\n`);
+  const state = await serverClient(options).state();
+  if (!state.alarms.some((event) => event.alarmId === alarmId)) process.exitCode = 2;
+  process.stdout.write(`${alarmWords(state, alarmId)}\n`);
 }
 
 /**
