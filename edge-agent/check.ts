@@ -23,6 +23,8 @@ const STATUS_MS = 1_000;
 const LISTEN_MS = 10_000;
 const HEADER = ['device', 'tag', 'value', 'unit', 'quality', 'address', 'raw'];
 const VALUE_COLUMN = 2;
+const ILLEGAL_ADDRESS = 'MODBUS_EXCEPTION 2';
+const FIRST_REFERENCE = 30_001;
 
 /** Tries the broker and every bus, and reads every tag once. `text` is for a person; `ok` false where anything failed. */
 export async function checkSite(
@@ -30,37 +32,34 @@ export async function checkSite(
   runtime: SourceRuntime & Release,
 ): Promise<{ ok: boolean; text: string }> {
   const lines: string[] = [];
+  const problems: string[] = [];
+  const tell = (line: string, good: boolean) => {
+    lines.push(line);
+    if (!good) problems.push(line);
+  };
   const broker = await tryBroker(brokerOf(site));
-  lines.push(`broker ${site.config.broker.url}: ${broker ?? 'connected'}`);
+  tell(`broker ${site.config.broker.url}: ${broker ?? 'connected'}`, broker === null);
   const others = broker === null ? await whoIsThere(site, runtime) : [];
-  lines.push(...others.map(({ line }) => line));
+  for (const { line, good } of others) tell(line, good);
   const rows: string[][] = [];
-  let ok = broker === null && others.every(({ good }) => good);
   const { sparkplug } = site.config;
   if (sparkplug?.url !== undefined) {
     const fault = await tryBroker(sparkplugBrokerOf(site, sparkplug));
-    lines.push(`Sparkplug broker ${sparkplug.url}: ${fault ?? 'connected'}`);
-    ok &&= fault === null;
+    tell(`Sparkplug broker ${sparkplug.url}: ${fault ?? 'connected'}`, fault === null);
   }
   for (const { config, devices } of site.buses) {
     const bus = openBus(config, runtime);
     for (const device of devices) {
-      const {
-        lines: told,
-        rows: read,
-        good,
-      } = await tryDevice(device, new DeviceReader(device, bus, runtime.clock), config.url);
-      lines.push(...told);
-      rows.push(...read);
-      ok &&= good;
+      const tried = await tryDevice(device, new DeviceReader(device, bus, runtime.clock), config.url);
+      tell(tried.line, tried.good);
+      rows.push(...tried.rows);
     }
     await bus.close();
   }
   for (const source of site.config.sources) {
     const { line, rows: read, good } = await trySource(source, site, runtime);
-    lines.push(line);
+    tell(line, good);
     rows.push(...read);
-    ok &&= good;
   }
   if (site.buses.length === 0 && site.config.sources.length === 0)
     lines.push('no buses: this agent learns from imported history only');
@@ -68,9 +67,9 @@ export async function checkSite(
     ...lines,
     ...(rows.length > 0 ? ['', ...aligned([HEADER, ...rows])] : []),
     '',
-    ok ? 'all good' : 'something is wrong, see above',
+    problems.length === 0 ? 'all good' : [`not in order:`, ...problems].join('\n  '),
   ];
-  return { ok, text: text.join('\n') };
+  return { ok: problems.length === 0, text: text.join('\n') };
 }
 
 /** Listens until every tag has a good value, or for a while. */
@@ -138,14 +137,23 @@ async function tryDevice(device: ModbusDevice, reader: DeviceReader, url: string
     const bad = samples.filter((sample) => sample.quality !== 'good').length;
     const clock = template.clock === undefined ? '' : `, ${await clockLine(reader)}`;
     return {
-      lines: [`${name} (unit ${unit} on ${url}): ${samples.length - bad} of ${samples.length} tags good${clock}`],
+      line: `${name} (unit ${unit} on ${url}): ${samples.length - bad} of ${samples.length} tags good${clock}${addressAdvice(template.tags, samples)}`,
       rows,
       good: bad === 0,
     };
   } catch (error) {
     const detail = error instanceof Error ? error.message : String(error);
-    return { lines: [`${name} (unit ${unit} on ${url}): ${detail}`], rows: [], good: false };
+    return { line: `${name} (unit ${unit} on ${url}): ${detail}`, rows: [], good: false };
   }
+}
+
+/** Manuals call registers by numbers such as 40001, which are no addresses. */
+function addressAdvice(tags: ModbusDevice['template']['tags'], samples: readonly Sample[]): string {
+  const refused = new Set(samples.filter(({ reason }) => reason === ILLEGAL_ADDRESS).map(({ tag }) => tag));
+  const isReference = tags.some(({ name, address }) => refused.has(name) && address >= FIRST_REFERENCE);
+  return isReference
+    ? '; the device has no such addresses: where those of the template are numbers of a manual (40001 and up), it needs `addresses: reference`'
+    : '';
 }
 
 async function clockLine(reader: DeviceReader): Promise<string> {

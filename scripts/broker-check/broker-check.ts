@@ -65,7 +65,7 @@ async function examine(
 }> {
   const protocols = await spokenProtocols(connection, access);
   const version = await readVersion(connection);
-  const findings: Finding[] = [encryption(access.url), await login(connection, access.url)];
+  const findings: Finding[] = [encryption(access.url), await login(connection, access.url), RIGHTS];
   findings.push({ concern: 'protocol', verdict: 'OK', found: `speaks MQTT ${namesOf(protocols)}` });
   const trouble = await echo(connection);
   let retainedToWildcards: boolean | null = null;
@@ -105,6 +105,13 @@ const askForIt = () => {
 /** What no message shows. */
 const SESSIONS_KEPT: Finding = {
   ...{ concern: 'sessions kept', verdict: 'UNKNOWN', found: 'for how long cannot be seen from outside' },
+};
+const RIGHTS: Finding = {
+  ...{
+    concern: 'rights',
+    verdict: 'UNKNOWN',
+    found: 'what other users may publish cannot be seen with the login of one',
+  },
 };
 const RESTART: Finding = {
   ...{ concern: 'restart', verdict: 'UNKNOWN', found: 'what outlives one was not tried; --restart tries it' },

@@ -3,6 +3,7 @@
 export type Concern =
   | 'encryption'
   | 'login'
+  | 'rights'
   | 'protocol'
   | 'queue'
   | 'payload'
@@ -48,6 +49,8 @@ export function recognise(seen: Fingerprint): Recognised {
 const GENERAL: Readonly<Record<Concern, string>> = {
   encryption: 'let it listen with TLS, and write a URL that begins with mqtts://',
   login: 'ask for a user name and a password, or for client certificates',
+  rights:
+    'let each agent publish and read on its own topics only, and the server on its own (docs/topics.md lists them)',
   protocol: 'it has to speak MQTT 3.1.1 or 5',
   queue: 'let it keep 100,000 messages for every client that is away, and not drop the newest before',
   payload: 'allow payloads of 262144 bytes',
@@ -64,12 +67,14 @@ const OF_BROKER: Readonly<Record<KnownBroker, Partial<Record<Concern, string>>>>
       'limits.maximumQueuedPerClient: 10000 or more; maximumQueuedBytesPerClient and maximumQueuedBytes as they are by default, or more',
     payload: 'limits.maximumPayloadBytes: 262144 or more',
     login: 'list users under credentials',
+    rights: 'nothing to set: each user has the rights of its role',
     'sessions kept': 'maximumAbsence: 30d, as it is by default, or longer',
     restart: 'nothing to set: all of it is in dataDir; see that this is a disk that stays. sync: true for power cuts',
   },
   mosquitto: {
     encryption: 'listener 8883 with cafile, certfile and keyfile, as in configs/brokers/mosquitto/mosquitto-tls.conf',
-    login: 'allow_anonymous false, password_file and acl_file',
+    login: 'allow_anonymous false and password_file',
+    rights: 'acl_file, as in configs/brokers/mosquitto: without one every user may publish everything',
     queue: 'max_queued_messages 100000 and max_queued_bytes 0',
     payload: 'message_size_limit 262144 or more (0 is without limit); max_packet_size, where set, 1 MB',
     retained: 'retain_available true',
@@ -80,6 +85,7 @@ const OF_BROKER: Readonly<Record<KnownBroker, Partial<Record<Concern, string>>>>
   rabbitmq: {
     encryption: 'mqtt.listeners.ssl.default = 8883 with ssl_options',
     login: 'mqtt.allow_anonymous = false',
+    rights: 'topic permissions of each user, as in configs/brokers/rabbitmq',
     queue: "no policy with max-length or message-ttl on queues '^mqtt-subscription-'; mqtt.subscription_ttl as below",
     payload: 'max_message_size = 262144 or more',
     'sessions kept':
@@ -90,6 +96,7 @@ const OF_BROKER: Readonly<Record<KnownBroker, Partial<Record<Concern, string>>>>
   nats: {
     encryption: 'a tls block inside mqtt',
     login: 'users under authorization',
+    rights: 'permissions of each user, as in configs/brokers/nats',
     queue: 'max_file_store of jetstream large enough for what waits',
     payload: 'max_payload: 1MB',
     'sessions kept': 'nothing to set: sessions are kept for good',

@@ -28,6 +28,7 @@ describe.each(BROKERS)('a federation over $name', (tested) => {
     const { code, output } = await federation.checkBroker();
     expect(output).toContain(`: ${tested.recognised}`);
     expect(verdicts(output), output).toEqual({
+      rights: 'UNKNOWN',
       ...{ encryption: 'OK', login: 'OK', protocol: 'OK', queue: 'OK', payload: 'OK', retained: 'OK' },
       ...{ wildcards: 'OK', 'last will': 'OK', 'sessions kept': 'UNKNOWN', restart: 'UNKNOWN' },
     });

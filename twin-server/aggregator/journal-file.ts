@@ -43,11 +43,16 @@ export function openJournalFile(file: string): OpenJournal {
   } catch (cause) {
     throw new TwinwatchError(
       'JOURNAL_UNREADABLE',
-      `The journal ${file} cannot be opened (${cause instanceof Error ? cause.message : String(cause)}); stop the other server that uses this dataDir, or move the file away to start anew`,
+      `The journal ${file} cannot be opened (${cause instanceof Error ? cause.message : String(cause)}); ${advice(cause)}`,
       { context: { file }, cause },
     );
   }
 }
+
+const advice = (cause: unknown) =>
+  /locked/.test(String(cause))
+    ? 'another server runs with this dataDir: stop it, or give this one a dataDir of its own'
+    : 'see that its folder can be written, restore a backup (`twinwatch restore`), or move the file away to start anew';
 
 /** Of a journal that an earlier release has made. New columns stand last, where they would stand in a new table. */
 function addMissingColumns(db: Database.Database): void {
