@@ -282,6 +282,29 @@ telemetry: { everyMs: 100 }
     await vi.waitFor(() => expect(server.newest('hello')).toMatchObject({ modelVersion: 'm1' }), within);
   });
 
+  it('learns in no federation of another interval, says in its status what to do, and goes on in one of its own', async () => {
+    const schema = { ...SCHEMA, intervalMs: 900_000 };
+    const other = encodeLineage({ ...lineage, schema, schemaHash: schemaHash(schema) });
+    const fault = () => server.status?.health?.deviceFaults.interval;
+    const refuses = /rows are 15m apart, those of this site 1s: .*write interval: 15m into this agent's configuration/;
+    server.messages.length = 0;
+    await server.send('task', { kind: 'calibrate', schema, schemaHash: schemaHash(schema), minimumRows: 1 });
+    await vi.waitFor(() => expect(fault()).toMatch(refuses), within);
+    await server.fit(fit(20));
+    await vi.waitFor(() => expect(server.newest('update')?.round).toBe(20), within);
+    await vi.waitFor(() => expect(fault()).toBeUndefined(), within);
+    await server.send('receipt', { kind: 'update-receipt', round: 20, attempt: 0, verdict: 'accepted', detail: '' });
+    server.keep(other);
+    await server.fit(fit(21, { lineage: blobRef(other) }));
+    await vi.waitFor(() => expect(fault()).toMatch(refuses), within);
+    expect(server.newest('calibration')).toBeUndefined();
+    expect(server.newest('update')?.round).toBe(20);
+    await server.fit(fit(22));
+    await vi.waitFor(() => expect(server.newest('update')?.round).toBe(22), within);
+    await vi.waitFor(() => expect(fault()).toBeUndefined(), within);
+    await server.send('receipt', { kind: 'update-receipt', round: 22, attempt: 0, verdict: 'accepted', detail: '' });
+  });
+
   it('measures, judges and alarms beside a server that it has no protocol in common with, and goes on once that is over', async () => {
     const say = (connectionId: string, newest: number, oldest = newest) =>
       server.link.publish(

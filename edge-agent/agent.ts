@@ -124,6 +124,7 @@ export async function runAgent(
     store,
     pipeline,
     siteTags: () => tags,
+    intervalMs: config.interval,
     training: training.enabled
       ? {
           limits: {

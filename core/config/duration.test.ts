@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { z } from 'zod';
-import { duration, parseDuration } from './duration.js';
+import { duration, durationText, parseDuration } from './duration.js';
 
 it.each([
   ['0ms', 0],
@@ -11,6 +11,10 @@ it.each([
   ['7d', 604_800_000],
 ])('reads %s as %i ms', (text, milliseconds) => {
   expect(parseDuration(text)).toBe(milliseconds);
+});
+
+it.each(['0ms', '250ms', '90s', '15m', '12h', '7d'])('writes %s as it was read', (text) => {
+  expect(durationText(parseDuration(text)!)).toBe(text);
 });
 
 it.each(['', '15', '15M', '-1s', '1m30s', '15mn', 'm', '1e3s', '.5s'])('refuses %j', (text) => {

@@ -12,6 +12,12 @@ export function parseDuration(text: string): number | null {
   return Math.round(Number(match[1]) * (UNIT_MS[match[2] ?? ''] ?? Number.NaN));
 }
 
+/** 900000 → '15m': as a configuration has it, in the largest unit that it is a whole number of. */
+export function durationText(ms: number): string {
+  const [unit] = Object.entries(UNIT_MS).findLast(([, length]) => ms >= length && ms % length === 0) ?? ['ms'];
+  return `${ms / UNIT_MS[unit]!}${unit}`;
+}
+
 /** A duration in a configuration file: text such as '15m' in, milliseconds out. For a default use `.prefault('15m')`. */
 export const duration = z
   .string({ error: (issue) => (typeof issue.input === 'number' ? `has no unit; ${EXPECTED}` : undefined) })

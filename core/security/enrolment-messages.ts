@@ -25,6 +25,8 @@ export const memberKnowledge = z.object({
   federation: z.string(),
   brokerUrl: z.string(),
   enrolmentUrl: z.string(),
+  /** Of the rows of its agents; a service of an earlier release tells none. */
+  intervalMs: z.number().positive().optional(),
 });
 
 export const membershipAnswer = memberKnowledge.extend({ certificate: z.string(), agent: z.string() });

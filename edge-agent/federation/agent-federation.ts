@@ -47,6 +47,8 @@ export interface FederationOptions extends TelemetryOptions {
     readonly engineName: string;
   } | null;
   readonly siteTags: () => readonly string[];
+  /** Of this site's rows. */
+  readonly intervalMs: number;
   readonly health: () => Promise<AgentHealth>;
   readonly statusEveryMs: number;
   readonly clock: Clock;
@@ -81,6 +83,7 @@ export class AgentFederation {
   #gate: Gate;
   #signal: AbortSignal = AbortSignal.abort();
   #lineageHash: string | null = null;
+  #intervalFault: string | null = null;
   #serverConnection: string | null = null;
   /** Null until a server was heard of. */
   #agreement: Agreement | null = null;
@@ -135,6 +138,11 @@ export class AgentFederation {
             engine: training.engine,
             limits: training.limits,
             siteTags,
+            intervalMs: options.intervalMs,
+            onIntervalFault: (words) => {
+              this.#intervalFault = words;
+              void this.#publishStatus();
+            },
             onLineage: (hash) => {
               if (hash === this.#lineageHash) return;
               this.#lineageHash = hash;
@@ -394,6 +402,7 @@ export class AgentFederation {
     return {
       ...(rival === null ? {} : { identity: rivalWords(this.#options.agent, rival) }),
       ...(protocol === null ? {} : { 'protocol version': protocol }),
+      ...(this.#intervalFault === null ? {} : { interval: this.#intervalFault }),
     };
   }
 

@@ -1,3 +1,4 @@
+import { durationText } from '@twinwatch/core/config/duration';
 import { TwinwatchError } from '@twinwatch/core/errors';
 import { schemaHash } from '@twinwatch/core/features/schema';
 import type { FeatureSchema } from '@twinwatch/core/features/spec';
@@ -29,6 +30,10 @@ export interface TaskRunnerOptions {
   readonly engine: () => Promise<TrainingEngine>;
   readonly limits: TrainingLimits;
   readonly siteTags: () => readonly string[];
+  /** Of this site's rows. */
+  readonly intervalMs: number;
+  /** What is wrong with that interval; null where nothing is. Called whenever it changes. */
+  readonly onIntervalFault: (words: string | null) => void;
   /** A lineage was taken up: the hello has changed. */
   readonly onLineage: (hash: string) => void;
 }
@@ -36,12 +41,15 @@ export interface TaskRunnerOptions {
 const LOOK_AGAIN_MS = 2_000;
 /** Of features kept from one round to the next: 16 MB. */
 const KEPT_VALUES = 4_194_304;
+/** A recording's interval is measured, and may be a little off; features of a twentieth's difference are still the same. */
+const INTERVAL_TOLERANCE = 0.05;
 
 /** Does what the server asks for, one task at a time; a newer task ends the one under way. */
 export class TaskRunner {
   readonly #options: TaskRunnerOptions;
   #lineage: { readonly hash: string; readonly lineage: Lineage } | null = null;
   #own: { readonly hash: string; readonly revision: number; readonly rows: OwnRows } | null = null;
+  #intervalFault: string | null = null;
   #current: { readonly task: Task; readonly abort: AbortController; readonly done: Promise<void> } | null = null;
 
   constructor(options: TaskRunnerOptions) {
@@ -114,7 +122,7 @@ export class TaskRunner {
 
   async #calibrate(task: CalibrateTask, signal: AbortSignal): Promise<void> {
     const { context, limits } = this.#options;
-    this.#requireTags(task.schema);
+    this.#requireSchema(task.schema);
     if (schemaHash(task.schema) !== task.schemaHash)
       throw new TwinwatchError(
         'AGENT_NOT_READY',
@@ -197,7 +205,7 @@ export class TaskRunner {
   async #material(task: FitTask | EvaluateTask, signal: AbortSignal, withExchange: boolean): Promise<FitMaterial> {
     const { blobs, updates, onLineage } = this.#options;
     const lineage = await this.#lineageOf(task, signal);
-    this.#requireTags(lineage.schema);
+    this.#requireSchema(lineage.schema);
     onLineage(task.lineage.hash);
     const lesson = task.kind === 'fit' ? task.distillation : undefined;
     const [parameters, exchange, teacher, owed, own] = await Promise.all([
@@ -228,7 +236,13 @@ export class TaskRunner {
     return rows;
   }
 
-  #requireTags(schema: FeatureSchema): void {
+  #requireSchema(schema: FeatureSchema): void {
+    const fault = intervalFault(schema.intervalMs, this.#options.intervalMs);
+    if (fault !== this.#intervalFault) {
+      this.#intervalFault = fault;
+      this.#options.onIntervalFault(fault);
+    }
+    if (fault !== null) throw new TwinwatchError('AGENT_NOT_READY', fault);
     const known = new Set(this.#options.siteTags());
     const missing = schema.tags.filter((tag) => !known.has(tag.name)).map((tag) => tag.name);
     if (missing.length > 0)
@@ -237,6 +251,16 @@ export class TaskRunner {
         `the federation looks at tags that this site does not have: ${missing.join(', ')}; add them to the device templates`,
       );
   }
+}
+
+/** Changes and rolling windows count rows: of another interval they span another time than the detector's. */
+function intervalFault(federationMs: number, siteMs: number): string | null {
+  if (Math.abs(siteMs - federationMs) <= INTERVAL_TOLERANCE * federationMs) return null;
+  const [wanted, own] = [federationMs, siteMs].map(durationText);
+  return (
+    `the federation's rows are ${wanted} apart, those of this site ${own}: it can neither learn nor judge as the others do; ` +
+    `write interval: ${wanted} into this agent's configuration and start it again, or give the server a plant whose interval is ${own}`
+  );
 }
 
 function sameTask(a: Task, b: Task): boolean {

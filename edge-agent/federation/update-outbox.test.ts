@@ -159,6 +159,8 @@ describe('TaskRunner', () => {
       engine: async () => ({}) as never,
       limits: { maximumRows: 9, quarantineMs: 0, labelWeight: 1 },
       siteTags: () => [],
+      intervalMs: 1_000,
+      onIntervalFault: () => undefined,
       onLineage: () => undefined,
     });
     const blob = { hash: '0'.repeat(64), bytes: 4 };
@@ -188,6 +190,8 @@ describe('TaskRunner', () => {
         updates,
         blobs: new BlobFetcher(shared),
         siteTags: () => ['a'],
+        intervalMs: 1_000,
+        onIntervalFault: () => undefined,
         onLineage: () => undefined,
       },
       engine: async () => engine as TrainingEngine,

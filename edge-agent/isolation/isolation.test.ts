@@ -15,7 +15,16 @@ import { type DeviceScript, honest } from '../sources/modbus/testing/scripted-de
 import { Store } from '../store/store.js';
 import { systemTimers } from '../system-runtime.js';
 import { type AgentProcess, startAgent } from '../testing/agent-process.js';
-import { agentFile, bus, faultOf, goesOn, template, timedDevice, within } from '../testing/rate-of-reads.js';
+import {
+  agentFile,
+  bus,
+  faultOf,
+  goesOn,
+  INTERVAL_MS,
+  template,
+  timedDevice,
+  within,
+} from '../testing/rate-of-reads.js';
 
 /** What goes wrong beside a device does not slow down how it is read: counted by the device, and in the store. */
 
@@ -53,15 +62,16 @@ describe('acquisition goes on at its rate', () => {
         );
         const count = 1_200;
         const values = Float64Array.from({ length: count * 2 }, (_, i) => 5 + Math.sin(i) + (i % 2) * 15);
-        const timesMs = Float64Array.from({ length: count }, (_, i) => Date.UTC(2024, 5, 1) + i * 1_000);
+        const timesMs = Float64Array.from({ length: count }, (_, i) => Date.UTC(2024, 5, 1) + i * INTERVAL_MS);
         await store.call('importRows', { tags: ['level', 'flow'], timesMs, values, labels: new Int8Array(count) });
         await store.close();
       },
     });
     const { server } = agent;
+    const schema = { ...SCHEMA, intervalMs: INTERVAL_MS };
     const lineage: Lineage = {
-      schema: SCHEMA,
-      schemaHash: schemaHash(SCHEMA),
+      schema,
+      schemaHash: schemaHash(schema),
       scaler: SCALER,
       architecture,
       exchange: null,

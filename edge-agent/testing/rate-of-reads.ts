@@ -6,7 +6,7 @@ import type { AgentProcess } from './agent-process.js';
 
 export const within = { timeout: 25_000, interval: 20 };
 const EVERY_MS = 50;
-const INTERVAL_MS = 100;
+export const INTERVAL_MS = 100;
 /** Of the rate that is asked for: a busy machine is late now and then, and a bus that waits gives nothing. */
 const LEAST_SHARE = 0.5;
 

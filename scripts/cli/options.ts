@@ -72,17 +72,6 @@ export function duration(text: string): number {
   return ms;
 }
 
-export function durationText(ms: number): string {
-  for (const [unit, length] of [
-    ['d', 86_400_000],
-    ['h', 3_600_000],
-    ['m', 60_000],
-    ['s', 1_000],
-  ] as const)
-    if (ms >= length && ms % length === 0) return `${ms / length}${unit}`;
-  return `${ms}ms`;
-}
-
 /** 0 takes any free one. */
 export function portNumber(text: string): number {
   const value = Number(text);

@@ -126,6 +126,7 @@ export async function openAgent(options: OpenAgentOptions) {
   const federation: AgentFederation = new AgentFederation({
     ...{ federation: FEDERATION, agent, softwareVersion: '1', trust: NO_KEYS, store, pipeline, training: null },
     ...{ broker: { url: door(port).url }, connect: door(port).connect, siteTags: () => TAGS.map(({ name }) => name) },
+    intervalMs: 900_000,
     health: async () => healthOf(await store.call('stats')),
     ...{ telemetryEveryMs: null, deadbands: () => new Map(), texts: () => ({}), statusEveryMs: 1_000 },
     ...{ clock, timers: systemTimers, random: Math.random, log },

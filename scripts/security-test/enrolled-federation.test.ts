@@ -72,7 +72,6 @@ async function startAgent(id: string, device: string): Promise<StartedCommand> {
     ...rest,
     security: { ...(security as object), renewal: { url: `https://127.0.0.1:${enrolmentPort}`, every: '1s' } },
     ...{
-      interval: '15m',
       statusEvery: '1s',
       poll: { every: '0ms' },
       training: { quarantine: '2h', engine: 'builtin' },

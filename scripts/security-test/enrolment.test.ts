@@ -13,6 +13,7 @@ import { renewIdentity } from '@twinwatch/edge-agent/enrolment/renewal';
 import { openServerTrust } from '@twinwatch/twin-server/server-trust';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { systemTimers } from '../processes/node-runtime.js';
+import { configFile } from '../processes/repository.js';
 import { enrol, writeIdentity } from '../security/enrol.js';
 import { type EnrolmentService, startEnrolment } from '../security/enrolment-service.js';
 import { DAY_MS, type FederationDirectory } from '../security/federation-directory.js';
@@ -111,6 +112,30 @@ describe('init and enrol', () => {
           directory.file(role, 'certificate.pem'),
         ),
       ).toMatch(/OK/);
+  });
+});
+
+describe('the interval of rows', () => {
+  const intervalOf = async (folder: string) => /^interval: .*$/m.exec(await text(join(folder, 'agent.yaml')))?.[0];
+
+  it("is that of the server's plant on every agent, by folder and by token", async () => {
+    expect(await intervalOf(await enrol(directory, 'a', {}, now()))).toBe('interval: 15m');
+    const plant = configFile('ctown', 'plant.yaml');
+    const { directory: hourly } = await initFederation(join(folder, 'h'), { name: 'hourly', plant }, now());
+    const token = await makeToken(hourly, 'b', { validMs: 60_000 }, now());
+    const { membership, tlsKey, signingKey } = await joinBy(await serve(hourly), token);
+    await writeIdentity(join(folder, 'device'), 'b', membership, { tlsKey, signingKey });
+    expect(await intervalOf(join(folder, 'device'))).toBe('interval: 1h');
+  });
+
+  it('is asked of the plant before anything is written', async () => {
+    const plant = join(folder, 'nowhere.yaml');
+    const path = join(folder, 'new');
+    await expect(initFederation(path, { name: 'new', plant }, now())).rejects.toMatchObject({
+      code: 'CONFIG_UNREADABLE',
+      message: expect.stringContaining(plant),
+    });
+    await expect(stat(path)).rejects.toMatchObject({ code: 'ENOENT' });
   });
 });
 

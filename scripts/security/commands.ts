@@ -1,12 +1,12 @@
 import { readFile, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { agentSchema } from '@twinwatch/core/config/agent';
+import { durationText } from '@twinwatch/core/config/duration';
 import { parseConfig } from '@twinwatch/core/config/load';
 import { TwinwatchError } from '@twinwatch/core/errors';
 import { type Logger, stopRequest } from '@twinwatch/core/runtime';
 import { join as joinFederation } from '@twinwatch/edge-agent/enrolment/enrolment-client';
 import { renewIdentity } from '@twinwatch/edge-agent/enrolment/renewal';
-import { durationText } from '../cli/options.js';
 import { enrol, writeIdentity } from './enrol.js';
 import { startEnrolment } from './enrolment-service.js';
 import { DAY_MS, FederationDirectory } from './federation-directory.js';

@@ -1,6 +1,7 @@
 import { createPublicKey } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { durationText } from '@twinwatch/core/config/duration';
 import { TwinwatchError } from '@twinwatch/core/errors';
 import { newTlsKey } from '@twinwatch/core/security/certificates';
 import { type AgentRecord, IDENTITY_FILES } from '@twinwatch/core/security/key-files';
@@ -17,6 +18,8 @@ export interface Membership {
   readonly federation: string;
   readonly brokerUrl: string;
   readonly enrolmentUrl: string;
+  /** Of the rows of its agents; absent where it does not say. */
+  readonly intervalMs?: number | undefined;
 }
 
 /** What a device has made, or had made, for an agent: everything public. */
@@ -28,6 +31,8 @@ export interface NewMember {
   readonly publicKey: string | null;
 }
 
+/** Where the federation does not say. */
+const USUAL_INTERVAL_MS = 60_000;
 /** An agent's signatures by the key before count for this long, for what is under way. */
 const SIGNING_OVERLAP_MS = 7 * DAY_MS;
 
@@ -56,9 +61,9 @@ export async function admitMember(
 
 /** What every member may know. */
 export async function publicPart(directory: FederationDirectory): Promise<Omit<Membership, 'certificate'>> {
-  const { name, hosts, brokerHosts, brokerPort, enrolmentPort } = await directory.federation();
+  const { name, hosts, brokerHosts, brokerPort, enrolmentPort, intervalMs } = await directory.federation();
   return {
-    ...{ ca: await directory.trustedCa(), trust: await directory.trust(), federation: name },
+    ...{ ca: await directory.trustedCa(), trust: await directory.trust(), federation: name, intervalMs },
     brokerUrl: `mqtts://${urlHost(brokerHosts[0]!)}:${brokerPort}`,
     enrolmentUrl: `https://${urlHost(hosts[0]!)}:${enrolmentPort}`,
   };
@@ -111,7 +116,7 @@ export async function refuseMember(directory: FederationDirectory, agent: string
 export async function writeIdentity(
   folder: string,
   agent: string,
-  { certificate, ca, trust, federation, brokerUrl, enrolmentUrl }: Membership,
+  { certificate, ca, trust, federation, brokerUrl, enrolmentUrl, intervalMs = USUAL_INTERVAL_MS }: Membership,
   keys: { readonly tlsKey: string; readonly signingKey: string },
 ): Promise<void> {
   await mkdir(dirname(folder), { recursive: true });
@@ -132,7 +137,8 @@ agent: ${agent}
 broker: { url: ${brokerUrl}, ${files} }
 security: { directory: identity, renewal: { url: ${enrolmentUrl} } }
 dataDir: data
-interval: 1m
+# Of its rows. The same on every agent, and that of the plant in server.yaml.
+interval: ${durationText(intervalMs)}
 # What it reads, see docs/devices.md:
 # buses:
 #   - url: tcp://10.0.0.17:502

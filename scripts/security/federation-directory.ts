@@ -24,7 +24,7 @@ import { createFile, isThere, makeDirectory, READABLE, replaceFile } from './pri
 
 /**
  * The directory that `twinwatch init` makes, on the server's machine:
- *   federation.json                what agents are told: name, addresses
+ *   federation.json                what agents are told: name, addresses, interval
  *   ca/ca-<n>.pem, ca-<n>-key.pem  authorities; the newest signs, all are trusted
  *   server/ broker/ administrator/ certificate.pem, key.pem, ca.pem of each; broker/ can be moved to another machine
  *   server/trust.json, signing-*   the server's signing keys (core/security/key-files)
@@ -45,6 +45,8 @@ const federationFile = z.strictObject({
   brokerHosts: z.array(z.string().min(1)).min(1),
   brokerPort: z.int(),
   enrolmentPort: z.int(),
+  /** Of its plant's rows, and so of every agent's; absent from those that an earlier release made. */
+  intervalMs: z.number().positive().optional(),
 });
 export type FederationFile = z.infer<typeof federationFile>;
 

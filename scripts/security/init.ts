@@ -4,6 +4,8 @@ import { resolve } from 'node:path';
 import type { CertificateRole } from '@twinwatch/core/security/certificate-name';
 import { newTlsKey } from '@twinwatch/core/security/certificates';
 import { hashPassword } from '@twinwatch/core/security/passwords';
+import { plantSchema } from '@twinwatch/twin-server/twin/plant-config';
+import { readConfig } from '../processes/read-config.js';
 import { configFile } from '../processes/repository.js';
 import { CERTIFICATE_DAYS, DAY_MS, FederationDirectory, federationText, makeFolders } from './federation-directory.js';
 import { alone, createFile, exists, isThere, READABLE, replaceFile } from './private-files.js';
@@ -29,7 +31,7 @@ const LOCAL = ['localhost', '127.0.0.1', '::1'];
 /**
  * Makes a federation: authority, certificates of broker, server and administrator, the server's signing key, and the configurations of both.
  * @returns also the administrator's password, of which only a hash is kept.
- * @throws TwinwatchError SECURITY_EXISTS where the directory holds a federation.
+ * @throws TwinwatchError SECURITY_EXISTS where the directory holds a federation, CONFIG_* where the plant cannot be read, before anything is written.
  */
 export async function initFederation(
   path: string,
@@ -40,11 +42,16 @@ export async function initFederation(
   if (await isThere(directory.file('federation.json'))) throw exists(directory.file('federation.json'));
   const { brokerPort = 8883, enrolmentPort = 8884, host: hosts = [hostname()] } = options;
   const brokerHosts = options.brokerHost ?? hosts;
+  const plant = options.plant === undefined ? configFile('reference-plant', 'plant.yaml') : resolve(options.plant);
+  const { interval: intervalMs } = await readConfig(plantSchema, plant);
   const password = randomBytes(15).toString('base64url');
   await makeFolders(directory);
   await alone(directory.path, async () => {
     const federation = { version: 1 as const, name: options.name, hosts: [...hosts], brokerHosts: [...brokerHosts] };
-    await createFile(directory.file('federation.json'), federationText({ ...federation, brokerPort, enrolmentPort }));
+    await createFile(
+      directory.file('federation.json'),
+      federationText({ ...federation, brokerPort, enrolmentPort, intervalMs }),
+    );
     await directory.addAuthority(nowMs);
     for (const role of ['broker', 'server', 'operator'] as const) await certify(directory, role, nowMs);
     const { id, publicKey } = await directory.addSigningKey();
@@ -55,7 +62,10 @@ export async function initFederation(
     await directory.publish(nowMs);
     await createFile(directory.file('broker', 'broker.yaml'), brokerYaml(brokerPort), READABLE);
     const passwordHash = await hashPassword(password);
-    await createFile(directory.file('server.yaml'), serverYaml(directory, { ...options, brokerPort, passwordHash }));
+    await createFile(
+      directory.file('server.yaml'),
+      serverYaml(directory, { ...options, brokerPort, passwordHash, plant }),
+    );
   });
   return { directory, password };
 }
@@ -92,7 +102,7 @@ tls: { cert: certificate.pem, key: key.pem, ca: ca.pem, revoked: revoked.pem }
 
 function serverYaml(
   directory: FederationDirectory,
-  options: InitOptions & { readonly brokerPort: number; readonly passwordHash: string },
+  options: InitOptions & { readonly brokerPort: number; readonly passwordHash: string; readonly plant: string },
 ): string {
   const { name, brokerHost, brokerPort, httpPort = 8080, plant, passwordHash } = options;
   const broker = brokerHost?.[0] ?? '127.0.0.1';
@@ -107,8 +117,8 @@ http:
   host: 127.0.0.1
   port: ${httpPort}
   operators: [{ name: ${ADMINISTRATOR}, password: '${passwordHash}' }]
-# Of your plant, see docs/plants.md; this is the reference plant.
-twin: { plant: ${JSON.stringify(plant === undefined ? configFile('reference-plant', 'plant.yaml') : resolve(plant))} }
+# Of your plant, see docs/plants.md; without --plant it is the reference plant. Agents have its interval (federation.json).
+twin: { plant: ${JSON.stringify(plant)} }
 rounds: { quorum: 1 }
 `;
 }

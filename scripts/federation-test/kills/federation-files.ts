@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Row } from '@twinwatch/core/scada/sample';
-import { plantRows, syntheticTwin, TAGS } from '@twinwatch/twin-server/aggregator/testing/synthetic-plant';
+import { INTERVAL_MS, plantRows, syntheticTwin, TAGS } from '@twinwatch/twin-server/aggregator/testing/synthetic-plant';
 import { parse, stringify } from 'yaml';
 import { writeLocalKeys } from '../../processes/local-keys.js';
 
@@ -45,6 +45,7 @@ const CANARY_ROWS = 5;
 export const FEDERATION = 'kills';
 export const STRANGER = 'stranger';
 const HIDDEN = [4];
+const LIVE_INTERVAL_MS = 200;
 
 export function writeFederation(
   folder: string,
@@ -59,7 +60,9 @@ export function writeFederation(
   const ids = Array.from({ length: agents }, (_, k) => `site-${k + 1}`);
   const keys = writeLocalKeys(join(folder, 'keys'), FEDERATION, [...ids, STRANGER], Date.now());
   const broker = { url: `mqtt://127.0.0.1:${port}` };
-  write('twin.csv', twinCsv());
+  // Live rows come faster than a plant's; the interval of a federation is one.
+  const intervalMs = trial.canary === null ? INTERVAL_MS : LIVE_INTERVAL_MS;
+  write('twin.csv', twinCsv(intervalMs));
   return {
     stranger: keys.agents[STRANGER]!,
     broker: write('broker.yaml', stringify({ host: '127.0.0.1', port, dataDir: 'broker' })),
@@ -85,7 +88,8 @@ export function writeFederation(
           `${agent}.yaml`,
           stringify({
             ...{ federation: FEDERATION, agent, broker, dataDir: agent, buses: [], statusEvery: '5s' },
-            ...(trial.canary === null ? { interval: '15m' } : { interval: '200ms', sources: [liveSource(agent)] }),
+            interval: `${intervalMs}ms`,
+            ...(trial.canary === null ? {} : { sources: [liveSource(agent)] }),
             ...{ training: { engine: 'builtin' }, security: { directory: keys.agents[agent] } },
           }),
         ),
@@ -95,7 +99,10 @@ export function writeFederation(
       (trial.canary === null ? [] : ids).map((agent) => [agent, write(`${agent}-live.csv`, `${header}\n`)]),
     ),
     histories: new Map(
-      ids.map((agent, k) => [agent, write(`${agent}.csv`, csv(plantRows(`site ${k}`, 2, k - 1, null).rows))]),
+      ids.map((agent, k) => [
+        agent,
+        write(`${agent}.csv`, csv(plantRows(`site ${k}`, 2, k - 1, null).rows, intervalMs)),
+      ]),
     ),
   };
 }
@@ -127,16 +134,16 @@ export function writeServerConfig(server: string, rounds: object): string {
   return file;
 }
 
-const time = ({ timeMs }: Row) => new Date(timeMs).toISOString();
+const time = ({ timeMs }: Row, intervalMs: number) => new Date((timeMs / INTERVAL_MS) * intervalMs).toISOString();
 const header = ['time', ...TAGS.map(({ name }) => name)].join();
 
-function csv(rows: readonly Row[]): string {
-  return `${[header, ...rows.map((row) => [time(row), ...row.values].join())].join('\n')}\n`;
+function csv(rows: readonly Row[], intervalMs: number): string {
+  return `${[header, ...rows.map((row) => [time(row, intervalMs), ...row.values].join())].join('\n')}\n`;
 }
 
-function twinCsv(): string {
+function twinCsv(intervalMs: number): string {
   const lines = syntheticTwin(1, 4).episodes.flatMap(({ rows, labels }, episode) =>
-    rows.map((row, i) => [time(row), ...row.values, labels[i], episode].join()),
+    rows.map((row, i) => [time(row, intervalMs), ...row.values, labels[i], episode].join()),
   );
   return `${[`${header},label,episode`, ...lines].join('\n')}\n`;
 }

@@ -8,7 +8,7 @@ import type { ClientRows } from '../client-examples.js';
 
 /** A made-up plant for tests: a level with a daily swing, a flow that follows it, a pump that never stops; attacks break the relation. */
 
-const INTERVAL_MS = 900_000;
+export const INTERVAL_MS = 900_000;
 const ROWS_PER_DAY = 96;
 
 export const TAGS: readonly Tag[] = [
