@@ -16,7 +16,7 @@ const QUIET_MS = 300;
 
 /** @throws TwinwatchError CONFIG_UNREADABLE, CONFIG_INVALID. */
 export async function readBrokerConfig(configPath: string): Promise<BrokerConfig> {
-  return parseConfig(brokerSchema, await configText(configPath, (file) => readFile(file, 'utf8')), configPath);
+  return parseConfig(brokerSchema, await configText(resolve(configPath), (file) => readFile(file, 'utf8')), configPath);
 }
 
 /** @throws TwinwatchError SECURITY_FILE_UNREADABLE, SECURITY_FILE_INVALID. */

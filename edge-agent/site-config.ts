@@ -49,7 +49,11 @@ export async function loadSite(
   environment: ConnectionSecrets['environment'] = {},
 ): Promise<SiteConfig> {
   const directory = dirname(resolve(configPath));
-  const agent = checkConfig(agentSchema, await configText(configPath, (file) => readFile(file, 'utf8')), configPath);
+  const agent = checkConfig(
+    agentSchema,
+    await configText(resolve(configPath), (file) => readFile(file, 'utf8')),
+    configPath,
+  );
   const problems: ConfigProblem[] = [...agent.problems];
   const templates = await readTemplates(agent, directory, problems);
   problems.push(

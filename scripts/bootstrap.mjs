@@ -219,6 +219,15 @@ function endWithNpm() {
   }, 500).unref();
 }
 
+/**
+ * npm runs a script in the repository, but a path that a person writes behind `npm run twinwatch --` is one of the folder they
+ * stand in. The other scripts bring paths of the repository with them.
+ */
+function toCallersFolder() {
+  const { INIT_CWD: folder, npm_lifecycle_event: script } = process.env;
+  if (script === 'twinwatch' && folder !== undefined) process.chdir(folder);
+}
+
 /** In this very process: no further layer that a signal or an exit code would have to get through. */
 async function twinwatch(args) {
   endWithNpm();
@@ -251,7 +260,10 @@ async function test(args) {
 
 const COMMANDS = {
   demo: (args) => twinwatch(['demo', ...args]),
-  run: (args) => twinwatch(args),
+  run: (args) => {
+    toCallersFolder();
+    return twinwatch(args);
+  },
   build: () => {},
   check,
   test,

@@ -119,5 +119,5 @@ async function brokerOptions(
 }
 
 function readText(path: string): Promise<string> {
-  return configText(path, (file) => readFile(file, 'utf8'));
+  return configText(resolve(path), (file) => readFile(file, 'utf8'));
 }

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { TwinwatchError } from '@twinwatch/core/errors';
 import type { Command } from 'commander';
 import { describe, expect, it } from 'vitest';
@@ -19,6 +20,9 @@ function helpOf(command: Command): string {
 
 const examplesOf = (help: string) =>
   help.split('\n').flatMap((line) => /^ {2}\$ twinwatch (.*)$/.exec(line)?.[1] ?? []);
+
+/** Absolute: who started it where npm, or a service, has put them elsewhere sees that. */
+const NOWHERE = resolve('nowhere.yaml');
 
 describe('help', () => {
   const program = createProgram();
@@ -83,9 +87,11 @@ describe('what is mistyped', () => {
   });
 
   it.each([
-    [['agent', '--config', 'nowhere.yaml'], 'nowhere.yaml cannot be read: it is not there; check the path'],
+    [['agent', '--config', 'nowhere.yaml'], `${NOWHERE} cannot be read: it is not there; check the path`],
+    [['broker', '--config', 'nowhere.yaml'], `${NOWHERE} cannot be read: it is not there`],
+    [['server', '--config', 'nowhere.yaml'], `${NOWHERE} cannot be read: it is not there`],
     [['agent', '--config', '.'], 'it is a folder; name the file in it'],
-    [['plant', '--config', 'nowhere.yaml'], 'nowhere.yaml cannot be read: it is not there; check the path'],
+    [['plant', '--config', 'nowhere.yaml'], `${NOWHERE} cannot be read: it is not there; check the path`],
   ])('%j, which starts a service, is as well', { timeout: 60_000 }, async (args, words) => {
     const started = startCommand(...args);
     expect(await started.ended).toBe(2);

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { parseConfig, whyUnreadable } from '@twinwatch/core/config/load';
 import { TwinwatchError } from '@twinwatch/core/errors';
 import type { z } from 'zod';
@@ -8,7 +9,7 @@ export async function readTextFile(path: string): Promise<string> {
   try {
     return await readFile(path, 'utf8');
   } catch (cause) {
-    throw new TwinwatchError('CONFIG_UNREADABLE', `${path} cannot be read: ${whyUnreadable(cause)}`, {
+    throw new TwinwatchError('CONFIG_UNREADABLE', `${resolve(path)} cannot be read: ${whyUnreadable(cause)}`, {
       cause,
       context: { file: path },
     });

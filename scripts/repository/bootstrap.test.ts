@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { cp, mkdir, mkdtemp, readFile, rm, utimes, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, realpath, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -17,6 +17,12 @@ const recorder = (name: string, more = '') => `
 const LOCK = {
   packages: { '': {}, 'node_modules/left': { version: '1.0.0' }, 'node_modules/maybe': { optional: true } },
 };
+
+interface Ran {
+  readonly code: number;
+  readonly output: string;
+  readonly calls: readonly string[];
+}
 
 let root: string;
 
@@ -52,8 +58,13 @@ async function put(path: string, text: string): Promise<void> {
   await writeFile(join(root, path), text);
 }
 
-function bootstrap(...args: string[]): Promise<{ code: number; output: string; calls: string[] }> {
-  const env = { ...process.env, NODE_ENV: 'production', npm_execpath: join(root, 'npm-cli.js') };
+function bootstrap(...args: string[]): Promise<Ran> {
+  return bootstrapBy({}, ...args);
+}
+
+/** @param npm what it says to a script in its environment. */
+function bootstrapBy(npm: Readonly<Record<string, string>>, ...args: string[]): Promise<Ran> {
+  const env = { ...process.env, ...npm, NODE_ENV: 'production', npm_execpath: join(root, 'npm-cli.js') };
   return new Promise((resolve) => {
     execFile(process.execPath, ['scripts/bootstrap.mjs', ...args], { cwd: root, env }, (error, stdout, stderr) => {
       void readFile(join(root, 'calls'), 'utf8')
@@ -105,6 +116,18 @@ it('takes compiled files away whose source is gone', async () => {
   await expect(readFile(join(root, 'core/dist/gone.test.js'))).rejects.toThrow('ENOENT');
   await expect(readFile(join(root, 'core/dist/gone.test.d.ts'))).rejects.toThrow('ENOENT');
   await readFile(join(root, 'core/dist/errors.js'));
+});
+
+it('takes paths behind `npm run twinwatch` from the folder that was the person’s, and those of other scripts from the repository', async () => {
+  await put('scripts/dist/twinwatch.js', 'console.log(`in ${process.cwd()}`);');
+  const elsewhere = await realpath(await mkdtemp(join(tmpdir(), 'elsewhere-')));
+  const folderOf = async (script: string) => {
+    const npm = { INIT_CWD: elsewhere, npm_lifecycle_event: script };
+    return /^in (.*)$/m.exec((await bootstrapBy(npm, 'run', 'agent')).output)?.[1];
+  };
+  expect(await folderOf('twinwatch')).toBe(elsewhere);
+  expect(await folderOf('bench')).toBe(await realpath(root));
+  await rm(elsewhere, { recursive: true });
 });
 
 it('ends with the exit code of the tests', async () => {
