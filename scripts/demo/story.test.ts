@@ -196,6 +196,18 @@ describe('the story', () => {
     expect(demo.said()).toMatch(/server ended unexpectedly \(SIGKILL\)/);
   });
 
+  it('tells of a process that is killed after the end, and of nothing else', () => {
+    const demo = demonstration({ attack: null });
+    demo.accepted();
+    for (let tick = 0; tick < 2_000 && demo.state().phase !== 'done'; tick++) demo.rows(100 + tick * 10);
+    expect(demo.state().phase).toBe('done');
+    const before = demo.said();
+    demo.alarm('site-1', 'raised', 90_000, 9);
+    expect(demo.said()).toBe(before);
+    demo.hear({ kind: 'crashed', name: 'broker', how: 'SIGKILL' });
+    expect(demo.said()).toContain('broker ended unexpectedly (SIGKILL); it is started again');
+  });
+
   it('takes alarms from before the watch for an earlier run, and gives up where nothing goes on', () => {
     const demo = demonstration({ attack: null });
     demo.alarm('site-1', 'raised', 50);

@@ -114,7 +114,8 @@ export function tell(
   event: StoryEvent,
   nowMs: number,
 ): { state: StoryState; effects: StoryEffect[] } {
-  if (state.phase === 'done') return { state, effects: [] };
+  // After its end only what happens to the processes is told: people kill them to see what comes of it.
+  if (state.phase === 'done') return event.kind === 'crashed' ? hear(options, state, event, nowMs) : quietly(state);
   const heard = hear(options, state, event, nowMs);
   const moved = move(options, heard.state, nowMs);
   return { state: moved.state, effects: [...heard.effects, ...moved.effects] };

@@ -1,21 +1,12 @@
+import type { ModelReport } from '@twinwatch/core/wire/messages';
+
 /**
  * What agents tell of a model that runs beside or in place of the current one, taken together so that no single one decides: numbers are an agent's
  * word, and nobody can look after them.
  */
 
 /** What an agent counted on its own rows, with both models beside each other. */
-export interface ShadowNumbers {
-  readonly rows: number;
-  /** Rows that the candidate scores above its threshold. */
-  readonly above: number;
-  /** The same of the model that is current. */
-  readonly currentAbove: number;
-  /** Rows that the candidate could not score. */
-  readonly errors: number;
-  /** The candidate cannot be loaded there, or failed its check. */
-  readonly failed: boolean;
-  readonly detail: string;
-}
+export type ShadowNumbers = Omit<ModelReport, 'kind' | 'modelVersion'>;
 
 export interface Bounds {
   /** Share of normal rows above the threshold that the detector was made for. */

@@ -5,6 +5,7 @@ import { type Alarm, activeAlarmOf } from '../alarm-list.js';
 import type { PageState } from '../page-state.js';
 import { bytesWords, countWords, durationWords, MISSING, quarantineWords, scoreWords } from '../wording.js';
 import { AlarmMark, Empty, WarningMark } from './marks.js';
+import { ScrollRegion } from './scroll-region.js';
 import { Sparkline } from './sparkline.js';
 
 /** So that the first values do not look like a long time. */
@@ -42,8 +43,7 @@ export function Fleet({ agents, history, alarms, model, selected, onSelect, phas
           )}
         </Empty>
       ) : (
-        // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard
-        <section className="scroll" tabIndex={0} aria-label="Table of sites">
+        <ScrollRegion label="Table of sites">
           <table>
             <thead>
               <tr>
@@ -82,7 +82,7 @@ export function Fleet({ agents, history, alarms, model, selected, onSelect, phas
               ))}
             </tbody>
           </table>
-        </section>
+        </ScrollRegion>
       )}
     </section>
   );

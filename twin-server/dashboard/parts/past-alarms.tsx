@@ -4,6 +4,7 @@ import { Fragment, type ReactNode, useState } from 'react';
 import type { Alarm } from '../alarm-list.js';
 import { dateTimeWords, decisionWords, durationWords, isoTime, MISSING, silentWords, spanWords } from '../wording.js';
 import { AlarmCause } from './alarm-cause.js';
+import { ScrollRegion } from './scroll-region.js';
 
 interface PastAlarmsProps {
   /** Newest first. */
@@ -19,12 +20,7 @@ export function PastAlarms({ alarms, tags, decisions, deciding, onSelect }: Past
   const [opened, setOpened] = useState<string | null>(null);
   if (alarms.length === 0) return null;
   return (
-    <section
-      className={opened === null ? 'scroll history' : 'scroll history opened'}
-      // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard
-      tabIndex={0}
-      aria-label="Cleared alarms"
-    >
+    <ScrollRegion className={opened === null ? 'history' : 'history opened'} label="Cleared alarms">
       <table>
         <caption className="unseen">Cleared alarms</caption>
         <thead>
@@ -73,7 +69,7 @@ export function PastAlarms({ alarms, tags, decisions, deciding, onSelect }: Past
           })}
         </tbody>
       </table>
-    </section>
+    </ScrollRegion>
   );
 }
 

@@ -4,6 +4,7 @@ import uPlot from 'uplot';
 import { bytesWords, durationWords, MISSING, roundBytes, scoreWords, trafficWords } from '../wording.js';
 import { Empty, WarningMark } from './marks.js';
 import { axis, type Palette, Plot } from './plot.js';
+import { ScrollRegion } from './scroll-region.js';
 
 interface RoundsProps {
   /** Ascending. */
@@ -73,8 +74,7 @@ export function Rounds({ rounds, planned, waitingFor }: RoundsProps) {
               label={`Validation over ${rounds.length} rounds: PR AUC now ${scoreWords(judged?.prAuc)}, guessing ${scoreWords(judged?.attackShare)}, ROC AUC ${scoreWords(judged?.rocAuc)}. The table below has every round.`}
             />
           </figure>
-          {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard */}
-          <section className="scroll" tabIndex={0} aria-label="Table of rounds, newest first">
+          <ScrollRegion label="Table of rounds, newest first">
             <table>
               <thead>
                 <tr>
@@ -105,7 +105,7 @@ export function Rounds({ rounds, planned, waitingFor }: RoundsProps) {
                 ))}
               </tbody>
             </table>
-          </section>
+          </ScrollRegion>
         </>
       )}
     </section>
