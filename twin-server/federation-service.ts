@@ -199,6 +199,7 @@ export class FederationService {
     return {
       sendTask: (agent, task) => this.#sendTask(agent, task),
       sendReceipt: (agent, receipt) => this.#send(agent, 'receipt', receipt),
+      judgeWaiting: () => this.#updates.take(),
       takeTraffic: () => this.#traffic.take(),
       publishManifest: (manifest) => this.registry.offer(manifest),
     };

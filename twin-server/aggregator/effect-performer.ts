@@ -15,6 +15,8 @@ export interface AgentChannel {
   /** With the parameters that it names. */
   sendTask(agent: string, task: CalibrateTask | FitTask | EvaluateTask): void;
   sendReceipt(agent: string, receipt: Receipt): void;
+  /** Updates that have come and wait for others to be judged with are judged, now. */
+  judgeWaiting(): void;
   publishManifest(manifest: Manifest): void;
   /** What crossed the wire for learning since it was last taken, by agent. */
   takeTraffic(): ReadonlyMap<string, AgentTraffic>;
@@ -87,9 +89,11 @@ export class EffectPerformer {
       case 'arm-deadline': {
         const { round, attempt } = effect;
         this.#cancelDeadline();
-        this.#cancelDeadline = timers.after('round deadline', effect.ms, () =>
-          proceed({ type: 'deadline', round, attempt }),
-        );
+        this.#cancelDeadline = timers.after('round deadline', effect.ms, () => {
+          // They have come in time.
+          agents.judgeWaiting();
+          proceed({ type: 'deadline', round, attempt });
+        });
         return;
       }
       case 'send-fit':

@@ -214,6 +214,7 @@ async function federate<T>({ setting, schema, twin, journal, tamper, ...request 
             traffic.count(at.agent(agent).receipt, enveloped('server', receipt).length);
             clients.get(agent)?.onReceipt(receipt);
           },
+          judgeWaiting: () => undefined,
           publishManifest: () => undefined,
           takeTraffic: () => traffic.take(),
         },

@@ -1,8 +1,10 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { RoundView } from '@twinwatch/core/wire/http';
 import Database from 'libsql';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { openMemoryJournal } from './memory-journal.js';
 import { openJournal } from './sqlite-journal.js';
 
 let directory: string;
@@ -36,4 +38,33 @@ it('keeps which rows of whom a round was made of, also in a journal that an earl
     ]);
     journal.close();
   }
+});
+
+it('keeps the newest refusals of each agent, however many another one causes', () => {
+  const journal = openJournal(':memory:');
+  const rejection = { round: 1, attempt: 1, verdict: 'malformed', detail: '' };
+  journal.transaction(() => {
+    for (let i = 0; i < 3; i++) journal.putRejection('r', { ...rejection, agent: 'calm', atMs: i });
+    for (let i = 0; i < 1_200; i++) journal.putRejection('r', { ...rejection, agent: 'noisy', atMs: i });
+  });
+  const kept = journal.rejections('r', 10_000);
+  expect(kept.filter(({ agent }) => agent === 'calm')).toHaveLength(3);
+  const noisy = kept.filter(({ agent }) => agent === 'noisy');
+  expect(noisy).toHaveLength(1_000);
+  expect(noisy.at(-1)).toEqual({ ...rejection, agent: 'noisy', atMs: 1_199 });
+  journal.close();
+});
+
+it.each([
+  ['a file', () => openJournal(':memory:')],
+  ['memory', () => openMemoryJournal()],
+] as const)('gives the last attempts of the newest rounds, of all that %s holds', (_, open) => {
+  const journal = open();
+  const attempts = [1, 2, 3, 4].flatMap((round) => [1, 2].map((attempt) => ({ round, attempt })));
+  for (const { round, attempt } of attempts)
+    journal.putRound('r', attempt, { round, phase: attempt === 2 ? 'committed' : 'failed' } as RoundView, '');
+  const shown = (limit?: number) => journal.rounds('r', limit).map(({ round, phase }) => `${round} ${phase}`);
+  expect(shown(2)).toEqual(['3 committed', '4 committed']);
+  expect(shown()).toEqual(['1 committed', '2 committed', '3 committed', '4 committed']);
+  journal.close();
 });

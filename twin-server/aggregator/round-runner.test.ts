@@ -3,15 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { BuiltinEngine } from '@twinwatch/core/learning/builtin-engine';
 import { decodeParameters } from '@twinwatch/core/wire/blobs';
-import type { RoundView } from '@twinwatch/core/wire/http';
 import type { FitTask, Receipt, Update } from '@twinwatch/core/wire/messages';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { clientExamples } from './client-examples.js';
 import type { AgentChannel } from './effect-performer.js';
 import { InProcessClient } from './in-process-client.js';
 import type { Journal } from './journal.js';
 import { buildSchema } from './lineage.js';
-import { openMemoryJournal } from './memory-journal.js';
 import { RoundRunner } from './round-runner.js';
 import { RoundWork } from './round-work.js';
 import { openJournal } from './sqlite-journal.js';
@@ -44,6 +42,7 @@ class Sites {
   readonly outbox = new Map<string, Update>();
   readonly receipts: { agent: string; receipt: Receipt }[] = [];
   onTask: AgentChannel['sendTask'] = () => undefined;
+  judgeWaiting: (server: Server) => void = () => undefined;
 
   channel(server: Server): AgentChannel {
     return {
@@ -73,6 +72,7 @@ class Sites {
         if (receipt.kind !== 'update-receipt' || kept === undefined) return;
         if (kept.round === receipt.round && kept.attempt === receipt.attempt) this.outbox.delete(agent);
       },
+      judgeWaiting: () => this.judgeWaiting(server),
       publishManifest: () => undefined,
       takeTraffic: () => new Map(),
     };
@@ -108,6 +108,7 @@ class Server {
   readonly journal: WatchedJournal;
   readonly runner: RoundRunner;
   readonly ended: Promise<'finished' | 'crashed'>;
+  passDeadline: () => void = () => undefined;
   #queue = Promise.resolve();
   #end: (how: 'finished' | 'crashed') => void = () => undefined;
   #over = false;
@@ -123,7 +124,10 @@ class Server {
     this.runner = new RoundRunner({
       ...{ ...setup, journal: this.journal, run: RUN, log: SILENT },
       agents: sites.channel(this),
-      timers: { after: () => () => undefined, sleep: () => new Promise(() => undefined) },
+      timers: {
+        after: (name, _ms, callback) => this.#armed(name, callback),
+        sleep: () => new Promise(() => undefined),
+      },
       now: () => 1_000,
       onStep: ({ state }) => {
         if (state.committed === setup.plan.rounds.count && state.current === null && state.release === null)
@@ -132,6 +136,11 @@ class Server {
       onFailure: () => undefined,
       onFatal: () => this.#end('crashed'),
     });
+  }
+
+  #armed(name: string, callback: () => void): () => void {
+    if (name === 'round deadline') this.passDeadline = callback;
+    return () => undefined;
   }
 
   /** What comes over the wire, one after the other; nothing reaches a server that is dead. */
@@ -286,6 +295,22 @@ describe('round runner', () => {
     );
   });
 
+  it('judges what has come before it lets a deadline pass', async () => {
+    const sites = new Sites();
+    // They come, and wait to be judged together.
+    sites.send = () => undefined;
+    sites.judgeWaiting = ({ runner }) =>
+      runner.onUpdates([...sites.outbox].map(([agent, update]) => ({ agent, update, bytes: 1 })));
+    const server = new Server(join(folder, 'deadline.db'), sites, null);
+    server.start();
+    for (const agent of IDS) server.later(() => server.runner.onHello(agent, hello()));
+    await vi.waitFor(() => expect(sites.outbox.size).toBe(IDS.length));
+    server.passDeadline();
+    await vi.waitFor(() => expect(server.journal.rounds(RUN)).toHaveLength(1));
+    expect(server.journal.rounds(RUN)).toMatchObject([{ round: 1, phase: 'committed', accepted: IDS }]);
+    await server.close();
+  });
+
   it('dates a release after the one before, where the clock was set back: agents would take it for a downgrade', async () => {
     const [earlier, later] = [join(folder, 'earlier.db'), join(folder, 'later.db')];
     const [before] = (await live(earlier, new Sites(), null)).models;
@@ -312,35 +337,6 @@ describe('round runner', () => {
       { agent: 'site-9', receipt: { verdict: 'unknown-agent' } },
     ]);
     await server.close();
-  });
-
-  it('keeps the newest refusals of each agent, however many another one causes', () => {
-    const journal = openJournal(':memory:');
-    const rejection = { round: 1, attempt: 1, verdict: 'malformed', detail: '' };
-    journal.transaction(() => {
-      for (let i = 0; i < 3; i++) journal.putRejection(RUN, { ...rejection, agent: 'calm', atMs: i });
-      for (let i = 0; i < 1_200; i++) journal.putRejection(RUN, { ...rejection, agent: 'noisy', atMs: i });
-    });
-    const kept = journal.rejections(RUN, 10_000);
-    expect(kept.filter(({ agent }) => agent === 'calm')).toHaveLength(3);
-    const noisy = kept.filter(({ agent }) => agent === 'noisy');
-    expect(noisy).toHaveLength(1_000);
-    expect(noisy.at(-1)).toEqual({ ...rejection, agent: 'noisy', atMs: 1_199 });
-    journal.close();
-  });
-
-  it.each([
-    ['a file', () => openJournal(':memory:')],
-    ['memory', () => openMemoryJournal()],
-  ] as const)('gives the last attempts of the newest rounds, of all that %s holds', (_, open) => {
-    const journal = open();
-    const attempts = [1, 2, 3, 4].flatMap((round) => [1, 2].map((attempt) => ({ round, attempt })));
-    for (const { round, attempt } of attempts)
-      journal.putRound(RUN, attempt, { round, phase: attempt === 2 ? 'committed' : 'failed' } as RoundView, '');
-    const shown = (limit?: number) => journal.rounds(RUN, limit).map(({ round, phase }) => `${round} ${phase}`);
-    expect(shown(2)).toEqual(['3 committed', '4 committed']);
-    expect(shown()).toEqual(['1 committed', '2 committed', '3 committed', '4 committed']);
-    journal.close();
   });
 
   it('keeps no payload and no parameters of rounds that are over', async () => {
