@@ -1,6 +1,5 @@
 import { registryConfig } from '@twinwatch/core/config/registry';
 import { type ErrorCode, TwinwatchError } from '@twinwatch/core/errors';
-import type { TrustFile } from '@twinwatch/core/security/key-files';
 import type { AlarmEvent } from '@twinwatch/core/wire/alarm-event';
 import type { AlarmCommand, LabelCommand } from '@twinwatch/core/wire/commands';
 import { encodeEnvelope, readAnsweredTask } from '@twinwatch/core/wire/envelope';
@@ -29,6 +28,7 @@ import type { AgentChannel } from './aggregator/effect-performer.js';
 import { RoundRunner } from './aggregator/round-runner.js';
 import { BlobSender } from './blob-sender.js';
 import type { FederationServiceOptions } from './federation-options.js';
+import { KeyWatch } from './key-watch.js';
 import { ModelRegistry } from './registry/model-registry.js';
 import { NO_KEYS, type ServerTrust } from './server-trust.js';
 import { UpdateInbox } from './update-inbox.js';
@@ -40,7 +40,6 @@ const COMMANDS_AGAIN_MS = 30_000;
 
 /** Whoever floods a server must not make it flood pages. */
 const TELL_REFUSED_MS = 1_000;
-const FOLLOW_KEYS_MS = 1_000;
 
 /** A server that is killed forgets as much of what was sent to it; whatever is handled again is handled once. */
 const KEEP_FLOORS_MS = 1_000;
@@ -82,17 +81,20 @@ export class FederationService {
   /** Risen since they were last kept. */
   readonly #floors = new Map<string, Floor>();
   #cancelWaiting: () => void = () => undefined;
-  #cancelKeys: () => void = () => undefined;
-  #announced: TrustFile | null;
-  #certificates: ReturnType<ServerTrust['certificates']>;
+  readonly #keys: KeyWatch;
 
   constructor(options: FederationServiceOptions) {
     const { plan, clock, broker, journal, softwareVersion, protocols = SPOKEN, trust = NO_KEYS } = options;
     this.#options = options;
     this.#versions = new AgentVersions({ softwareVersion, protocols });
     this.#trust = trust;
-    this.#announced = trust.announced();
-    this.#certificates = trust.certificates();
+    this.#keys = new KeyWatch({
+      ...{ trust, timers: options.timers },
+      onKeys: () => {
+        for (const [agent, { online }] of this.#statuses) if (online) this.#announceKeys(agent, 0);
+      },
+      onCertificates: () => options.observer.onCertificates?.(),
+    });
     this.#topics = topics(plan.federation);
     this.#nextSequence = risingSequence(journal.nextSequence(), clock.now(), (next) => journal.putNextSequence(next));
     this.#places = statusPlaces(this.#nextSequence);
@@ -156,7 +158,7 @@ export class FederationService {
     this.runner.start();
     this.registry.start();
     this.#sendWaitingLater();
-    if (this.#trust.verifier !== null) this.#followKeys();
+    if (this.#trust.verifier !== null) this.#keys.start();
   }
 
   /** Once, now. What is not answered is sent again by itself. An agent that is away gets it with its next hello. */
@@ -168,7 +170,7 @@ export class FederationService {
     this.#updates.take();
     this.#stopping.abort();
     this.#cancelWaiting();
-    this.#cancelKeys();
+    this.#keys.stop();
     this.registry.stop();
     await this.runner.stop();
     await this.#link.stop();
@@ -295,23 +297,6 @@ export class FederationService {
     if (announced === null || known >= announced.revision) return;
     const { revision, serverKeys } = announced;
     this.#send(agent, 'command', { kind: 'trust', revision, serverKeys });
-  }
-
-  /** The server has other keys: told while those that agents believe still count. */
-  #followKeys(): void {
-    this.#cancelKeys = this.#options.timers.after('keys', FOLLOW_KEYS_MS, () => {
-      const announced = this.#trust.announced();
-      if (announced !== this.#announced) {
-        this.#announced = announced;
-        for (const [agent, { online }] of this.#statuses) if (online) this.#announceKeys(agent, 0);
-      }
-      const certificates = this.#trust.certificates();
-      if (certificates !== this.#certificates) {
-        this.#certificates = certificates;
-        this.#options.observer.onCertificates?.();
-      }
-      this.#followKeys();
-    });
   }
 
   #onTransfer(topic: string, bytes: Uint8Array): void {

@@ -1,12 +1,11 @@
 import { TwinwatchError } from '@twinwatch/core/errors';
 import type { TrainingEngine } from '@twinwatch/core/learning/engine';
 import type { Clock, Logger, Timers } from '@twinwatch/core/runtime';
-import { type TrustFile, trustFile } from '@twinwatch/core/security/key-files';
 import type { AlarmEvent } from '@twinwatch/core/wire/alarm-event';
 import { Gate, SERVER } from '@twinwatch/core/wire/gate';
 import { encodeJson, parseAgentStatus, parseServerStatus } from '@twinwatch/core/wire/json-messages';
 import { Link } from '@twinwatch/core/wire/link';
-import type { Manifest, TrustAnnouncement, WireMessage } from '@twinwatch/core/wire/messages';
+import type { Manifest, WireMessage } from '@twinwatch/core/wire/messages';
 import type { BrokerAccess, MqttClientLike, MqttConnectOptions } from '@twinwatch/core/wire/mqtt-client';
 import { type Agreement, agreement, type ProtocolRange, SPOKEN } from '@twinwatch/core/wire/protocol';
 import { type Floor, type Floors, statusPlaces } from '@twinwatch/core/wire/replay';
@@ -18,6 +17,7 @@ import type { Store } from '../store/store.js';
 import type { TrainingLimits } from '../training/local-training.js';
 import type { AgentTrust } from './agent-trust.js';
 import { AlarmOutbox } from './alarm-outbox.js';
+import { believe, restoreTrust } from './announced-keys.js';
 import { BlobFetcher } from './blob-fetcher.js';
 import { CommandTaker } from './command-taker.js';
 import type { FederationContext } from './federation-context.js';
@@ -60,8 +60,6 @@ export interface FederationOptions extends TelemetryOptions {
   readonly host?: string;
 }
 
-/** Key in the store: the server's keys that were announced last. */
-const TRUST = 'trust';
 /** For as long an agent that gave way to another of the same id stays away; then it looks whether that one is gone. */
 const HOLD_MS = 10 * 60_000;
 
@@ -159,21 +157,10 @@ export class AgentFederation {
   /** The detector that ran before, from disk: detection does not wait for a network. */
   async restore(): Promise<void> {
     this.#gate = this.#gateFrom(await this.#memory.restore());
-    await this.#restoreTrust();
+    await restoreTrust(this.#context);
     const lineage = await this.#options.store.call('state', 'lineage');
     this.#lineageHash = lineage === null ? null : Buffer.from(lineage).toString('utf8');
     await this.#models.restore();
-  }
-
-  async #restoreTrust(): Promise<void> {
-    const { store, trust, log } = this.#options;
-    const kept = await store.call('state', TRUST);
-    if (kept === null || trust.pinned === null) return;
-    try {
-      trust.pinned.take(trustFile.parse(JSON.parse(Buffer.from(kept).toString('utf8'))));
-    } catch (error) {
-      log.error({ error: String(error) }, "the server's keys that were kept cannot be read; those of enrolment count");
-    }
   }
 
   /** Runs until the signal aborts, then says goodbye. The broker may be absent for as long as it likes. */
@@ -321,7 +308,7 @@ export class AgentFederation {
         this.#commands.take(message);
         break;
       case 'trust':
-        this.#believe(message);
+        if (believe(this.#context, message)) void this.#hello.say();
         break;
       case 'hello':
       case 'calibration':
@@ -341,15 +328,6 @@ export class AgentFederation {
       this.#gate.count(SERVER, error);
       throw error;
     }
-  }
-
-  #believe({ revision, serverKeys }: TrustAnnouncement): void {
-    const { store, federation, trust, log } = this.#options;
-    const announced: TrustFile = { version: 1, federation, revision, serverKeys: [...serverKeys] };
-    if (trust.pinned?.take(announced) !== true) return;
-    store.write({ op: 'state', key: TRUST, value: JSON.stringify(announced) });
-    log.info({ revision, keys: serverKeys.map(({ id }) => id) }, 'other keys of the server are believed from now on');
-    void this.#hello.say();
   }
 
   /** On every connection, and whenever what they say has changed. */
